@@ -1,0 +1,7 @@
+//! The one test binary of this crate: everything that needs a broker behind a socket.
+//!
+//! `conformance` holds one test per rule of the protocol, spoken by this crate's own small client;
+//! `interop` holds what other people's clients must be able to do. Both find their broker through
+//! `leveret_tests::broker`.
+
+mod interop;
