@@ -1,0 +1,1 @@
+//! Property lists as publishers send them, good and hostile.

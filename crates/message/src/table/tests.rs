@@ -1,0 +1,1 @@
+//! Field tables as peers send them, good and hostile.
