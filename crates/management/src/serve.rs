@@ -1,0 +1,102 @@
+//! The sockets of the HTTP side: accept, bound, serve, stop.
+//!
+//! Bounds: connections at a time, the size and the number of a request's headers, the time a client may take to send
+//! them (which also ends idle keep-alive connections). A client past a bound harms only itself: its connection is closed.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::routes::routes;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// Connections served at a time; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 512;
+/// The bytes of a request's first line and headers; hyper's own limit of 100 headers holds besides. More: 431.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// The bytes that are read ahead of a connection.
+const READ_BYTES_MAX: usize = 64 * 1024;
+/// How long a client may take to send a head, counted from the end of the request before.
+const HEAD_WAIT: Duration = Duration::from_secs(30);
+/// How long requests under way may take once the server stops.
+const STOP_WAIT: Duration = Duration::from_secs(2);
+/// The pause after an accept that failed because the process or the machine has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves HTTP on `listener` until `stop` is ready.
+///
+/// **Effect**: on return the listener is closed, requests that were under way have their answer, or two seconds have
+/// passed.
+/// **Waits**: as long as the server runs.
+/// **Errors**: none; what goes wrong on one connection ends that connection.
+pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) {
+    let service = TowerToHyperService::new(routes());
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let under_way = GracefulShutdown::new();
+    let mut stop = pin!(stop);
+    loop {
+        let accepted = tokio::select! {
+            () = &mut stop => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, place)) => {
+                tokio::spawn(connection(
+                    stream,
+                    service.clone(),
+                    under_way.watcher(),
+                    place,
+                ));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "management: accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(STOP_WAIT, under_way.shutdown())
+        .await
+        .is_err()
+    {
+        tracing::warn!("management: some requests did not end in time");
+    }
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let place = Arc::clone(places)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
+}
+
+async fn connection(
+    stream: TcpStream,
+    service: TowerToHyperService<axum::Router>,
+    watcher: Watcher,
+    _place: OwnedSemaphorePermit,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WAIT)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(READ_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "management: connection ended");
+    }
+}
