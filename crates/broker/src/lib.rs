@@ -1,1 +1,4 @@
 //! To be written.
+
+pub mod bindings;
+pub mod users;
