@@ -1,0 +1,250 @@
+//! What the tests with other people's programs need, put in place.
+//!
+//! Three things: programs from the distribution's packages, a Python environment under the target
+//! folder, node modules beside their script. Each is left alone when it is already as it should be.
+//! What cannot be had here, for lack of a program or of root, is left out with the reason, and the
+//! tests that need it are named so that they can be skipped; nothing is skipped silently. No service
+//! is started by what is installed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::Outcome;
+use crate::command::{Line, find_program};
+use crate::workspace::Workspace;
+
+/// Something that is not here.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    /// What is left out, and why.
+    pub(crate) reason: String,
+    /// The tests that need it, as `cargo test` filters them; empty where a step of its own does.
+    pub(crate) tests: &'static str,
+}
+
+/// A program, the package that brings it, and the tests that need it.
+struct Package {
+    program: &'static str,
+    package: &'static str,
+    tests: &'static str,
+}
+
+/// RabbitMQ is not run by the tests as such: it is what `LEVERET_TEST_ADDR` can be pointed at.
+const PACKAGES: [Package; 3] = [
+    Package {
+        program: "amqp-publish",
+        package: "amqp-tools",
+        tests: "interop::amqp_tools",
+    },
+    Package {
+        program: "rabbitmq-server",
+        package: "rabbitmq-server",
+        tests: "",
+    },
+    Package {
+        program: "valgrind",
+        package: "valgrind",
+        tests: "",
+    },
+];
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const PYTHON_FOLDER: &str = "tests/interop/python";
+const NODE_FOLDER: &str = "tests/interop/node";
+/// Holds the list of what was installed, so that a changed list is installed anew.
+const STAMP: &str = "installed-from";
+
+/// Installs the packages whose programs are missing. Without root, or without `apt-get`, the
+/// missing ones are left out.
+pub(crate) fn packages() -> Outcome<Vec<LeftOut>> {
+    let missing = || {
+        PACKAGES
+            .iter()
+            .filter(|package| find_program(package.program).is_none())
+    };
+    let names: Vec<&str> = missing().map(|package| package.package).collect();
+    if names.is_empty() {
+        println!("all programs are here");
+        return Ok(Vec::new());
+    }
+    let obstacle = if find_program("apt-get").is_none() {
+        "there is no apt-get to install it with"
+    } else if !is_root()? {
+        "installing it needs root"
+    } else {
+        let _policy = NoServices::begin()?;
+        apt(&["update", "--quiet"]).run()?;
+        let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+        install.extend(&names);
+        apt(&install).run()?;
+        "the package does not bring it"
+    };
+    Ok(missing()
+        .map(|package| package.left_out(obstacle))
+        .collect())
+}
+
+impl Package {
+    fn left_out(&self, obstacle: &str) -> LeftOut {
+        let Self {
+            program,
+            package,
+            tests,
+        } = self;
+        LeftOut {
+            reason: format!("{package}: no `{program}`, and {obstacle}"),
+            tests,
+        }
+    }
+}
+
+fn apt(args: &[&str]) -> Line {
+    Line::new("apt-get", args).env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+fn is_root() -> Outcome<bool> {
+    let process = fs::metadata("/proc/self").map_err(|error| format!("/proc/self: {error}"))?;
+    Ok(process.uid() == 0)
+}
+
+/// While it lives, packages that are installed start no services; unless the machine has a policy
+/// of its own, which is left as it is.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn begin() -> Outcome<Self> {
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        let policy = Self { ours: true };
+        fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+            .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+            .map_err(|error| format!("{POLICY} cannot be written: {error}"))?;
+        Ok(policy)
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            eprintln!("{POLICY} should be removed: {error}");
+        }
+    }
+}
+
+/// Makes the Python environment with the packages of the list. The interpreter that the tests are to
+/// use is at [`python_program`].
+pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
+    let tests = "interop::pika";
+    let list = workspace.root.join(PYTHON_FOLDER).join("requirements.txt");
+    let folder = python_folder(workspace);
+    if is_stamped(&folder, &list)? {
+        println!("{} is as its list says", folder.display());
+        return Ok(Vec::new());
+    }
+    if find_program("python3").is_none() {
+        return Ok(vec![LeftOut {
+            reason: "pika: there is no `python3`".to_owned(),
+            tests,
+        }]);
+    }
+    remove_folder(&folder)?;
+    let path = folder.display().to_string();
+    if let Err(error) = Line::new("python3", &["-m", "venv", &path]).output() {
+        let reason = format!("pika: python3 cannot make an environment: {error}");
+        return Ok(vec![LeftOut { reason, tests }]);
+    }
+    let list_path = list.display().to_string();
+    let program = python_program(workspace).display().to_string();
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        &list_path,
+    ];
+    Line::new(program, &install).run()?;
+    stamp(&folder, &list)?;
+    Ok(Vec::new())
+}
+
+/// The Python interpreter that has the packages.
+pub(crate) fn python_program(workspace: &Workspace) -> PathBuf {
+    python_folder(workspace).join("bin/python")
+}
+
+fn python_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target.join("interop/python")
+}
+
+/// Installs the node modules of the lock file beside the script that needs them.
+pub(crate) fn node(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
+    let folder = workspace.root.join(NODE_FOLDER);
+    let (modules, list) = (
+        folder.join("node_modules"),
+        folder.join("package-lock.json"),
+    );
+    if is_stamped(&modules, &list)? {
+        println!("{} is as its list says", modules.display());
+        return Ok(Vec::new());
+    }
+    for program in ["node", "npm"] {
+        if find_program(program).is_none() {
+            let reason = format!("amqplib: there is no `{program}`");
+            return Ok(vec![LeftOut {
+                reason,
+                tests: "interop::amqplib",
+            }]);
+        }
+    }
+    Line::new("npm", &["ci", "--no-audit", "--no-fund"])
+        .within(&folder)
+        .run()?;
+    stamp(&modules, &list)?;
+    Ok(Vec::new())
+}
+
+fn is_stamped(folder: &Path, list: &Path) -> Outcome<bool> {
+    let wanted = read(list)?;
+    match fs::read_to_string(folder.join(STAMP)) {
+        Ok(installed) => Ok(installed == wanted),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(format!("{}: {error}", folder.join(STAMP).display())),
+    }
+}
+
+fn stamp(folder: &Path, list: &Path) -> Outcome {
+    let installed = read(list)?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(folder.join(STAMP), installed))
+        .map_err(|error| {
+            format!(
+                "{} cannot be written: {error}",
+                folder.join(STAMP).display()
+            )
+        })
+}
+
+fn read(list: &Path) -> Outcome<String> {
+    fs::read_to_string(list).map_err(|error| format!("{} cannot be read: {error}", list.display()))
+}
+
+fn remove_folder(folder: &Path) -> Outcome {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(format!("{} cannot be removed: {error}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
