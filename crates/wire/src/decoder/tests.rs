@@ -1,0 +1,1 @@
+//! The decoder against whole, split and hostile input.

@@ -1,0 +1,1 @@
+//! Every method there and back, and what no method is.
