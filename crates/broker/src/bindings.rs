@@ -1,0 +1,339 @@
+//! The bindings of one exchange, indexed for its kind of routing.
+//!
+//! Here: what makes two bindings the same, the numbering of bindings, and the choice of index; each index has a file of
+//! its own under `bindings/`. Plain data: no locks, no waiting, no names of vhosts or queues, and the destination is
+//! whatever the owner routes to. The owner of an exchange holds one `Bindings`, changes it under its own lock and
+//! removes duplicate destinations from what `matches` reports.
+//!
+//! Invariants: every binding is in `numbers`, in `entries` under its number, and in the index, or in none of them;
+//! binding and unbinding cost the same however many bindings there are; no bindings, no memory.
+
+mod criteria;
+mod error;
+mod headers;
+mod postings;
+mod topic;
+mod words;
+
+use std::collections::HashMap;
+use std::collections::hash_map;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use leveret_message::{Table, TableRef, TableWriter, Value};
+
+use self::criteria::XMatch;
+pub use self::error::BindingError;
+use self::headers::HeadersIndex;
+use self::postings::Postings;
+use self::topic::Trie;
+
+/// The longest binding key in bytes: AMQP's short string.
+const BINDING_KEY_MAX: usize = 255;
+
+/// How many `#` a topic binding key may have.
+const TOPIC_HASHES_MAX: usize = 2;
+
+/// The type of an exchange: how it routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ExchangeKind {
+    /// To the bindings whose key equals the routing key.
+    Direct,
+    /// To all bindings.
+    Fanout,
+    /// To the bindings whose pattern of words matches the routing key.
+    Topic,
+    /// To the bindings whose arguments match the headers.
+    Headers,
+}
+
+impl ExchangeKind {
+    /// The kind that `exchange.declare` calls by this name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+
+    /// The name in `exchange.declare`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Topic => "topic",
+            Self::Headers => "headers",
+        }
+    }
+}
+
+/// The order of arguments does not tell bindings apart: returns `arguments` sorted by name, as they are kept and listed.
+///
+/// Many clients keep arguments in maps without an order, and unbind with another order than they bound with. Only the
+/// outermost table is sorted, as in RabbitMQ. Entries of one name stay in their order.
+pub fn canonical_arguments(arguments: &Table) -> Table {
+    let mut entries: Vec<(&str, Value<'_>)> = arguments.view().iter().collect();
+    entries.sort_by_key(|(name, _)| *name);
+    let mut writer = TableWriter::new();
+    for (name, value) in entries {
+        writer.put(name, value);
+    }
+    writer.finish()
+}
+
+/// The bindings of one exchange.
+#[derive(Debug)]
+pub struct Bindings<D> {
+    kind: ExchangeKind,
+    numbers: HashMap<Arc<Binding<D>>, u32>,
+    entries: Vec<Option<Entry<D>>>,
+    free: Vec<u32>,
+    index: Index,
+}
+
+/// What identifies a binding of an exchange.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Binding<D> {
+    key: Box<[u8]>,
+    arguments: Table,
+    destination: D,
+}
+
+/// A numbered binding, and where a direct, fanout or topic index keeps it.
+#[derive(Debug)]
+struct Entry<D> {
+    binding: Arc<Binding<D>>,
+    /// The node of the trie.
+    node: u32,
+    /// The position in the postings of the node or key.
+    position: u32,
+}
+
+#[derive(Debug)]
+enum Index {
+    Direct(HashMap<Box<[u8]>, Postings<u32>>),
+    Fanout(Postings<u32>),
+    Topic(Trie),
+    Headers(HeadersIndex),
+}
+
+impl Index {
+    fn new(kind: ExchangeKind) -> Self {
+        match kind {
+            ExchangeKind::Direct => Self::Direct(HashMap::new()),
+            ExchangeKind::Fanout => Self::Fanout(Postings::default()),
+            ExchangeKind::Topic => Self::Topic(Trie::new()),
+            ExchangeKind::Headers => Self::Headers(HeadersIndex::default()),
+        }
+    }
+}
+
+impl<D: Clone + Eq + Hash> Bindings<D> {
+    /// No bindings, for an exchange of this kind.
+    pub fn new(kind: ExchangeKind) -> Self {
+        Self {
+            kind,
+            numbers: HashMap::new(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            index: Index::new(kind),
+        }
+    }
+
+    /// Binds `destination` with a binding key and arguments; returns whether that is a new binding.
+    ///
+    /// **Effect**: a binding is its destination, key and arguments, and binding twice is one binding. Arguments matter to
+    /// routing in a headers exchange only, but identify the binding in all of them, their order aside.
+    /// **Errors**: [`BindingError`], each 406 `PRECONDITION_FAILED`; nothing has changed then.
+    pub fn insert(
+        &mut self,
+        binding_key: &[u8],
+        arguments: &Table,
+        destination: D,
+    ) -> Result<bool, BindingError> {
+        let x_match = check(self.kind, binding_key, arguments.view())?;
+        let binding = Arc::new(Binding::new(binding_key, arguments, destination));
+        let hash_map::Entry::Vacant(vacant) = self.numbers.entry(Arc::clone(&binding)) else {
+            return Ok(false);
+        };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).expect("fewer bindings than memory holds")
+        });
+        vacant.insert(number);
+        let (node, position) = match &mut self.index {
+            Index::Direct(keys) => (0, keys.entry(binding_key.into()).or_default().push(number)),
+            Index::Fanout(all) => (0, all.push(number)),
+            Index::Topic(trie) => trie.insert(binding_key, number),
+            Index::Headers(index) => {
+                index.insert(number, x_match, binding.arguments.view());
+                (0, 0)
+            }
+        };
+        self.entries[number as usize] = Some(Entry {
+            binding,
+            node,
+            position,
+        });
+        Ok(true)
+    }
+
+    /// Unbinds `destination` from this key and arguments; returns whether there was such a binding.
+    pub fn remove(&mut self, binding_key: &[u8], arguments: &Table, destination: &D) -> bool {
+        let binding = Binding::new(binding_key, arguments, destination.clone());
+        let Some(number) = self.numbers.remove(&binding) else {
+            return false;
+        };
+        if self.numbers.is_empty() {
+            // The memory of what was once bound goes as well.
+            *self = Self::new(self.kind);
+            return true;
+        }
+        let entry = self.entries[number as usize]
+            .take()
+            .expect("numbers name entries");
+        self.free.push(number);
+        let moved = match &mut self.index {
+            Index::Direct(keys) => remove_from_key(keys, binding_key, entry.position),
+            Index::Fanout(all) => all.remove(entry.position),
+            Index::Topic(trie) => trie.remove(binding_key, entry.node, entry.position),
+            Index::Headers(index) => {
+                index.remove(number);
+                None
+            }
+        };
+        if let Some(moved) = moved {
+            let moved = self.entries[moved as usize]
+                .as_mut()
+                .expect("indexes name entries");
+            moved.position = entry.position;
+        }
+        true
+    }
+
+    /// Calls `each` with the destination of every binding that a message matches.
+    ///
+    /// `headers` are the message's; only a headers exchange looks at them, and takes none for an empty table.
+    /// **Order**: none. A destination with several bindings that match can come more than once.
+    /// **Cost**: direct, one hash lookup; topic, at most a visit to each node of the trie that a prefix of the key leads
+    /// to, and in a headers exchange two lookups for each header and a comparison for each binding indexed there. Nothing
+    /// is allocated for a routing key of up to 255 bytes and up to 16 headers.
+    pub fn matches<'b>(
+        &'b self,
+        routing_key: &[u8],
+        headers: Option<TableRef<'_>>,
+        each: impl FnMut(&'b D),
+    ) {
+        self.matches_counted(routing_key, headers, each);
+    }
+
+    /// Whether nothing is bound.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// How many bindings there are.
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// All bindings as binding key, arguments sorted by name, and destination, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &Table, &D)> {
+        self.entries.iter().flatten().map(|entry| {
+            let Binding {
+                key,
+                arguments,
+                destination,
+            } = &*entry.binding;
+            (&**key, arguments, destination)
+        })
+    }
+
+    /// Does what `matches` says, and returns how many steps the index took, which tests hold to a bound.
+    fn matches_counted<'b>(
+        &'b self,
+        routing_key: &[u8],
+        headers: Option<TableRef<'_>>,
+        mut each: impl FnMut(&'b D),
+    ) -> usize {
+        let report = |number| each(&self.binding(number).destination);
+        match &self.index {
+            Index::Direct(keys) => {
+                keys.get(routing_key)
+                    .map_or(&[][..], Postings::as_slice)
+                    .iter()
+                    .copied()
+                    .for_each(report);
+                1
+            }
+            Index::Fanout(all) => {
+                all.as_slice().iter().copied().for_each(report);
+                1
+            }
+            Index::Topic(trie) => trie.matches(routing_key, report),
+            Index::Headers(index) => {
+                let arguments = |number| self.binding(number).arguments.view();
+                index.matches(headers.unwrap_or_default(), arguments, report)
+            }
+        }
+    }
+
+    fn binding(&self, number: u32) -> &Binding<D> {
+        &self.entries[number as usize]
+            .as_ref()
+            .expect("indexes name entries")
+            .binding
+    }
+}
+
+impl<D> Binding<D> {
+    fn new(key: &[u8], arguments: &Table, destination: D) -> Self {
+        Self {
+            key: key.into(),
+            arguments: canonical_arguments(arguments),
+            destination,
+        }
+    }
+}
+
+fn remove_from_key(
+    keys: &mut HashMap<Box<[u8]>, Postings<u32>>,
+    binding_key: &[u8],
+    position: u32,
+) -> Option<u32> {
+    let postings = keys.get_mut(binding_key).expect("a bound key has postings");
+    let moved = postings.remove(position);
+    if postings.is_empty() {
+        keys.remove(binding_key);
+    }
+    moved
+}
+
+/// Checks what can be wrong with a binding; returns how a headers exchange is to match it.
+fn check(
+    kind: ExchangeKind,
+    binding_key: &[u8],
+    arguments: TableRef<'_>,
+) -> Result<XMatch, BindingError> {
+    if binding_key.len() > BINDING_KEY_MAX {
+        return Err(BindingError::KeyTooLong {
+            bytes: binding_key.len(),
+        });
+    }
+    if kind == ExchangeKind::Topic {
+        let hashes = topic::words(binding_key)
+            .filter(|word| *word == b"#")
+            .count();
+        if hashes > TOPIC_HASHES_MAX {
+            let key = String::from_utf8_lossy(binding_key).into_owned();
+            return Err(BindingError::TooManyHashes { key, hashes });
+        }
+    }
+    if kind == ExchangeKind::Headers {
+        XMatch::of(arguments)
+    } else {
+        Ok(XMatch::All)
+    }
+}
+
+#[cfg(test)]
+mod tests;
