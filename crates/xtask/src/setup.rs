@@ -31,7 +31,8 @@ struct Package {
     tests: &'static str,
 }
 
-/// RabbitMQ is not run by the tests as such: it is what `LEVERET_TEST_ADDR` can be pointed at.
+/// Not run by `cargo xtask test`: it is what the conformance tests can be checked against.
+const RABBITMQ: &str = "rabbitmq-server";
 const PACKAGES: [Package; 3] = [
     Package {
         program: "amqp-publish",
@@ -79,6 +80,9 @@ pub(crate) fn packages() -> Outcome<Vec<LeftOut>> {
         let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
         install.extend(&names);
         apt(&install).run()?;
+        if names.contains(&RABBITMQ) {
+            no_start_at_boot(RABBITMQ)?;
+        }
         "the package does not bring it"
     };
     Ok(missing()
@@ -100,8 +104,19 @@ impl Package {
     }
 }
 
+/// Another installation that is going on is waited for.
 fn apt(args: &[&str]) -> Line {
-    Line::new("apt-get", args).env("DEBIAN_FRONTEND", "noninteractive")
+    let mut all = vec!["-o", "DPkg::Lock::Timeout=300"];
+    all.extend(args);
+    Line::new("apt-get", &all).env("DEBIAN_FRONTEND", "noninteractive")
+}
+
+/// What was installed for tests only does not start with the machine either.
+fn no_start_at_boot(service: &str) -> Outcome {
+    match find_program("systemctl") {
+        Some(_) => Line::new("systemctl", &["disable", "--quiet", service]).run(),
+        None => Ok(()),
+    }
 }
 
 fn is_root() -> Outcome<bool> {
