@@ -1,4 +1,23 @@
-//! To be written.
+//! Everything that clients of any protocol share: vhosts, exchanges, bindings, queues, consumers, users.
+//!
+//! Nothing here knows a frame or a socket. `crates/ARCHITECTURE.md` tells who owns which state. Reading order: `broker`, `vhost`, `exchange`,
+//! `route`, `publisher`, `command`, `shard`, `queue`, `link`.
 
+pub mod arguments;
 pub mod bindings;
+pub mod broker;
+pub mod command;
+pub mod connections;
+pub mod error;
+pub mod exchange;
+pub mod link;
+pub mod mailbox;
+mod placement;
+pub mod publisher;
+pub mod queue;
+pub mod queue_handle;
+pub mod route;
+pub mod runs;
+pub mod shard;
 pub mod users;
+pub mod vhost;

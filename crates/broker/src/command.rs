@@ -1,0 +1,171 @@
+//! What connections ask of shards. Everything about a queue's contents and consumers goes through here, in order.
+
+use std::sync::Arc;
+
+use leveret_message::batch::Batch;
+use leveret_store::log::QueueId;
+
+use crate::link::{ConnectionId, ConsumerSlot, Link};
+use crate::mailbox::Mailbox;
+use crate::queue_handle::{QueueHandle, ShardId};
+
+/// A channel of a connection, as the shards know it: who holds unacked messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its channel's number.
+    pub channel: u16,
+}
+
+/// Consecutive messages of a batch that go to the same queues.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// The queues, each once.
+    pub queues: Arc<[QueueId]>,
+    /// Index of the first message.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// A batch of one connection for one shard.
+#[derive(Debug)]
+pub struct Publish {
+    /// Who published it.
+    pub connection: ConnectionId,
+    /// Numbered from 1 for each connection and shard; comes back in `Event::Progress`.
+    pub number: u64,
+    /// The allowance it takes until the shard gives it back.
+    pub bytes: usize,
+    /// The messages.
+    pub batch: Arc<Batch>,
+    /// Which message goes where.
+    pub runs: Vec<Run>,
+}
+
+/// What becomes of messages that were handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done with: `basic.ack`.
+    Ack,
+    /// Not wanted: `basic.reject` and `basic.nack` without requeue.
+    Discard,
+    /// Back to their place in the queue.
+    Requeue,
+}
+
+/// Messages of one queue, in sequence, that a channel settles.
+#[derive(Clone, Copy, Debug)]
+pub struct Settle {
+    /// The queue.
+    pub queue: QueueId,
+    /// The channel's number.
+    pub channel: u16,
+    /// The first sequence number.
+    pub first_seq: u64,
+    /// How many.
+    pub count: u64,
+    /// What becomes of them.
+    pub outcome: Outcome,
+}
+
+/// How many messages a channel with a limit of its own may still take; shared by its consumers on all shards.
+pub type ChannelCredit = Arc<std::sync::atomic::AtomicI64>;
+
+/// What `basic.consume` asks for.
+#[derive(Clone, Debug)]
+pub struct NewConsumer {
+    /// How its connection numbers it.
+    pub slot: ConsumerSlot,
+    /// Whether messages are settled by being sent.
+    pub no_ack: bool,
+    /// Whether nobody else may consume from the queue.
+    pub exclusive: bool,
+    /// How many unacked messages it takes at most; 0 is no limit.
+    pub prefetch: u16,
+    /// The channel's own limit, where it has one.
+    pub channel_credit: Option<ChannelCredit>,
+    /// Higher ones are served first.
+    pub priority: i64,
+}
+
+/// See the module. Commands with a reply are answered by one `Event::Reply`.
+#[derive(Debug)]
+pub enum Command {
+    /// The first command of a connection to a shard.
+    Connect(Arc<Link>),
+    /// The last one: forget it, requeue what it held, delete its exclusive queues. Replies `Disconnected`.
+    Disconnect(ConnectionId),
+    /// A new queue.
+    Declare(Arc<QueueHandle>),
+    /// Messages.
+    Publish(Publish),
+    /// Settled messages.
+    Settle(ConnectionId, Vec<Settle>),
+    /// Adds a consumer. Replies `Consuming`.
+    Consume(Holder, QueueId, NewConsumer),
+    /// Removes a consumer; what it holds stays unacked. Replies `Cancelled`.
+    Cancel(ConnectionId, QueueId, ConsumerSlot),
+    /// Takes one message. Replies `Got`.
+    Get {
+        /// Who asks.
+        holder: Holder,
+        /// From where.
+        queue: QueueId,
+        /// Whether it is settled by being sent.
+        no_ack: bool,
+    },
+    /// Removes all ready messages. Replies `Purged`.
+    Purge(ConnectionId, QueueId),
+    /// Deletes a queue. Replies `Deleted`.
+    Delete {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which one.
+        queue: QueueId,
+        /// Only if it has no consumer.
+        if_unused: bool,
+        /// Only if it has no ready message.
+        if_empty: bool,
+    },
+    /// Replies `Counts`.
+    Count(ConnectionId, QueueId),
+    /// Requeues everything that a channel holds and, with `close`, removes its consumers. Replies `Released`.
+    Release {
+        /// Whose.
+        holder: Holder,
+        /// Whether its consumers go too.
+        close: bool,
+    },
+    /// The connection has room for deliveries, or one of its channels has credit again.
+    Resume(ConnectionId),
+}
+
+/// The shards' mailboxes.
+#[derive(Clone, Debug)]
+pub struct Shards(Arc<[Mailbox<Command>]>);
+
+impl Shards {
+    /// `count` mailboxes.
+    pub fn new(count: usize) -> Self {
+        Self((0..count).map(|_| Mailbox::default()).collect())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The mailbox of one shard.
+    ///
+    /// **Panics** if there is no such shard: ids come from queue handles, which are made for these shards.
+    pub fn mailbox(&self, shard: ShardId) -> &Mailbox<Command> {
+        &self.0[shard.0 as usize]
+    }
+
+    /// Sends a command. **Waits**: never. **Order**: first in, first out for each shard.
+    pub fn send(&self, shard: ShardId, command: Command) {
+        self.mailbox(shard).push(command);
+    }
+}

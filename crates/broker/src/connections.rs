@@ -1,0 +1,68 @@
+//! The live connections: who they are, and the way to ask them to close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use leveret_message::name::Name;
+use rustc_hash::FxBuildHasher;
+use tokio::sync::Notify;
+
+use crate::link::{ConnectionId, Event, Link};
+
+/// What is known of a connection from outside.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// Its link, to tell it something.
+    pub link: Arc<Link>,
+    /// The user it logged in as.
+    pub user: Name,
+    /// The vhost it is in.
+    pub vhost: Name,
+    /// `peer -> local`, as RabbitMQ names connections.
+    pub name: String,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Connections {
+    next: AtomicU64,
+    live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
+    fewer: Notify,
+}
+
+impl Connections {
+    /// A number for a new connection.
+    pub fn next_id(&self) -> ConnectionId {
+        ConnectionId(self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Adds one that is open.
+    pub fn add(&self, facts: ConnectionFacts) {
+        self.live.insert(facts.link.connection, facts);
+    }
+
+    /// Removes one that ended.
+    pub fn remove(&self, connection: ConnectionId) {
+        if self.live.remove(&connection).is_some() {
+            self.fewer.notify_waiters();
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// Asks all of them to close: each gets `connection.close` 320 with this reason. **Waits**: never.
+    pub fn close_all(&self, reason: &str) {
+        for connection in &self.live {
+            connection.link.events.push(Event::Close(reason.to_owned()));
+        }
+    }
+
+    /// Notified each time one ended.
+    pub fn fewer(&self) -> &Notify {
+        &self.fewer
+    }
+}

@@ -1,0 +1,221 @@
+//! An exchange: what was declared, and its bindings behind a lock that only the vhost's door takes for writing.
+//!
+//! `version` rises with every change of the bindings and at deletion, so that routes computed from them can be reused for as long as it stays
+//! the same.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leveret_message::name::Name;
+use leveret_message::table::{Table, TableRef};
+use parking_lot::{Mutex, RwLock};
+
+use crate::arguments::ExchangeSettings;
+use crate::bindings::{Bindings, ExchangeKind, canonical_arguments};
+use crate::error::{Error, Kind, Resource};
+use crate::queue_handle::QueueHandle;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Its name; empty for the default exchange.
+    pub name: Name,
+    /// The vhost's name.
+    pub vhost: Name,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Whether it survives a restart.
+    pub durable: bool,
+    /// Whether it goes when its last binding goes.
+    pub auto_delete: bool,
+    /// Whether only exchanges may publish to it.
+    pub internal: bool,
+    /// The arguments as declared.
+    pub arguments: Table,
+    /// What the arguments say.
+    pub settings: ExchangeSettings,
+    version: AtomicU64,
+    bindings: RwLock<Bindings<Destination>>,
+    /// Where this exchange is a destination. Touched under the vhost's door only.
+    pub(crate) sources: Mutex<Vec<Source>>,
+}
+
+/// Where a binding leads. Two are equal when they are the same queue or exchange, not only alike.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// To a queue.
+    Queue(Arc<QueueHandle>),
+    /// To another exchange.
+    Exchange(Arc<Exchange>),
+}
+
+/// A binding seen from its destination.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The exchange that the binding is from.
+    pub exchange: Arc<Exchange>,
+    /// Its binding key.
+    pub binding_key: Box<[u8]>,
+    /// Its arguments.
+    pub arguments: Table,
+}
+
+/// What a declaration says of an exchange.
+#[derive(Clone, Debug)]
+pub struct ExchangeDeclaration {
+    /// Its name.
+    pub name: Name,
+    /// How it routes.
+    pub kind: ExchangeKind,
+    /// Whether it survives a restart.
+    pub durable: bool,
+    /// Whether it goes when its last binding goes.
+    pub auto_delete: bool,
+    /// Whether only exchanges may publish to it.
+    pub internal: bool,
+    /// Its arguments.
+    pub arguments: Table,
+    /// What the arguments say.
+    pub settings: ExchangeSettings,
+}
+
+impl Exchange {
+    pub(crate) fn new(declaration: ExchangeDeclaration, vhost: Name) -> Self {
+        let ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments, settings } =
+            declaration;
+        Self {
+            name,
+            vhost,
+            kind,
+            durable,
+            auto_delete,
+            internal,
+            arguments,
+            settings,
+            version: AtomicU64::new(0),
+            bindings: RwLock::new(Bindings::new(kind)),
+            sources: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Whether it is the default exchange, to which every queue is bound by its name.
+    pub fn is_default(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// How errors name it.
+    pub fn resource(&self) -> Resource {
+        Resource { kind: Kind::Exchange, name: self.name.clone(), vhost: self.vhost.clone() }
+    }
+
+    /// Rises with every change of the bindings and at deletion.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Calls `each` for every binding that matches; the same destination may come more than once.
+    pub fn matches(
+        &self,
+        routing_key: &[u8],
+        headers: Option<TableRef<'_>>,
+        each: impl FnMut(&Destination),
+    ) {
+        self.bindings.read().matches(routing_key, headers, each);
+    }
+
+    /// How many bindings lead from it.
+    pub fn bindings_count(&self) -> usize {
+        self.bindings.read().len()
+    }
+
+    pub(crate) fn bump(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn bind(
+        self: &Arc<Self>,
+        binding_key: &[u8],
+        arguments: TableRef<'_>,
+        to: &Destination,
+    ) -> Result<(), Error> {
+        let arguments = canonical_arguments(&arguments.to_owned());
+        let new = self
+            .bindings
+            .write()
+            .insert(binding_key, &arguments, to.clone())
+            .map_err(|error| Error::Unacceptable(error.to_string()))?;
+        if new {
+            self.bump();
+            to.sources().lock().push(Source {
+                exchange: Arc::clone(self),
+                binding_key: binding_key.into(),
+                arguments,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether there was such a binding; `arguments` in canonical order.
+    pub(crate) fn unbind(
+        self: &Arc<Self>,
+        binding_key: &[u8],
+        arguments: &Table,
+        to: &Destination,
+    ) -> bool {
+        let removed = self.bindings.write().remove(binding_key, arguments, to);
+        if removed {
+            self.bump();
+            to.sources().lock().retain(|source| {
+                !(Arc::ptr_eq(&source.exchange, self)
+                    && *source.binding_key == *binding_key
+                    && source.arguments == *arguments)
+            });
+        }
+        removed
+    }
+
+    /// Takes all bindings out, for deletion.
+    pub(crate) fn take_bindings(&self) -> Bindings<Destination> {
+        let taken = std::mem::replace(&mut *self.bindings.write(), Bindings::new(self.kind));
+        self.bump();
+        taken
+    }
+
+    /// Calls `each` with every binding that leads from it: key, arguments, destination.
+    pub fn each_binding(&self, mut each: impl FnMut(&[u8], &Table, &Destination)) {
+        for (key, arguments, to) in self.bindings.read().iter() {
+            each(key, arguments, to);
+        }
+    }
+}
+
+impl Destination {
+    pub(crate) fn sources(&self) -> &Mutex<Vec<Source>> {
+        match self {
+            Destination::Queue(queue) => &queue.sources,
+            Destination::Exchange(exchange) => &exchange.sources,
+        }
+    }
+
+    fn address(&self) -> usize {
+        match self {
+            Destination::Queue(queue) => Arc::as_ptr(queue) as usize,
+            Destination::Exchange(exchange) => Arc::as_ptr(exchange) as usize,
+        }
+    }
+}
+
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        self.address() == other.address()
+    }
+}
+
+impl Eq for Destination {}
+
+impl Hash for Destination {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.address().hash(state);
+    }
+}

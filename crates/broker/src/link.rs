@@ -1,0 +1,168 @@
+//! What a connection shares with the shards: an outbox of events, and how many bytes of deliveries wait in it.
+//!
+//! Shards push and never wait. A connection whose outbox holds more than its limit gets no further deliveries; each shard that held some
+//! back leaves its mark, and the connection tells those shards when it has room again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use leveret_message::batch::Batch;
+use leveret_store::log::QueueId;
+
+use crate::error::Error;
+use crate::mailbox::Mailbox;
+use crate::queue_handle::ShardId;
+
+/// A connection's number, never used twice while the broker runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// A consumer, as its connection numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsumerSlot(pub u32);
+
+/// How many shards there can be: each has a bit in [`Link`]'s marks.
+pub const SHARDS_MAX: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Link {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// What the shards tell the connection.
+    pub events: Mailbox<Event>,
+    /// Bytes of deliveries that were pushed and not yet written to the socket.
+    waiting_bytes: AtomicUsize,
+    waiting_bytes_max: usize,
+    /// A bit for each shard that holds deliveries back.
+    stalled: AtomicU64,
+}
+
+/// Consecutive messages of a batch on their way to a consumer.
+#[derive(Clone, Debug)]
+pub struct DeliveredRun {
+    /// To whom.
+    pub consumer: ConsumerSlot,
+    /// Which queue they come from.
+    pub queue: QueueId,
+    /// The sequence number of the first one in that queue.
+    pub first_seq: u64,
+    /// Where the messages are.
+    pub batch: Arc<Batch>,
+    /// The first one's index in the batch.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// Whether they were handed out before.
+    pub redelivered: bool,
+}
+
+/// A message that was asked for with `basic.get`.
+#[derive(Clone, Debug)]
+pub struct Got {
+    /// Which queue it comes from.
+    pub queue: QueueId,
+    /// Its sequence number there.
+    pub seq: u64,
+    /// Where it is.
+    pub batch: Arc<Batch>,
+    /// Its index in the batch.
+    pub index: u32,
+    /// Whether it was handed out before.
+    pub redelivered: bool,
+    /// How many ready messages are left in the queue.
+    pub remaining: u64,
+}
+
+/// What a shard answers to a question. A connection has one open question to a shard at a time.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A queue's ready messages and consumers.
+    Counts {
+        /// Ready messages.
+        ready: u64,
+        /// Consumers.
+        consumers: u64,
+    },
+    /// The consumer was added; its deliveries follow.
+    Consuming,
+    /// The consumer is gone; no delivery follows.
+    Cancelled,
+    /// The first ready message, if there was one.
+    Got(Option<Got>),
+    /// How many ready messages were removed.
+    Purged(u64),
+    /// The queue is gone, and so many ready messages with it.
+    Deleted(u64),
+    /// What the channel held unacked is ready again; its consumers went if that was asked for.
+    Released,
+    /// The shard has forgotten the connection: unacked messages are ready again, exclusive queues gone.
+    Disconnected,
+}
+
+/// What a shard tells a connection.
+#[derive(Debug)]
+pub enum Event {
+    /// Messages for its consumers, in the order in which they are to be delivered.
+    Deliveries(Vec<DeliveredRun>),
+    /// Publishing went on.
+    Progress {
+        /// Which shard.
+        shard: ShardId,
+        /// Every batch up to this number is in its queues, and safe where that was asked for.
+        done: u64,
+        /// So many bytes of allowance are given back.
+        returned: usize,
+    },
+    /// The answer to the open question.
+    Reply(Result<Reply, Error>),
+    /// A consumer lost its queue.
+    ConsumerCancelled(ConsumerSlot),
+    /// The broker wants the connection closed, with this reason.
+    Close(String),
+}
+
+impl Link {
+    /// A link with an empty outbox of at most about `waiting_bytes_max` bytes.
+    pub fn new(connection: ConnectionId, waiting_bytes_max: usize) -> Self {
+        Self {
+            connection,
+            events: Mailbox::default(),
+            waiting_bytes: AtomicUsize::new(0),
+            waiting_bytes_max,
+            stalled: AtomicU64::new(0),
+        }
+    }
+
+    /// Bytes of deliveries that wait to be written.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes.load(Ordering::SeqCst)
+    }
+
+    /// A shard is about to push `bytes` of deliveries.
+    pub(crate) fn reserve(&self, bytes: usize) {
+        self.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether there is room for deliveries. Where there is none, the shard's mark is left, and `Command::Resume` follows.
+    pub(crate) fn has_room(&self, shard: ShardId) -> bool {
+        if self.waiting_bytes() < self.waiting_bytes_max {
+            return true;
+        }
+        self.stalled.fetch_or(1 << shard.0, Ordering::SeqCst);
+        // The connection may have written everything between the two: then nobody else would see the mark.
+        self.waiting_bytes() < self.waiting_bytes_max / 2
+    }
+
+    /// The connection has written (or dropped) `bytes` of deliveries. Calls `resume` for each shard that waits for room, once there is enough.
+    pub fn written(&self, bytes: usize, mut resume: impl FnMut(ShardId)) {
+        let before = self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
+        debug_assert!(before >= bytes, "every delivered byte is reserved first");
+        if before.saturating_sub(bytes) < self.waiting_bytes_max / 2
+            && self.stalled.load(Ordering::SeqCst) != 0
+        {
+            let stalled = self.stalled.swap(0, Ordering::SeqCst);
+            (0..SHARDS_MAX as u16).filter(|s| stalled & (1 << s) != 0).for_each(|s| resume(ShardId(s)));
+        }
+    }
+}

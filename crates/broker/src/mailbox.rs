@@ -1,0 +1,52 @@
+//! A mailbox: many tasks push, one task takes everything at once.
+//!
+//! A mailbox has no limit of its own. Whoever pushes into one is bounded elsewhere (a connection's allowance, its outbox limit, one open
+//! question at a time); the page `crates/ARCHITECTURE.md` lists those bounds.
+
+use std::task::{Context, Poll};
+
+use atomic_waker::AtomicWaker;
+use parking_lot::Mutex;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    items: Mutex<Vec<T>>,
+    waker: AtomicWaker,
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        Self { items: Mutex::new(Vec::new()), waker: AtomicWaker::new() }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Adds an item. **Order**: first in, first out. **Waits**: never.
+    pub fn push(&self, item: T) {
+        let mut items = self.items.lock();
+        items.push(item);
+        let was_empty = items.len() == 1;
+        drop(items);
+        if was_empty {
+            self.waker.wake();
+        }
+    }
+
+    /// Swaps everything that is there into `into`, which must be empty; `false` if there was nothing.
+    pub fn take(&self, into: &mut Vec<T>) -> bool {
+        debug_assert!(into.is_empty());
+        let mut items = self.items.lock();
+        std::mem::swap(&mut *items, into);
+        !into.is_empty()
+    }
+
+    /// As [`Mailbox::take`], and registers the task to be woken by the next push where there was nothing.
+    pub fn poll_take(&self, context: &mut Context<'_>, into: &mut Vec<T>) -> Poll<()> {
+        if self.take(into) {
+            return Poll::Ready(());
+        }
+        self.waker.register(context.waker());
+        if self.take(into) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,295 @@
+//! One connection's way into the queues: routes messages, gathers them into a batch per shard, hands the batches over.
+//!
+//! Routes are remembered by exchange and routing key. A remembered route is looked at once per turn: it holds as long as every exchange it
+//! visited has the same version and none of its queues is deleted. Nothing here waits; how much may be handed over before the connection has
+//! to stop reading is the allowance.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use leveret_message::batch::{BatchBuilder, NewMessage};
+use leveret_message::table::TableRef;
+use leveret_store::log::QueueId;
+use rustc_hash::FxHashMap;
+
+use crate::command::{Command, Publish, Run, Shards};
+use crate::exchange::Exchange;
+use crate::link::ConnectionId;
+use crate::queue_handle::{QueueHandle, ShardId};
+use crate::route::{Reached, route};
+use crate::vhost::Vhost;
+
+#[cfg(test)]
+mod tests;
+
+/// How many bytes of batches a connection may have with each shard before it stops reading.
+pub const ALLOWANCE: usize = 1024 * 1024;
+
+/// How many routes a connection remembers; when there are more, it forgets them all.
+const ROUTES_MAX: usize = 4096;
+
+/// A route that was computed: an index, good until the next [`Publisher::hand_over`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteIndex(usize);
+
+/// The shards a message went to: a bit for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardSet(pub u64);
+
+impl ShardSet {
+    /// Whether the message reached no queue.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The shards, lowest first.
+    pub fn iter(self) -> impl Iterator<Item = ShardId> {
+        (0..64u16).filter(move |bit| self.0 & (1 << bit) != 0).map(ShardId)
+    }
+}
+
+/// The body of a message that is being published.
+#[derive(Clone, Debug)]
+pub enum NewBody<'a> {
+    /// Copied into the batch.
+    Copied(&'a [u8]),
+    /// Shared by reference.
+    Shared(Bytes),
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    builder: BatchBuilder,
+    runs: Vec<Run>,
+    /// The number of the last batch that was handed over.
+    number: u64,
+    /// Bytes handed over and not given back.
+    outstanding: usize,
+}
+
+#[derive(Debug)]
+struct Route {
+    visited: Vec<(Arc<Exchange>, u64)>,
+    handles: Vec<Arc<QueueHandle>>,
+    lanes: Vec<(ShardId, Arc<[QueueId]>)>,
+    shards: ShardSet,
+    /// The turn in which it was last found to hold.
+    held_in: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Publisher {
+    connection: ConnectionId,
+    vhost: Arc<Vhost>,
+    shards: Shards,
+    lanes: Vec<Lane>,
+    routes: Vec<Route>,
+    by_key: FxHashMap<Box<[u8]>, RouteIndex>,
+    /// The last answer, so that a stream to one queue costs one comparison.
+    last_key: Vec<u8>,
+    last: Option<RouteIndex>,
+    /// Rises with every hand-over.
+    turn: u64,
+}
+
+impl Publisher {
+    /// A publisher for one connection in one vhost.
+    pub fn new(connection: ConnectionId, vhost: Arc<Vhost>, shards: Shards) -> Self {
+        let lanes = (0..shards.count()).map(|_| Lane::default()).collect();
+        Self {
+            connection,
+            vhost,
+            shards,
+            lanes,
+            routes: Vec::new(),
+            by_key: FxHashMap::default(),
+            last_key: Vec::new(),
+            last: None,
+            turn: 1,
+        }
+    }
+
+    /// The remembered route for `u8 length, exchange, u8 length, routing key`, if it still holds. A message may use it only if its headers do
+    /// not matter (no `CC` or `BCC`); a message that may not asks [`Publisher::route`].
+    #[inline]
+    pub fn remembered(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
+        if self.last_key == exchange_and_key
+            && let Some(index) = self.last
+            && self.routes[index.0].held_in == self.turn
+        {
+            return Some(index);
+        }
+        self.recall(exchange_and_key)
+    }
+
+    fn recall(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
+        let index = *self.by_key.get(exchange_and_key)?;
+        let turn = self.turn;
+        let route = &mut self.routes[index.0];
+        if route.held_in != turn {
+            if !route.holds() {
+                self.by_key.remove(exchange_and_key);
+                return None;
+            }
+            route.held_in = turn;
+        }
+        self.remember_last(exchange_and_key, index);
+        Some(index)
+    }
+
+    /// Routes a message that was published to `exchange`, under its routing key and the further ones of `CC` and `BCC`.
+    ///
+    /// **Cost**: a walk over the exchanges. The answer is remembered where it depends on nothing but exchange and key.
+    pub fn route<'k>(
+        &mut self,
+        exchange: &Arc<Exchange>,
+        exchange_and_key: &[u8],
+        routing_keys: impl Iterator<Item = &'k [u8]>,
+        headers: Option<TableRef<'_>>,
+    ) -> RouteIndex {
+        let mut reached = Reached::default();
+        let mut keys = 0;
+        for key in routing_keys {
+            route(&self.vhost, exchange, key, headers, &mut reached);
+            keys += 1;
+        }
+        if self.routes.len() >= ROUTES_MAX && self.is_empty() {
+            self.forget_routes();
+        }
+        let fleeting = reached.fleeting || keys != 1;
+        let index = RouteIndex(self.routes.len());
+        self.routes.push(Route::new(reached, self.turn));
+        if !fleeting {
+            self.by_key.insert(exchange_and_key.into(), index);
+            self.remember_last(exchange_and_key, index);
+        }
+        index
+    }
+
+    fn remember_last(&mut self, exchange_and_key: &[u8], index: RouteIndex) {
+        self.last_key.clear();
+        self.last_key.extend_from_slice(exchange_and_key);
+        self.last = Some(index);
+    }
+
+    fn forget_routes(&mut self) {
+        self.routes.clear();
+        self.by_key.clear();
+        self.last = None;
+    }
+
+    /// Forgets every route, for example because permissions changed.
+    pub fn forget(&mut self) {
+        debug_assert!(self.is_empty(), "routes may be in use until the hand-over");
+        self.forget_routes();
+    }
+
+    /// Whether the route leads to no queue.
+    pub fn reaches_nobody(&self, route: RouteIndex) -> bool {
+        self.routes[route.0].shards.is_empty()
+    }
+
+    /// Adds a message to the batches of the shards its route leads to, and says which these are.
+    ///
+    /// **Effect**: in this connection's memory only, until [`Publisher::hand_over`]. **Cost**: copies into one buffer per shard.
+    #[inline]
+    pub fn publish(
+        &mut self,
+        route: RouteIndex,
+        message: NewMessage<'_>,
+        body: &NewBody<'_>,
+    ) -> ShardSet {
+        let route = &self.routes[route.0];
+        for (shard, queues) in &route.lanes {
+            let lane = &mut self.lanes[shard.0 as usize];
+            match body {
+                NewBody::Copied(body) => lane.builder.push(message, body),
+                NewBody::Shared(body) => lane.builder.push_shared(message, body.clone()),
+            }
+            match lane.runs.last_mut() {
+                Some(run) if Arc::ptr_eq(&run.queues, queues) => run.count += 1,
+                _ => {
+                    let first = lane.builder.len() - 1;
+                    lane.runs.push(Run { queues: Arc::clone(queues), first, count: 1 });
+                }
+            }
+        }
+        route.shards
+    }
+
+    /// Whether nothing waits to be handed over.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.builder.is_empty())
+    }
+
+    /// Sends what was gathered to the shards.
+    ///
+    /// **Order**: batches of one connection reach a shard in the order they were handed over. **Waits**: never.
+    pub fn hand_over(&mut self) {
+        self.turn += 1;
+        for (shard, lane) in self.lanes.iter_mut().enumerate() {
+            if lane.builder.is_empty() {
+                continue;
+            }
+            lane.number += 1;
+            let bytes = lane.builder.byte_len();
+            lane.outstanding += bytes;
+            let publish = Publish {
+                connection: self.connection,
+                number: lane.number,
+                bytes,
+                batch: lane.builder.seal(),
+                runs: std::mem::take(&mut lane.runs),
+            };
+            self.shards.send(ShardId(shard as u16), Command::Publish(publish));
+        }
+        if self.routes.len() > ROUTES_MAX {
+            self.forget_routes();
+        }
+    }
+
+    /// The number of the last batch handed over to a shard.
+    pub fn number(&self, shard: ShardId) -> u64 {
+        self.lanes[shard.0 as usize].number
+    }
+
+    /// A shard gave allowance back.
+    pub fn returned(&mut self, shard: ShardId, bytes: usize) {
+        let lane = &mut self.lanes[shard.0 as usize];
+        debug_assert!(lane.outstanding >= bytes, "a shard gives back what it was given");
+        lane.outstanding = lane.outstanding.saturating_sub(bytes);
+    }
+
+    /// Whether the connection may go on reading.
+    pub fn has_allowance(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.outstanding < ALLOWANCE)
+    }
+
+    /// Bytes gathered and not handed over.
+    pub fn gathered_bytes(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.builder.byte_len()).sum()
+    }
+}
+
+impl Route {
+    fn new(reached: Reached, turn: u64) -> Self {
+        let mut handles = reached.queues;
+        handles.sort_by_key(|queue| queue.shard);
+        let mut shards = ShardSet::default();
+        let lanes = handles
+            .chunk_by(|a, b| a.shard == b.shard)
+            .filter_map(|group| {
+                let shard = group.first()?.shard;
+                shards.0 |= 1 << shard.0;
+                Some((shard, group.iter().map(|queue| queue.id).collect()))
+            })
+            .collect();
+        Self { visited: reached.visited, handles, lanes, shards, held_in: turn }
+    }
+
+    fn holds(&self) -> bool {
+        self.visited.iter().all(|(exchange, version)| exchange.version() == *version)
+            && !self.handles.iter().any(|queue| queue.is_deleted())
+    }
+}

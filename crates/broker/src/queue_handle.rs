@@ -1,0 +1,108 @@
+//! What everyone may know of a queue: its declaration and where it lives. Its messages and consumers belong to its shard (`queue.rs`).
+
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use leveret_message::name::Name;
+use leveret_message::table::Table;
+use leveret_store::log::{Group, QueueId};
+use parking_lot::Mutex;
+
+use crate::arguments::QueueSettings;
+use crate::error::{Error, Kind, Resource};
+use crate::exchange::Source;
+use crate::link::ConnectionId;
+use crate::vhost::Vhost;
+
+/// What a declaration says of a queue.
+#[derive(Clone, Debug)]
+pub struct QueueDeclaration {
+    /// Its name, never empty: whoever declares makes up names for nameless queues.
+    pub name: Name,
+    /// Whether it survives a restart.
+    pub durable: bool,
+    /// The connection that it belongs to, where it is exclusive.
+    pub owner: Option<ConnectionId>,
+    /// Whether it goes with its last consumer.
+    pub auto_delete: bool,
+    /// Its arguments.
+    pub arguments: Table,
+    /// What the arguments say.
+    pub settings: QueueSettings,
+}
+
+/// Which shard owns a queue's contents: an index into the broker's shards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u16);
+
+/// See the module.
+#[derive(Debug)]
+pub struct QueueHandle {
+    /// Never used twice: a handle of a deleted queue can never reach a later queue of the same name.
+    pub id: QueueId,
+    /// The shard that owns its contents.
+    pub shard: ShardId,
+    /// The group that its log entries belong to.
+    pub group: Group,
+    /// The name of its vhost.
+    pub vhost_name: Name,
+    /// What was declared.
+    pub declaration: QueueDeclaration,
+    pub(crate) vhost: Weak<Vhost>,
+    /// The bindings that lead here. Touched under the vhost's door only.
+    pub(crate) sources: Mutex<Vec<Source>>,
+    deleted: AtomicBool,
+}
+
+impl QueueHandle {
+    pub(crate) fn new(
+        id: QueueId,
+        (group, shard): (Group, ShardId),
+        (vhost_name, vhost): (Name, Weak<Vhost>),
+        declaration: QueueDeclaration,
+    ) -> Self {
+        Self {
+            id,
+            shard,
+            group,
+            vhost_name,
+            declaration,
+            vhost,
+            sources: Mutex::new(Vec::new()),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.declaration.name
+    }
+
+    /// How errors name it.
+    pub fn resource(&self) -> Resource {
+        Resource {
+            kind: Kind::Queue,
+            name: self.declaration.name.clone(),
+            vhost: self.vhost_name.clone(),
+        }
+    }
+
+    /// Whether it is gone. Once true, for ever true.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// Exclusive queues may be used only by the connection that declared them.
+    ///
+    /// **Errors**: [`Error::Locked`] (405).
+    pub fn check_owner(&self, connection: ConnectionId) -> Result<(), Error> {
+        match self.declaration.owner {
+            Some(owner) if owner != connection => Err(Error::Locked(self.resource())),
+            _ => Ok(()),
+        }
+    }
+}

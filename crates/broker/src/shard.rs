@@ -1,0 +1,478 @@
+//! A shard: the only writer of the contents of its queues. A synchronous machine: commands in, events out; `shard/task.rs` runs it.
+//!
+//! A turn takes the commands that have come, in order, then deals from every queue that was touched, then tells each connection what concerns it,
+//! in one push. So the cost of a hand-over is paid once for many messages.
+//!
+//! Two limits slow publishers down, by giving their allowance back late: a queue whose consumers cannot keep up gives it back as it drains, at the
+//! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); and while all queues together hold
+//! more than the broker's limit, nothing is given back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use leveret_store::log::{Entry, Log, Position, QueueId, Target};
+use rustc_hash::FxHashMap;
+
+use crate::command::{Command, Holder, NewConsumer, Publish, Settle};
+use crate::error::Error;
+use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
+use crate::queue::Queue;
+use crate::queue_handle::{QueueHandle, ShardId};
+use crate::shard::peer::Peer;
+
+mod deal;
+mod peer;
+pub mod task;
+#[cfg(test)]
+mod tests;
+
+/// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
+const QUEUE_SHARE: usize = 2 * 1024 * 1024;
+
+/// How long allowance is withheld at the most for a queue that drains too slowly.
+const WITHHELD_MAX: Duration = Duration::from_millis(100);
+
+/// How much all queues together may hold in memory.
+#[derive(Debug)]
+pub struct QueuedBytes {
+    held: AtomicI64,
+    max: i64,
+}
+
+impl QueuedBytes {
+    /// Nothing held yet, `max` bytes at the most.
+    pub fn new(max: usize) -> Self {
+        Self { held: AtomicI64::new(0), max: i64::try_from(max).unwrap_or(i64::MAX) }
+    }
+
+    /// How many bytes are held, as of the shards' last turns.
+    pub fn held(&self) -> i64 {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    fn is_over(&self) -> bool {
+        self.held() > self.max
+    }
+}
+
+/// Allowance that is given back later.
+#[derive(Debug)]
+struct Withheld {
+    connection: ConnectionId,
+    bytes: usize,
+    queue: QueueId,
+    until: Instant,
+}
+
+/// A batch that is safe once the log is durable at the position.
+#[derive(Debug)]
+struct Undone {
+    at: Position,
+    connection: ConnectionId,
+    number: u64,
+}
+
+/// See the module.
+pub struct Shard {
+    id: ShardId,
+    log: Box<dyn Log>,
+    queues: FxHashMap<QueueId, Queue>,
+    peers: FxHashMap<ConnectionId, Peer>,
+    /// Queues to deal from at the end of the turn.
+    touched: Vec<QueueId>,
+    /// Connections to tell something at the end of the turn.
+    spoken_to: Vec<ConnectionId>,
+    undone: VecDeque<Undone>,
+    withheld: VecDeque<Withheld>,
+    queued: Arc<QueuedBytes>,
+    /// What this shard has counted into `queued`, and what it holds now.
+    counted_bytes: i64,
+    held_bytes: i64,
+    targets: Vec<Target>,
+}
+
+impl Shard {
+    /// An empty shard.
+    pub fn new(id: ShardId, log: Box<dyn Log>, queued: Arc<QueuedBytes>) -> Self {
+        Self {
+            id,
+            log,
+            queues: FxHashMap::default(),
+            peers: FxHashMap::default(),
+            touched: Vec::new(),
+            spoken_to: Vec::new(),
+            undone: VecDeque::new(),
+            withheld: VecDeque::new(),
+            queued,
+            counted_bytes: 0,
+            held_bytes: 0,
+            targets: Vec::new(),
+        }
+    }
+
+    /// Which shard it is.
+    pub fn id(&self) -> ShardId {
+        self.id
+    }
+
+    /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
+    pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
+        for command in commands {
+            self.carry_out(command, now);
+        }
+        self.deal_touched();
+        self.report_done();
+        self.count_held();
+        self.give_back_withheld(now);
+        self.speak();
+    }
+
+    /// When the next turn is due though no command comes.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.withheld.front().map(|withheld| withheld.until)
+    }
+
+    fn carry_out(&mut self, command: Command, now: Instant) {
+        match command {
+            Command::Connect(link) => {
+                self.peers.insert(link.connection, Peer::new(link));
+            }
+            Command::Disconnect(connection) => self.disconnect(connection),
+            Command::Declare(queue) => self.declare(queue),
+            Command::Publish(publish) => self.publish(publish, now),
+            Command::Settle(connection, settles) => self.settle(connection, &settles),
+            Command::Consume(holder, queue, consumer) => {
+                let reply = self.consume(holder, queue, consumer);
+                self.reply(holder.connection, reply);
+            }
+            Command::Cancel(connection, queue, slot) => {
+                // What was dealt before has to be on its way before the answer.
+                self.deal_touched();
+                self.cancel(connection, queue, slot);
+                self.reply(connection, Ok(Reply::Cancelled));
+            }
+            Command::Get { holder, queue, no_ack } => {
+                let reply = self.get(holder, queue, no_ack);
+                self.reply(holder.connection, reply);
+            }
+            Command::Purge(connection, queue) => {
+                let reply = self.purge(queue).map(Reply::Purged);
+                self.reply(connection, reply);
+            }
+            Command::Delete { connection, queue, if_unused, if_empty } => {
+                let reply = self.delete(queue, if_unused, if_empty).map(Reply::Deleted);
+                self.reply(connection, reply);
+            }
+            Command::Count(connection, queue) => {
+                self.deal_touched();
+                let reply = self.count(queue);
+                self.reply(connection, reply);
+            }
+            Command::Release { holder, close } => {
+                self.release(holder, close);
+                self.reply(holder.connection, Ok(Reply::Released));
+            }
+            Command::Resume(connection) => self.resume(connection),
+        }
+    }
+
+    fn declare(&mut self, handle: Arc<QueueHandle>) {
+        if let Some(owner) = handle.declaration.owner
+            && let Some(peer) = self.peers.get_mut(&owner)
+        {
+            peer.exclusive.push(handle.id);
+        }
+        self.queues.insert(handle.id, Queue::new(handle));
+    }
+
+    fn publish(&mut self, publish: Publish, now: Instant) {
+        let Publish { connection, number, bytes, batch, runs } = publish;
+        let mut slow = None;
+        let mut at = None;
+        self.targets.clear();
+        for run in &runs {
+            for id in run.queues.iter() {
+                // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
+                let Some(queue) = self.queues.get_mut(id) else { continue };
+                let (first, count, first_seq) = (run.first, run.count, queue.next_seq());
+                let before = queue.held_bytes();
+                queue.enqueue(&batch, first, count);
+                self.held_bytes += (queue.held_bytes() - before) as i64;
+                if queue.handle.declaration.durable {
+                    self.targets.push(Target { queue: *id, first, count, first_seq });
+                }
+                if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
+                    slow = Some(*id);
+                }
+                if !queue.touched {
+                    queue.touched = true;
+                    self.touched.push(*id);
+                }
+            }
+        }
+        if batch.has_persistent() && !self.targets.is_empty() {
+            at = Some(self.append(&batch));
+        }
+        if let Some(queue) = slow.or(self.queued.is_over().then_some(QueueId(0))) {
+            let until = now + WITHHELD_MAX;
+            self.withheld.push_back(Withheld { connection, bytes, queue, until });
+        } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            peer.out.returned += bytes;
+        }
+        let at = at.or(self.undone.back().map(|undone| undone.at)).unwrap_or_default();
+        self.undone.push_back(Undone { at, connection, number });
+    }
+
+    fn append(&mut self, batch: &leveret_message::batch::Batch) -> Position {
+        let group = self.targets.first().and_then(|target| self.queues.get(&target.queue));
+        let group = group.map_or(leveret_store::log::Group(0), |queue| queue.handle.group);
+        let entry = Entry::Enqueue {
+            group,
+            records: batch.bytes(),
+            bodies: batch.shared_bodies(),
+            targets: &self.targets,
+        };
+        self.log.append(entry).expect("the memory log takes everything")
+    }
+
+    fn report_done(&mut self) {
+        let durable = self.log.durable();
+        while self.undone.front().is_some_and(|undone| undone.at <= durable) {
+            let Some(undone) = self.undone.pop_front() else { break };
+            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, undone.connection) {
+                peer.out.done = undone.number;
+            }
+        }
+    }
+
+    fn count_held(&mut self) {
+        let change = self.held_bytes - self.counted_bytes;
+        if change != 0 {
+            self.counted_bytes = self.held_bytes;
+            self.queued.held.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+
+    fn give_back_withheld(&mut self, now: Instant) {
+        if self.withheld.is_empty() {
+            return;
+        }
+        let over = self.queued.is_over();
+        let (queues, peers, spoken_to) = (&self.queues, &mut self.peers, &mut self.spoken_to);
+        self.withheld.retain_mut(|withheld| {
+            let slow = queues.get(&withheld.queue).is_some_and(|q| q.ready_bytes() > QUEUE_SHARE);
+            if over {
+                withheld.until = now + WITHHELD_MAX;
+            }
+            let keep = over || (slow && now < withheld.until);
+            if !keep && let Some(peer) = peer(peers, spoken_to, withheld.connection) {
+                peer.out.returned += withheld.bytes;
+            }
+            keep
+        });
+    }
+
+    fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
+        for settle in settles {
+            let Some(queue) = self.queues.get_mut(&settle.queue) else { continue };
+            let holder = Holder { connection, channel: settle.channel };
+            let (log, group, id) = (&mut self.log, queue.handle.group, settle.queue);
+            let durable = queue.handle.declaration.durable;
+            let before = queue.held_bytes();
+            queue.settle(holder, (settle.first_seq, settle.count), settle.outcome, |first, count| {
+                if durable {
+                    append_settle(&mut **log, group, id, (first, count));
+                }
+            });
+            self.held_bytes -= (before - queue.held_bytes()) as i64;
+            touch(&mut self.touched, queue);
+        }
+    }
+
+    fn consume(&mut self, holder: Holder, id: QueueId, new: NewConsumer) -> Result<Reply, Error> {
+        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
+        if !queue.consumers.admits(new.exclusive) {
+            return Err(Error::ExclusiveUse(queue.handle.resource()));
+        }
+        let peer = self.peers.get_mut(&holder.connection).ok_or(Error::Unavailable)?;
+        peer.held_from.insert((holder.channel, id));
+        queue.consumers.add(holder, new);
+        touch(&mut self.touched, queue);
+        Ok(Reply::Consuming)
+    }
+
+    fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
+        self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
+    }
+
+    /// Removes consumers of a queue; an auto-delete queue goes with its last one.
+    fn remove_consumers(
+        &mut self,
+        id: QueueId,
+        of: impl FnMut(&crate::queue::consumers::Consumer) -> bool,
+    ) {
+        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let removed = queue.consumers.remove(of);
+        if removed > 0 && queue.consumers.is_empty() && queue.handle.declaration.auto_delete {
+            self.drop_queue(id);
+        } else {
+            touch(&mut self.touched, queue);
+        }
+    }
+
+    fn get(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
+        self.deal_touched();
+        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
+        let peer = self.peers.get_mut(&holder.connection).ok_or(Error::Unavailable)?;
+        let before = queue.held_bytes();
+        let Some(taken) = queue.take_ready(1) else { return Ok(Reply::Got(None)) };
+        let got = Got {
+            queue: id,
+            seq: taken.piece.first,
+            batch: Arc::clone(&taken.piece.value.batch),
+            index: taken.piece.value.index,
+            redelivered: taken.redelivered,
+            remaining: queue.ready_count(),
+        };
+        if no_ack {
+            if queue.handle.declaration.durable {
+                append_settle(&mut *self.log, queue.handle.group, id, (got.seq, 1));
+            }
+        } else {
+            peer.held_from.insert((holder.channel, id));
+            queue.hold(holder, taken.piece, None);
+        }
+        self.held_bytes -= (before - queue.held_bytes()) as i64;
+        Ok(Reply::Got(Some(got)))
+    }
+
+    fn count(&self, id: QueueId) -> Result<Reply, Error> {
+        let queue = self.queues.get(&id).ok_or(Error::Unavailable)?;
+        Ok(Reply::Counts { ready: queue.ready_count(), consumers: queue.consumers.len() as u64 })
+    }
+
+    fn purge(&mut self, id: QueueId) -> Result<u64, Error> {
+        self.deal_touched();
+        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
+        self.held_bytes -= queue.ready_bytes() as i64;
+        let (log, group) = (&mut self.log, queue.handle.group);
+        let durable = queue.handle.declaration.durable;
+        Ok(queue.purge(|first, count| {
+            if durable {
+                append_settle(&mut **log, group, id, (first, count));
+            }
+        }))
+    }
+
+    fn delete(&mut self, id: QueueId, if_unused: bool, if_empty: bool) -> Result<u64, Error> {
+        self.deal_touched();
+        let Some(queue) = self.queues.get(&id) else { return Ok(0) };
+        if if_unused && !queue.consumers.is_empty() {
+            return Err(Error::InUse(queue.handle.resource()));
+        }
+        if if_empty && queue.ready_count() > 0 {
+            return Err(Error::NotEmpty(queue.handle.resource()));
+        }
+        Ok(self.drop_queue(id))
+    }
+
+    /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
+    fn drop_queue(&mut self, id: QueueId) -> u64 {
+        let Some(queue) = self.queues.remove(&id) else { return 0 };
+        self.held_bytes -= queue.held_bytes() as i64;
+        queue.handle.mark_deleted();
+        if let Some(vhost) = queue.handle.vhost.upgrade() {
+            vhost.forget_queue(&queue.handle);
+        }
+        for consumer in queue.consumers.iter() {
+            let connection = consumer.holder.connection;
+            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+                peer.cancelled(consumer.slot);
+            }
+        }
+        queue.ready_count()
+    }
+
+    fn release(&mut self, holder: Holder, close: bool) {
+        let Some(peer) = self.peers.get_mut(&holder.connection) else { return };
+        let held_from = peer.held_from_by(holder.channel, close);
+        for id in held_from {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.release(holder);
+            touch(&mut self.touched, queue);
+            if close {
+                self.remove_consumers(id, |consumer| consumer.holder == holder);
+            }
+        }
+    }
+
+    fn disconnect(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let exclusive = std::mem::take(&mut peer.exclusive);
+        for channel in peer.channels() {
+            self.release(Holder { connection, channel }, true);
+        }
+        for id in exclusive {
+            self.drop_queue(id);
+        }
+        self.reply(connection, Ok(Reply::Disconnected));
+        self.speak();
+        self.peers.remove(&connection);
+    }
+
+    fn resume(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        for id in std::mem::take(&mut peer.parked) {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.consumers.wake(|consumer| consumer.holder.connection == connection);
+            touch(&mut self.touched, queue);
+        }
+    }
+
+    fn reply(&mut self, connection: ConnectionId, reply: Result<Reply, Error>) {
+        if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            peer.reply(self.id, reply);
+        }
+    }
+
+    fn speak(&mut self) {
+        for connection in self.spoken_to.drain(..) {
+            if let Some(peer) = self.peers.get_mut(&connection) {
+                peer.speak(self.id);
+            }
+        }
+    }
+}
+
+/// The peer, listed among those to be told something at the end of the turn.
+fn peer<'p>(
+    peers: &'p mut FxHashMap<ConnectionId, Peer>,
+    spoken_to: &mut Vec<ConnectionId>,
+    connection: ConnectionId,
+) -> Option<&'p mut Peer> {
+    let peer = peers.get_mut(&connection)?;
+    if !peer.spoken_to {
+        peer.spoken_to = true;
+        spoken_to.push(connection);
+    }
+    Some(peer)
+}
+
+fn touch(touched: &mut Vec<QueueId>, queue: &mut Queue) {
+    if !queue.touched {
+        queue.touched = true;
+        touched.push(queue.handle.id);
+    }
+}
+
+fn append_settle(
+    log: &mut dyn Log,
+    group: leveret_store::log::Group,
+    queue: QueueId,
+    (first_seq, count): (u64, u64),
+) {
+    let entry = Entry::Settle { group, queue, first_seq, count };
+    log.append(entry).expect("the memory log takes everything");
+}

@@ -1,0 +1,93 @@
+//! Dealing: from the ready messages of the touched queues to consumers with credit.
+
+use std::sync::Arc;
+
+use leveret_store::log::Log;
+use rustc_hash::FxHashMap;
+
+use crate::link::{ConnectionId, DeliveredRun};
+use crate::queue::Queue;
+use crate::queue::consumers::{Consumer, Turn};
+use crate::queue_handle::ShardId;
+use crate::shard::peer::Peer;
+use crate::shard::{Shard, append_settle, peer};
+
+impl Shard {
+    /// Deals from every queue that was touched. A message that goes to a no-ack consumer is gone when it is in the connection's outbox.
+    pub(super) fn deal_touched(&mut self) {
+        while let Some(id) = self.touched.pop() {
+            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            queue.touched = false;
+            let before = queue.held_bytes();
+            let mut table = Table {
+                shard: self.id,
+                peers: &mut self.peers,
+                spoken_to: &mut self.spoken_to,
+                log: &mut *self.log,
+            };
+            while deal_once(queue, &mut table) {}
+            self.held_bytes -= (before - queue.held_bytes()) as i64;
+        }
+    }
+}
+
+/// What dealing needs besides the queue.
+struct Table<'a> {
+    shard: ShardId,
+    peers: &'a mut FxHashMap<ConnectionId, Peer>,
+    spoken_to: &'a mut Vec<ConnectionId>,
+    log: &'a mut dyn Log,
+}
+
+/// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
+/// nobody to take it.
+fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+    if queue.first_run_len() == 0 {
+        return false;
+    }
+    let id = queue.handle.id;
+    let (shard, peers) = (table.shard, &mut *table.peers);
+    let next = queue.consumers.next(|consumer| may_take(consumer, shard, peers, id));
+    let Some(Turn { key, holder, slot, no_ack, most }) = next else { return false };
+    let Some(taken) = queue.take_ready(most) else { return false };
+    queue.consumers.took(key, taken.piece.count);
+    let run = DeliveredRun {
+        consumer: slot,
+        queue: id,
+        first_seq: taken.piece.first,
+        batch: Arc::clone(&taken.piece.value.batch),
+        first: taken.piece.value.index,
+        count: taken.piece.count as u32,
+        redelivered: taken.redelivered,
+    };
+    if no_ack {
+        if queue.handle.declaration.durable {
+            let settled = (run.first_seq, taken.piece.count);
+            append_settle(table.log, queue.handle.group, id, settled);
+        }
+    } else {
+        queue.hold(holder, taken.piece, Some(key));
+    }
+    if let Some(peer) = peer(table.peers, table.spoken_to, holder.connection) {
+        peer.link.reserve(taken.bytes);
+        peer.out.runs.push(run);
+    }
+    true
+}
+
+/// Whether the consumer's connection has room and its channel credit. If not, `Command::Resume` brings the consumer back.
+fn may_take(
+    consumer: &Consumer,
+    shard: ShardId,
+    peers: &mut FxHashMap<ConnectionId, Peer>,
+    queue: leveret_store::log::QueueId,
+) -> bool {
+    let Some(peer) = peers.get_mut(&consumer.holder.connection) else { return false };
+    if peer.link.has_room(shard) && consumer.channel_credit() > 0 {
+        return true;
+    }
+    if peer.parked.last() != Some(&queue) {
+        peer.parked.push(queue);
+    }
+    false
+}

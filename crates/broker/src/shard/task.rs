@@ -1,0 +1,27 @@
+//! Runs a shard: takes what has come, one turn, waits for more. The shard itself never waits.
+
+use std::future::poll_fn;
+use std::time::Instant;
+
+use crate::command::Shards;
+use crate::shard::Shard;
+
+/// Runs a shard until the program ends.
+pub async fn shard_task(mut shard: Shard, shards: Shards) {
+    let mut commands = Vec::new();
+    loop {
+        let arrival = poll_fn(|context| {
+            shards.mailbox(shard.id()).poll_take(context, &mut commands)
+        });
+        match shard.next_deadline() {
+            None => arrival.await,
+            Some(deadline) => {
+                // Either is fine: a turn without commands looks after what is due.
+                let _ = tokio::time::timeout_at(deadline.into(), arrival).await;
+            }
+        }
+        shard.turn(commands.drain(..), Instant::now());
+        // A shard that is never idle must still let the connections on its thread run.
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,117 @@
+//! A vhost: its exchanges and its queue directory, for everyone to read. Changes go through the door (`vhost/door.rs`).
+
+use std::sync::{Arc, Weak};
+
+use dashmap::DashMap;
+use leveret_message::name::Name;
+use leveret_message::table::Table;
+use parking_lot::Mutex;
+use rustc_hash::FxBuildHasher;
+
+use crate::arguments::ExchangeSettings;
+use crate::bindings::ExchangeKind;
+use crate::command::Shards;
+use crate::error::{Error, Kind, Resource};
+use crate::exchange::{Exchange, ExchangeDeclaration};
+use crate::placement::Placement;
+use crate::queue_handle::QueueHandle;
+
+pub mod door;
+#[cfg(test)]
+mod tests;
+
+/// The exchanges that every vhost has from the start.
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+/// See the module.
+#[derive(Debug)]
+pub struct Vhost {
+    /// Its name.
+    pub name: Name,
+    this: Weak<Vhost>,
+    exchanges: DashMap<Name, Arc<Exchange>, FxBuildHasher>,
+    queues: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
+    /// Held while the topology changes; never while anything is waited for.
+    door: Mutex<()>,
+    shards: Shards,
+    placement: Arc<Placement>,
+}
+
+impl Vhost {
+    /// A vhost with the predeclared exchanges.
+    pub(crate) fn new(name: Name, shards: Shards, placement: Arc<Placement>) -> Arc<Self> {
+        let vhost = Arc::new_cyclic(|this| Self {
+            name,
+            this: Weak::clone(this),
+            exchanges: DashMap::default(),
+            queues: DashMap::default(),
+            door: Mutex::new(()),
+            shards,
+            placement,
+        });
+        for (name, kind, internal) in PREDECLARED {
+            let name = Name::new(name).expect("predeclared names are short");
+            let exchange = ExchangeDeclaration {
+                name: name.clone(),
+                kind,
+                durable: true,
+                auto_delete: false,
+                internal,
+                arguments: Table::default(),
+                settings: ExchangeSettings::default(),
+            };
+            let exchange = Arc::new(Exchange::new(exchange, vhost.name.clone()));
+            vhost.exchanges.insert(name, exchange);
+        }
+        vhost
+    }
+
+    /// The exchange of that name.
+    ///
+    /// **Errors**: [`Error::NotFound`] (404).
+    pub fn exchange(&self, name: &str) -> Result<Arc<Exchange>, Error> {
+        self.find_exchange(name).ok_or_else(|| Error::NotFound(self.named(Kind::Exchange, name)))
+    }
+
+    /// The exchange of that name, if there is one.
+    pub fn find_exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        self.exchanges.get(name).map(|found| Arc::clone(&found))
+    }
+
+    /// The queue of that name.
+    ///
+    /// **Errors**: [`Error::NotFound`] (404).
+    pub fn queue(&self, name: &str) -> Result<Arc<QueueHandle>, Error> {
+        self.find_queue(name).ok_or_else(|| Error::NotFound(self.named(Kind::Queue, name)))
+    }
+
+    /// The queue of that name, if there is one that is not being deleted.
+    pub fn find_queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
+        let found = self.queues.get(name).map(|found| Arc::clone(&found))?;
+        (!found.is_deleted()).then_some(found)
+    }
+
+    /// How many queues there are.
+    pub fn queues_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// How many exchanges there are, the predeclared ones included.
+    pub fn exchanges_count(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// How errors name something in this vhost. A name too long to exist is cut.
+    pub fn named(&self, kind: Kind, name: &str) -> Resource {
+        let name = Name::new(name).unwrap_or_default();
+        Resource { kind, name, vhost: self.name.clone() }
+    }
+}

@@ -1,0 +1,301 @@
+//! The vhost's door: the only place where exchanges, queues and bindings come and go, one change at a time.
+//!
+//! Nothing in here waits. A queue's shard hears of a new queue before anyone else can see it. A queue ends in its shard, which then calls
+//! [`Vhost::forget_queue`]; from `mark_deleted` on nobody finds it, and its name is free.
+
+use std::sync::Arc;
+
+use leveret_message::name::Name;
+use leveret_message::table::{Table, TableRef};
+
+use crate::arguments::{
+    Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument,
+};
+use crate::bindings::canonical_arguments;
+use crate::command::Command;
+use crate::error::{Error, Kind};
+use crate::exchange::{Destination, Exchange, ExchangeDeclaration, Source};
+use crate::link::ConnectionId;
+use crate::queue_handle::{QueueDeclaration, QueueHandle};
+use crate::vhost::Vhost;
+
+/// Names that begin like this are the broker's own.
+const RESERVED_PREFIX: &str = "amq.";
+
+/// What became of a queue declaration.
+#[derive(Clone, Debug)]
+pub enum Declared {
+    /// It is new, and empty.
+    New(Arc<QueueHandle>),
+    /// An equivalent one was there.
+    Existing(Arc<QueueHandle>),
+}
+
+impl Declared {
+    /// The queue.
+    pub fn queue(&self) -> &Arc<QueueHandle> {
+        match self {
+            Declared::New(queue) | Declared::Existing(queue) => queue,
+        }
+    }
+}
+
+/// A binding as a client names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    /// The exchange that messages come from.
+    pub source: &'a str,
+    /// The binding key.
+    pub binding_key: &'a [u8],
+    /// The arguments, which are part of what the binding is.
+    pub arguments: TableRef<'a>,
+}
+
+impl Vhost {
+    /// Declares a queue.
+    ///
+    /// **Effect**: on return it is in the directory, and its shard hears of it before any later command. **Errors**: [`Error::Locked`] (405),
+    /// [`Error::Inequivalent`] (406), [`Error::ReservedName`] (403). `name_is_own` is set where the broker made up the name.
+    pub fn declare_queue(
+        &self,
+        connection: ConnectionId,
+        declaration: QueueDeclaration,
+        name_is_own: bool,
+    ) -> Result<Declared, Error> {
+        let _door = self.door.lock();
+        if let Some(queue) = self.find_queue(&declaration.name) {
+            check_equivalent_queue(connection, &queue, &declaration)?;
+            return Ok(Declared::Existing(queue));
+        }
+        if declaration.name.starts_with(RESERVED_PREFIX) && !name_is_own {
+            return Err(Error::ReservedName(self.named(Kind::Queue, &declaration.name)));
+        }
+        let (id, group, shard) = self.placement.next_queue();
+        let vhost = (self.name.clone(), self.this.clone());
+        let queue = Arc::new(QueueHandle::new(id, (group, shard), vhost, declaration));
+        self.shards.send(shard, Command::Declare(Arc::clone(&queue)));
+        self.queues.insert(queue.name().clone(), Arc::clone(&queue));
+        Ok(Declared::New(queue))
+    }
+
+    /// Ends what is left of a queue outside its shard: directory entry, bindings, and exchanges that live only as long as they have one.
+    /// The shard calls it, after it has let go of the contents.
+    pub(crate) fn forget_queue(&self, queue: &Arc<QueueHandle>) {
+        let _door = self.door.lock();
+        queue.mark_deleted();
+        self.queues.remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
+        self.unbind_all(&Destination::Queue(Arc::clone(queue)));
+    }
+
+    /// Declares an exchange. `Ok` if it is new or an equivalent one was there.
+    ///
+    /// **Errors**: [`Error::DefaultExchange`] (403), [`Error::ReservedName`] (403), [`Error::Inequivalent`] (406).
+    pub fn declare_exchange(&self, declaration: ExchangeDeclaration) -> Result<(), Error> {
+        if declaration.name.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        if let Some(exchange) = self.find_exchange(&declaration.name) {
+            return check_equivalent_exchange(&exchange, &declaration);
+        }
+        if declaration.name.starts_with(RESERVED_PREFIX) {
+            return Err(Error::ReservedName(self.named(Kind::Exchange, &declaration.name)));
+        }
+        let name = declaration.name.clone();
+        self.exchanges.insert(name, Arc::new(Exchange::new(declaration, self.name.clone())));
+        Ok(())
+    }
+
+    /// Deletes an exchange and its bindings; one that is not there is fine.
+    ///
+    /// **Errors**: [`Error::DefaultExchange`], [`Error::SystemExchange`] (403), [`Error::InUse`] (406).
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Error> {
+        if name.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        if name.starts_with(RESERVED_PREFIX) {
+            return Err(Error::SystemExchange(self.named(Kind::Exchange, name)));
+        }
+        let Some(exchange) = self.find_exchange(name) else { return Ok(()) };
+        if if_unused && exchange.bindings_count() > 0 {
+            return Err(Error::InUse(exchange.resource()));
+        }
+        self.drop_exchange(&exchange);
+        Ok(())
+    }
+
+    /// Binds a queue to an exchange; a binding that is there already is fine.
+    ///
+    /// **Errors**: [`Error::NotFound`] (404), [`Error::Locked`] (405), [`Error::DefaultExchange`] (403), [`Error::Unacceptable`] (406).
+    pub fn bind_queue(
+        &self,
+        connection: ConnectionId,
+        queue: &str,
+        binding: Binding<'_>,
+    ) -> Result<(), Error> {
+        if binding.source.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        let queue = self.queue(queue)?;
+        queue.check_owner(connection)?;
+        self.bind(Destination::Queue(queue), binding)
+    }
+
+    /// Takes a queue's binding away; one that is not there is fine.
+    ///
+    /// **Errors**: [`Error::Locked`] (405), [`Error::DefaultExchange`] (403).
+    pub fn unbind_queue(
+        &self,
+        connection: ConnectionId,
+        queue: &str,
+        binding: Binding<'_>,
+    ) -> Result<(), Error> {
+        if binding.source.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        let Some(queue) = self.find_queue(queue) else { return Ok(()) };
+        queue.check_owner(connection)?;
+        self.unbind(&Destination::Queue(queue), binding);
+        Ok(())
+    }
+
+    /// Binds an exchange to another one.
+    ///
+    /// **Errors**: as [`Vhost::bind_queue`].
+    pub fn bind_exchange(&self, destination: &str, binding: Binding<'_>) -> Result<(), Error> {
+        if binding.source.is_empty() || destination.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        let destination = self.exchange(destination)?;
+        self.bind(Destination::Exchange(destination), binding)
+    }
+
+    /// Takes an exchange's binding to another one away; one that is not there is fine.
+    ///
+    /// **Errors**: [`Error::DefaultExchange`] (403).
+    pub fn unbind_exchange(&self, destination: &str, binding: Binding<'_>) -> Result<(), Error> {
+        if binding.source.is_empty() || destination.is_empty() {
+            return Err(Error::DefaultExchange);
+        }
+        let _door = self.door.lock();
+        let Some(destination) = self.find_exchange(destination) else { return Ok(()) };
+        self.unbind(&Destination::Exchange(destination), binding);
+        Ok(())
+    }
+
+    fn bind(&self, to: Destination, binding: Binding<'_>) -> Result<(), Error> {
+        let source = self.exchange(binding.source)?;
+        source.bind(binding.binding_key, binding.arguments, &to)
+    }
+
+    fn unbind(&self, to: &Destination, binding: Binding<'_>) {
+        let Some(source) = self.find_exchange(binding.source) else { return };
+        let arguments = canonical_arguments(&binding.arguments.to_owned());
+        if source.unbind(binding.binding_key, &arguments, to) {
+            self.drop_exchange_if_unused(&source);
+        }
+    }
+
+    /// Takes away every binding that leads to `to`.
+    fn unbind_all(&self, to: &Destination) {
+        let sources = std::mem::take(&mut *to.sources().lock());
+        for Source { exchange, binding_key, arguments } in sources {
+            exchange.unbind(&binding_key, &arguments, to);
+            self.drop_exchange_if_unused(&exchange);
+        }
+    }
+
+    fn drop_exchange_if_unused(&self, exchange: &Arc<Exchange>) {
+        if exchange.auto_delete && exchange.bindings_count() == 0 {
+            self.drop_exchange(exchange);
+        }
+    }
+
+    fn drop_exchange(&self, exchange: &Arc<Exchange>) {
+        self.exchanges.remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
+        let from = exchange.take_bindings();
+        for (key, arguments, to) in from.iter() {
+            forget_source(to, exchange, key, arguments);
+        }
+        self.unbind_all(&Destination::Exchange(Arc::clone(exchange)));
+    }
+}
+
+fn forget_source(to: &Destination, exchange: &Arc<Exchange>, key: &[u8], arguments: &Table) {
+    to.sources().lock().retain(|source| {
+        !(Arc::ptr_eq(&source.exchange, exchange)
+            && *source.binding_key == *key
+            && source.arguments == *arguments)
+    });
+}
+
+/// Queue redeclaration, as RabbitMQ compares it: <https://www.rabbitmq.com/docs/queues#property-equivalence>.
+fn check_equivalent_queue(
+    connection: ConnectionId,
+    queue: &QueueHandle,
+    new: &QueueDeclaration,
+) -> Result<(), Error> {
+    let there = &queue.declaration;
+    queue.check_owner(connection)?;
+    if new.owner.is_some() != there.owner.is_some() {
+        return Err(Error::Locked(queue.resource()));
+    }
+    let flags = [
+        ("durable", new.durable, there.durable),
+        ("auto_delete", new.auto_delete, there.auto_delete),
+    ];
+    let different = differing_flag(&flags)
+        .or_else(|| {
+            let (new, there) = (new.arguments.view(), there.arguments.view());
+            inequivalent_queue_argument(new, there).map(argument_and_detail)
+        });
+    different.map_or(Ok(()), |(argument, detail)| {
+        Err(Error::Inequivalent { resource: queue.resource(), argument, detail })
+    })
+}
+
+fn check_equivalent_exchange(there: &Exchange, new: &ExchangeDeclaration) -> Result<(), Error> {
+    let kinds = (new.kind != there.kind).then(|| {
+        let detail = differs(new.kind.name(), there.kind.name());
+        ("type".to_owned(), detail)
+    });
+    let flags = [
+        ("durable", new.durable, there.durable),
+        ("auto_delete", new.auto_delete, there.auto_delete),
+        ("internal", new.internal, there.internal),
+    ];
+    let different = kinds
+        .or_else(|| differing_flag(&flags))
+        .or_else(|| {
+            let (new, there) = (new.arguments.view(), there.arguments.view());
+            inequivalent_exchange_argument(new, there).map(argument_and_detail)
+        });
+    different.map_or(Ok(()), |(argument, detail)| {
+        Err(Error::Inequivalent { resource: there.resource(), argument, detail })
+    })
+}
+
+fn argument_and_detail(different: Inequivalence) -> (String, String) {
+    (different.argument.to_owned(), different.to_string())
+}
+
+fn differing_flag(flags: &[(&str, bool, bool)]) -> Option<(String, String)> {
+    let (name, new, there) = flags.iter().find(|(_, new, there)| new != there)?;
+    Some(((*name).to_owned(), differs(&new.to_string(), &there.to_string())))
+}
+
+fn differs(new: &str, there: &str) -> String {
+    format!("received '{new}' but current is '{there}'")
+}
+
+/// A name for a queue that was declared without one: `amq.gen-` and 22 characters that nobody can guess.
+pub fn generated_name(prefix: &str) -> Name {
+    use base64::Engine as _;
+    let random: [u8; 16] = rand::random();
+    let tail = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random);
+    Name::new(&format!("{prefix}{tail}")).expect("prefixes are at most 64 bytes")
+}

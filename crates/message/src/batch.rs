@@ -1,0 +1,274 @@
+//! Batches: message records one behind the other in one buffer, and an index of where each begins.
+//!
+//! A batch is what travels from a publisher to the queues and on to the consumers; it is built once, sealed, and then only shared.
+//! Nothing here knows queues or protocols. Large bodies stay outside the buffer, by reference.
+//!
+//! A record, integers little-endian:
+//!
+//! ```text
+//! 0   u32  body length in bytes (the inline body, or the shared one)
+//! 4   u32  properties length
+//! 8   u8   flags (PERSISTENT, SHARED_BODY)
+//! 9   u8   priority
+//! 10  u16  length of "exchange and key"
+//! 12       exchange and key: u8 length, exchange, u8 length, routing key
+//!          properties: flag words and property list of the content header, as sent
+//!          body, or a u32 index of a shared body
+//! ```
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+#[cfg(test)]
+mod tests;
+
+/// Bodies of at least this many bytes are shared by reference instead of being copied into the batch.
+///
+/// Below it, copying is cheaper than one more allocation and one more piece in every write.
+pub const SHARED_BODY_MIN: usize = 16 * 1024;
+
+const HEAD: usize = 12;
+const PERSISTENT: u8 = 1;
+const SHARED_BODY: u8 = 2;
+
+/// What a publisher knows of one message when it adds it to a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    /// `u8 length, exchange, u8 length, routing key`, as they stand in `basic.publish` and `basic.deliver`.
+    pub exchange_and_key: &'a [u8],
+    /// Flag words and property list of the content header, validated by the protocol that took it.
+    pub properties: &'a [u8],
+    /// Whether `delivery_mode` is 2.
+    pub persistent: bool,
+    /// The `priority` property, 0 if there is none.
+    pub priority: u8,
+}
+
+/// The body of a message in a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body<'a> {
+    /// Inside the batch's buffer.
+    Inline(&'a [u8]),
+    /// Large: an allocation of its own.
+    Shared(&'a Bytes),
+}
+
+impl Body<'_> {
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.as_bytes().len()
+    }
+
+    /// Whether there is no byte in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, wherever they are.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Body::Inline(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// One message of a batch, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message<'a> {
+    /// `u8 length, exchange, u8 length, routing key`.
+    pub exchange_and_key: &'a [u8],
+    /// Flag words and property list of the content header.
+    pub properties: &'a [u8],
+    /// The body.
+    pub body: Body<'a>,
+    /// Whether it is to survive a restart in a durable queue.
+    pub persistent: bool,
+    /// The `priority` property, 0 if there is none.
+    pub priority: u8,
+}
+
+/// A sealed run of messages. Shared by reference, never changed.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    /// Where each record begins, and one more: where the last ends.
+    starts: Vec<u32>,
+    shared: Vec<Bytes>,
+    persistent: bool,
+}
+
+impl Batch {
+    /// How many messages there are.
+    pub fn len(&self) -> u32 {
+        self.starts.len().saturating_sub(1) as u32
+    }
+
+    /// Whether there is no message in it.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether at least one message is persistent.
+    pub fn has_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Whether at least one body lies outside the buffer.
+    pub fn has_shared_bodies(&self) -> bool {
+        !self.shared.is_empty()
+    }
+
+    /// Memory that `count` messages from `first` on stand for, in bytes; constant time without shared bodies.
+    pub fn size(&self, first: u32, count: u32) -> usize {
+        let at = |i: u32| self.starts.get(i as usize).copied().unwrap_or_default() as usize;
+        let inline = at(first + count).saturating_sub(at(first));
+        if self.shared.is_empty() {
+            return inline;
+        }
+        let bodies = (first..first + count)
+            .filter_map(|i| self.message(i))
+            .map(|m| match m.body {
+                Body::Inline(_) => 0,
+                Body::Shared(body) => body.len(),
+            });
+        inline + bodies.sum::<usize>()
+    }
+
+    /// The message at `index`; none beyond the end.
+    #[inline]
+    pub fn message(&self, index: u32) -> Option<Message<'_>> {
+        let start = *self.starts.get(index as usize)? as usize;
+        let end = *self.starts.get(index as usize + 1)? as usize;
+        let (head, rest) = self.bytes.get(start..end)?.split_first_chunk::<HEAD>()?;
+        let [b0, b1, b2, b3, p0, p1, p2, p3, flags, priority, k0, k1] = *head;
+        let key_len = u16::from_le_bytes([k0, k1]) as usize;
+        let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+        let (exchange_and_key, rest) = rest.split_at_checked(key_len)?;
+        let (properties, rest) = rest.split_at_checked(properties_len)?;
+        let body = if flags & SHARED_BODY == 0 {
+            debug_assert_eq!(rest.len(), u32::from_le_bytes([b0, b1, b2, b3]) as usize);
+            Body::Inline(rest)
+        } else {
+            Body::Shared(
+                self.shared
+                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
+            )
+        };
+        let persistent = flags & PERSISTENT != 0;
+        Some(Message {
+            exchange_and_key,
+            properties,
+            body,
+            persistent,
+            priority,
+        })
+    }
+
+    /// The messages from `first` on, `count` of them.
+    #[inline]
+    pub fn messages(&self, first: u32, count: u32) -> impl Iterator<Item = Message<'_>> {
+        (first..first + count).filter_map(|index| self.message(index))
+    }
+
+    /// The record buffer, as a log stores it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bodies that lie outside the buffer, in the order the records name them.
+    pub fn shared_bodies(&self) -> &[Bytes] {
+        &self.shared
+    }
+}
+
+/// A batch that is being filled.
+#[derive(Debug, Default)]
+pub struct BatchBuilder {
+    batch: Batch,
+    /// Sizes of the last sealed batch: the next one is likely to need as much.
+    last_bytes: usize,
+    last_count: usize,
+    shared_bytes: usize,
+}
+
+impl BatchBuilder {
+    /// Adds a message whose body is copied in. Cost: a few copies into one buffer that grows by doubling.
+    #[inline]
+    pub fn push(&mut self, message: NewMessage<'_>, body: &[u8]) {
+        let flags = if message.persistent { PERSISTENT } else { 0 };
+        self.push_record(message, flags, body.len(), body);
+    }
+
+    /// Adds a message whose body stays where it is.
+    pub fn push_shared(&mut self, message: NewMessage<'_>, body: Bytes) {
+        let index = (self.batch.shared.len() as u32).to_le_bytes();
+        let flags = SHARED_BODY | if message.persistent { PERSISTENT } else { 0 };
+        self.shared_bytes += body.len();
+        let len = body.len();
+        self.batch.shared.push(body);
+        self.push_record(message, flags, len, &index);
+    }
+
+    #[inline]
+    fn push_record(&mut self, message: NewMessage<'_>, flags: u8, body_len: usize, tail: &[u8]) {
+        let batch = &mut self.batch;
+        if batch.starts.is_empty() {
+            batch.bytes.reserve(self.last_bytes);
+            batch.starts.reserve(self.last_count + 1);
+            batch.starts.push(0);
+        }
+        let key = message.exchange_and_key;
+        let properties = message.properties;
+        batch
+            .bytes
+            .reserve(HEAD + key.len() + properties.len() + tail.len());
+        let [b0, b1, b2, b3] = (body_len as u32).to_le_bytes();
+        let [p0, p1, p2, p3] = (properties.len() as u32).to_le_bytes();
+        let [k0, k1] = (key.len() as u16).to_le_bytes();
+        let head = [
+            b0,
+            b1,
+            b2,
+            b3,
+            p0,
+            p1,
+            p2,
+            p3,
+            flags,
+            message.priority,
+            k0,
+            k1,
+        ];
+        batch.bytes.extend_from_slice(&head);
+        batch.bytes.extend_from_slice(key);
+        batch.bytes.extend_from_slice(properties);
+        batch.bytes.extend_from_slice(tail);
+        batch.starts.push(batch.bytes.len() as u32);
+        batch.persistent |= flags & PERSISTENT != 0;
+    }
+
+    /// How many messages were added since the last seal.
+    pub fn len(&self) -> u32 {
+        self.batch.len()
+    }
+
+    /// Whether nothing was added since the last seal.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Bytes gathered since the last seal, shared bodies included.
+    pub fn byte_len(&self) -> usize {
+        self.batch.bytes.len() + self.shared_bytes
+    }
+
+    /// Ends the batch and begins the next one.
+    pub fn seal(&mut self) -> Arc<Batch> {
+        self.last_bytes = self.batch.bytes.len();
+        self.last_count = self.batch.starts.len();
+        self.shared_bytes = 0;
+        Arc::new(std::mem::take(&mut self.batch))
+    }
+}
