@@ -41,7 +41,7 @@ const PACKAGES: [Package; 3] = [
     },
     Package {
         program: "rabbitmq-server",
-        package: "rabbitmq-server",
+        package: RABBITMQ,
         tests: "",
     },
     Package {

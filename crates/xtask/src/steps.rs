@@ -93,11 +93,12 @@ impl Steps {
             .map(|(name, took)| (name.as_str(), *took, ""));
         let failed = failed.map(|(name, took)| (name, took, "  FAILED"));
         let failures = usize::from(failed.is_some());
+        let mut total = Duration::ZERO;
         for (name, took, note) in done.chain(failed) {
+            total += took;
             let seconds = took.as_secs_f64();
             let _ = writeln!(text, "{name:<16}{seconds:>8.1} s{note}");
         }
-        let total: Duration = self.done.iter().map(|(_, took)| *took).sum();
         let _ = writeln!(text, "{:<16}{:>8.1} s", "all", total.as_secs_f64());
         for item in &self.left_out {
             let _ = writeln!(text, "left out: {}", item.reason);
