@@ -408,10 +408,10 @@ const scenarios = {
       const channels = await Promise.all(opened);
       const queues = await Promise.all(channels.map(exclusiveQueue));
       const got = new Collected();
-      const consume = (channel, number) =>
-        channel.consume(queues[number], (message) => got.push([number, message.content.toString()]), {
-          noAck: true,
-        });
+      const consume = (channel, number) => {
+        const note = ({ content }) => got.push([number, content.toString()]);
+        return channel.consume(queues[number], note, { noAck: true });
+      };
       await Promise.all(channels.map(consume));
       channels.forEach((channel, number) => {
         channel.sendToQueue(queues[(number + 1) % 100], Buffer.from(`from ${number}`));
