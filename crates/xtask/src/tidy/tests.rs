@@ -336,3 +336,70 @@ fn lock_files_do_not_say_where_from() {
         Findings::new()
     );
 }
+
+#[test]
+fn every_rule_is_run() {
+    let workspace = Workspace {
+        root: PathBuf::from("."),
+        target: PathBuf::from("target"),
+        members: Vec::new(),
+    };
+    let bad = "fn f() { todo!() }\nstruct Helper;\nasync fn g() { Instant::now() }\n";
+    let text = |path: &str, text: String| (path.to_owned(), text);
+    let tree = Tree {
+        workspace,
+        sources: vec![Source::new("crates/broker/src/queue.rs", bad)],
+        texts: vec![
+            text("a.toml", format!("/{}/hare", "home")),
+            text("b.toml", format!("http://{}.example.org", "pypi")),
+            text("package-lock.json", "\"resolved\": 1".to_owned()),
+            text(
+                "Cargo.lock",
+                "source = \"git+https://example.org\"".to_owned(),
+            ),
+        ],
+        map: "`broker/walks.rs`\n".to_owned(),
+    };
+    let figures = Figures {
+        longest_file: 1,
+        longest_function: 1,
+        ..Figures::default()
+    };
+    let findings = check(&tree, &figures).unwrap();
+    for word in [
+        "the table",
+        "`broker/walks.rs`",
+        "the longest file",
+        "`async`",
+        "`Instant::now`",
+        "does not begin",
+        "`Helper`",
+        "`todo!`",
+        "a path into",
+        "the host of",
+        "\"resolved\"",
+        "Cargo.lock:1",
+    ] {
+        assert!(
+            findings.iter().any(|finding| finding.contains(word)),
+            "{word}: {findings:?}"
+        );
+    }
+    assert_eq!(findings.len(), 12, "{findings:?}");
+}
+
+#[test]
+fn the_lints_of_every_member_are_looked_at() {
+    let mut tree = Tree::load().unwrap();
+    let own = tree.workspace.root.join("rust-toolchain.toml");
+    tree.workspace.members.push(Member {
+        manifest: own,
+        ..member("stray", &[])
+    });
+    let findings = check(&tree, &Figures::load(&tree.workspace.root).unwrap()).unwrap();
+    assert!(
+        findings
+            .iter()
+            .any(|finding| finding.contains("`stray` has lints of its own"))
+    );
+}
