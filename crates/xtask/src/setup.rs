@@ -53,6 +53,8 @@ const PACKAGES: [Package; 3] = [
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 const PYTHON_FOLDER: &str = "tests/interop/python";
+/// Under the target folder.
+const PYTHON_ENVIRONMENT: &str = "interop/python";
 const NODE_FOLDER: &str = "tests/interop/node";
 /// Holds the list of what was installed, so that a changed list is installed anew.
 const STAMP: &str = "installed-from";
@@ -153,12 +155,12 @@ impl Drop for NoServices {
     }
 }
 
-/// Makes the Python environment with the packages of the list. The interpreter that the tests are to
-/// use is at [`python_program`].
+/// Makes the Python environment with the packages of the list. The tests look for it at the same
+/// place, with the same stamp.
 pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
     let tests = "interop::pika";
     let list = workspace.root.join(PYTHON_FOLDER).join("requirements.txt");
-    let folder = python_folder(workspace);
+    let folder = workspace.target.join(PYTHON_ENVIRONMENT);
     if is_stamped(&folder, &list)? {
         println!("{} is as its list says", folder.display());
         return Ok(Vec::new());
@@ -176,7 +178,7 @@ pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
         return Ok(vec![LeftOut { reason, tests }]);
     }
     let list_path = list.display().to_string();
-    let program = python_program(workspace).display().to_string();
+    let program = folder.join("bin/python").display().to_string();
     let install = [
         "-m",
         "pip",
@@ -189,15 +191,6 @@ pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
     Line::new(program, &install).run()?;
     stamp(&folder, &list)?;
     Ok(Vec::new())
-}
-
-/// The Python interpreter that has the packages.
-pub(crate) fn python_program(workspace: &Workspace) -> PathBuf {
-    python_folder(workspace).join("bin/python")
-}
-
-fn python_folder(workspace: &Workspace) -> PathBuf {
-    workspace.target.join("interop/python")
 }
 
 /// Installs the node modules of the lock file beside the script that needs them.

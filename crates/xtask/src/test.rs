@@ -63,10 +63,7 @@ fn clients(steps: &mut Steps, workspace: &Workspace) -> Outcome {
         test.extend(skips);
     }
     let binary = workspace.target.join("release/leveret");
-    let python = setup::python_program(workspace);
-    let test = cargo(&test)
-        .env("LEVERET_BIN", binary.display().to_string())
-        .env("LEVERET_PYTHON", python.display().to_string());
+    let test = cargo(&test).env("LEVERET_BIN", binary.display().to_string());
     run_line(steps, workspace, "client tests", test)?;
 
     // Where it is missing, the step that installs packages has said so.

@@ -49,7 +49,7 @@ pub(crate) fn run(write: Write) -> Outcome {
         return Ok(());
     }
     Err(format!(
-        "{}\ntidy: {} findings",
+        "{}\ntidy: found {}",
         findings.join("\n"),
         findings.len()
     ))
