@@ -6,7 +6,7 @@
 //! removes duplicate destinations from what `matches` reports.
 //!
 //! Invariants: every binding is in `numbers`, in `entries` under its number, and in the index, or in none of them;
-//! binding and unbinding cost the same however many bindings there are; no bindings, no memory.
+//! binding and unbinding cost the same however many bindings there are; the last binding to go takes the memory of all with it.
 
 mod criteria;
 mod error;
@@ -25,7 +25,7 @@ use leveret_message::{Table, TableRef, TableWriter, Value};
 use self::criteria::XMatch;
 pub use self::error::BindingError;
 use self::headers::HeadersIndex;
-use self::postings::Postings;
+use self::postings::{Bound, Postings};
 use self::topic::Trie;
 
 /// The longest binding key in bytes: AMQP's short string.
@@ -87,7 +87,7 @@ pub struct Bindings<D> {
     numbers: HashMap<Arc<Binding<D>>, u32>,
     entries: Vec<Option<Entry<D>>>,
     free: Vec<u32>,
-    index: Index,
+    index: Index<D>,
 }
 
 /// What identifies a binding of an exchange.
@@ -109,14 +109,14 @@ struct Entry<D> {
 }
 
 #[derive(Debug)]
-enum Index {
-    Direct(HashMap<Box<[u8]>, Postings<u32>>),
-    Fanout(Postings<u32>),
-    Topic(Trie),
+enum Index<D> {
+    Direct(HashMap<Box<[u8]>, Postings<Bound<D>>>),
+    Fanout(Postings<Bound<D>>),
+    Topic(Trie<D>),
     Headers(HeadersIndex),
 }
 
-impl Index {
+impl<D> Index<D> {
     fn new(kind: ExchangeKind) -> Self {
         match kind {
             ExchangeKind::Direct => Self::Direct(HashMap::new()),
@@ -160,10 +160,14 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
             u32::try_from(self.entries.len() - 1).expect("fewer bindings than memory holds")
         });
         vacant.insert(number);
+        let bound = Bound {
+            number,
+            destination: binding.destination.clone(),
+        };
         let (node, position) = match &mut self.index {
-            Index::Direct(keys) => (0, keys.entry(binding_key.into()).or_default().push(number)),
-            Index::Fanout(all) => (0, all.push(number)),
-            Index::Topic(trie) => trie.insert(binding_key, number),
+            Index::Direct(keys) => (0, keys.entry(binding_key.into()).or_default().push(bound)),
+            Index::Fanout(all) => (0, all.push(bound)),
+            Index::Topic(trie) => trie.insert(binding_key, bound),
             Index::Headers(index) => {
                 index.insert(number, x_match, binding.arguments.view());
                 (0, 0)
@@ -194,7 +198,7 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         self.free.push(number);
         let moved = match &mut self.index {
             Index::Direct(keys) => remove_from_key(keys, binding_key, entry.position),
-            Index::Fanout(all) => all.remove(entry.position),
+            Index::Fanout(all) => all.remove(entry.position).map(|bound| bound.number),
             Index::Topic(trie) => trie.remove(binding_key, entry.node, entry.position),
             Index::Headers(index) => {
                 index.remove(number);
@@ -255,23 +259,22 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         headers: Option<TableRef<'_>>,
         mut each: impl FnMut(&'b D),
     ) -> usize {
-        let report = |number| each(&self.binding(number).destination);
         match &self.index {
             Index::Direct(keys) => {
-                keys.get(routing_key)
-                    .map_or(&[][..], Postings::as_slice)
-                    .iter()
-                    .copied()
-                    .for_each(report);
+                let bound = keys.get(routing_key).map_or(&[][..], Postings::as_slice);
+                bound.iter().for_each(|bound| each(&bound.destination));
                 1
             }
             Index::Fanout(all) => {
-                all.as_slice().iter().copied().for_each(report);
+                all.as_slice()
+                    .iter()
+                    .for_each(|bound| each(&bound.destination));
                 1
             }
-            Index::Topic(trie) => trie.matches(routing_key, report),
+            Index::Topic(trie) => trie.matches(routing_key, each),
             Index::Headers(index) => {
                 let arguments = |number| self.binding(number).arguments.view();
+                let report = |number| each(&self.binding(number).destination);
                 index.matches(headers.unwrap_or_default(), arguments, report)
             }
         }
@@ -295,13 +298,13 @@ impl<D> Binding<D> {
     }
 }
 
-fn remove_from_key(
-    keys: &mut HashMap<Box<[u8]>, Postings<u32>>,
+fn remove_from_key<D>(
+    keys: &mut HashMap<Box<[u8]>, Postings<Bound<D>>>,
     binding_key: &[u8],
     position: u32,
 ) -> Option<u32> {
     let postings = keys.get_mut(binding_key).expect("a bound key has postings");
-    let moved = postings.remove(position);
+    let moved = postings.remove(position).map(|bound| bound.number);
     if postings.is_empty() {
         keys.remove(binding_key);
     }

@@ -87,7 +87,7 @@ impl HeadersIndex {
                 .buckets
                 .get_mut(&bucket)
                 .expect("places are in buckets");
-            let moved = postings.remove(position);
+            let moved = postings.remove(position).copied();
             if postings.is_empty() {
                 self.buckets.remove(&bucket);
             }

@@ -6,6 +6,13 @@
 //!
 //! Invariant: an empty list holds no memory beyond itself, and one entry holds none either.
 
+/// The number of a binding beside its destination, so that a lookup need not go and find it.
+#[derive(Debug)]
+pub(super) struct Bound<D> {
+    pub(super) number: u32,
+    pub(super) destination: D,
+}
+
 /// An unordered list of small entries, addressed by position.
 #[derive(Debug)]
 pub(super) enum Postings<T> {
@@ -19,7 +26,7 @@ impl<T> Default for Postings<T> {
     }
 }
 
-impl<T: Copy> Postings<T> {
+impl<T> Postings<T> {
     /// All entries, in no particular order.
     pub(super) fn as_slice(&self) -> &[T] {
         match self {
@@ -39,16 +46,19 @@ impl<T: Copy> Postings<T> {
     /// Adds an entry and returns its position, which holds until a `remove` reports that the entry moved.
     pub(super) fn push(&mut self, entry: T) -> u32 {
         let position = self.len();
-        match self {
-            Self::Many(entries) if entries.is_empty() => *self = Self::One(entry),
-            Self::Many(entries) => entries.push(entry),
-            Self::One(first) => *self = Self::Many(vec![*first, entry]),
-        }
+        *self = match std::mem::take(self) {
+            Self::Many(entries) if entries.is_empty() => Self::One(entry),
+            Self::Many(mut entries) => {
+                entries.push(entry);
+                Self::Many(entries)
+            }
+            Self::One(first) => Self::Many(vec![first, entry]),
+        };
         u32::try_from(position).expect("fewer entries than bindings, which are numbered by u32")
     }
 
     /// Removes the entry at `position` and returns the entry that has taken this position, if one has.
-    pub(super) fn remove(&mut self, position: u32) -> Option<T> {
+    pub(super) fn remove(&mut self, position: u32) -> Option<&T> {
         let position = position as usize;
         match self {
             Self::One(_) => {
@@ -61,7 +71,7 @@ impl<T: Copy> Postings<T> {
                 if entries.capacity() > 4 * entries.len().max(2) {
                     entries.shrink_to(2 * entries.len());
                 }
-                entries.get(position).copied()
+                entries.get(position)
             }
         }
     }

@@ -187,6 +187,17 @@ fn topic_empty_words_count() {
 }
 
 #[test]
+fn topic_words_are_bytes() {
+    assert!(topic("\0.a", "\0.a"));
+    assert!(!topic("a", "a\0"));
+    assert!(!topic("", "\0"));
+    assert!(!topic("a.b", "a.B"));
+    let long = "a word that is longer than fifteen bytes";
+    assert!(topic(long, long));
+    assert!(!topic(long, &long[1..]));
+}
+
+#[test]
 fn topic_wildcards_are_words_of_their_own() {
     assert!(topic("a*", "a*"));
     assert!(!topic("a*", "ab"));

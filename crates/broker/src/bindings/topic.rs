@@ -9,17 +9,17 @@
 //! bounded by nodes visited times words, it allocates nothing for a key that fits AMQP's short string, and it is never
 //! deeper than a binding key has words.
 //!
-//! Not here: what is bound. A node holds the numbers of the bindings that end there; `bindings.rs` knows the rest.
+//! Not here: what is bound. A node holds the numbers and destinations of the bindings that end there; `bindings.rs`
+//! knows the rest.
 
 mod positions;
 
 use std::collections::HashMap;
-
-use rustc_hash::FxBuildHasher;
+use std::hash::{BuildHasher, RandomState};
 
 use self::positions::Positions;
-use super::postings::Postings;
-use super::words::{UNKNOWN, WordId, Words};
+use super::postings::{Bound, Postings};
+use super::words::{Word, Words};
 
 /// The number of a node; [`NONE`] where there is none.
 type NodeId = u32;
@@ -27,8 +27,11 @@ type NodeId = u32;
 const NONE: NodeId = NodeId::MAX;
 const ROOT: NodeId = 0;
 
+/// How many words a routing key usually has at most.
+const FEW_WORDS: usize = 16;
+
 /// How many words a routing key of 255 bytes can have.
-const WORDS_OF_SHORT_STRING: usize = 256;
+const SHORT_STRING_WORDS: usize = 256;
 
 /// The words of a binding or routing key.
 pub(super) fn words(key: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
@@ -38,31 +41,37 @@ pub(super) fn words(key: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
 
 /// A trie over binding keys.
 #[derive(Debug)]
-pub(super) struct Trie {
-    nodes: Vec<Node>,
+pub(super) struct Trie<D> {
+    nodes: Vec<Node<D>>,
     free: Vec<NodeId>,
-    edges: HashMap<(NodeId, WordId), NodeId, FxBuildHasher>,
+    /// Hashed with a key: nobody can choose words whose edges collide.
+    edges: HashMap<(NodeId, Word), NodeId>,
     words: Words,
+    /// Decides which words share a bit of [`Node::literal_bits`], so that nobody can choose words that do.
+    secret: u64,
 }
 
 #[derive(Debug)]
-struct Node {
+struct Node<D> {
     parent: NodeId,
     star: NodeId,
     hash: NodeId,
     /// How many edges to literal words leave this node.
     literals: u32,
+    /// The bits of the words of those edges, and perhaps of edges that are gone: a word whose bit is not here has no edge.
+    literal_bits: u64,
     /// The bindings whose key ends here.
-    bound: Postings<u32>,
+    bound: Postings<Bound<D>>,
 }
 
-impl Node {
+impl<D> Node<D> {
     fn new(parent: NodeId) -> Self {
         Self {
             parent,
             star: NONE,
             hash: NONE,
             literals: 0,
+            literal_bits: 0,
             bound: Postings::default(),
         }
     }
@@ -72,18 +81,19 @@ impl Node {
     }
 }
 
-impl Trie {
+impl<D> Trie<D> {
     pub(super) fn new() -> Self {
         Self {
             nodes: vec![Node::new(NONE)],
             free: Vec::new(),
             edges: HashMap::default(),
             words: Words::default(),
+            secret: RandomState::new().hash_one(()),
         }
     }
 
     /// Adds a binding under its key; returns the node it is kept at and its position there.
-    pub(super) fn insert(&mut self, binding_key: &[u8], binding: u32) -> (u32, u32) {
+    pub(super) fn insert(&mut self, binding_key: &[u8], binding: Bound<D>) -> (u32, u32) {
         let mut node = ROOT;
         for word in words(binding_key) {
             node = self.child_or_new(node, word);
@@ -94,7 +104,10 @@ impl Trie {
     /// Removes the binding at `position` of `node`, which `insert` or a later move gave, and the nodes that served only
     /// it. Returns the binding that has moved to this position, if one has.
     pub(super) fn remove(&mut self, binding_key: &[u8], node: u32, position: u32) -> Option<u32> {
-        let moved = self.nodes[node as usize].bound.remove(position);
+        let moved = self.nodes[node as usize]
+            .bound
+            .remove(position)
+            .map(|bound| bound.number);
         let mut node = node;
         for word in words(binding_key).rev() {
             let this = &self.nodes[node as usize];
@@ -108,24 +121,39 @@ impl Trie {
 
     /// Calls `each` for every binding that matches `routing_key`, once per binding. Returns the steps it took, a measure
     /// of cost that tests hold to a bound: nodes visited, edges tried and positions looked at.
-    pub(super) fn matches(&self, routing_key: &[u8], each: impl FnMut(u32)) -> usize {
-        let mut inline = [UNKNOWN; WORDS_OF_SHORT_STRING];
-        let spilled: Vec<WordId>;
+    pub(super) fn matches<'t>(&'t self, routing_key: &[u8], each: impl FnMut(&'t D)) -> usize {
         let count = words(routing_key).count();
-        let ids = if let Some(ids) = inline.get_mut(..count) {
-            for (id, word) in ids.iter_mut().zip(words(routing_key)) {
-                *id = self.words.find(word);
-            }
-            &*ids
+        // Clearing room for as many words as there can be would cost more than most walks.
+        if count <= FEW_WORDS {
+            self.walk(
+                routing_key,
+                &mut [Sought::NOTHING; FEW_WORDS][..count],
+                each,
+            )
+        } else if count <= SHORT_STRING_WORDS {
+            self.walk(
+                routing_key,
+                &mut [Sought::NOTHING; SHORT_STRING_WORDS][..count],
+                each,
+            )
         } else {
-            spilled = words(routing_key)
-                .map(|word| self.words.find(word))
-                .collect();
-            &spilled
-        };
+            self.walk(routing_key, &mut vec![Sought::NOTHING; count], each)
+        }
+    }
+
+    /// Walks the trie with the words of `routing_key`, for which `room` is just large enough.
+    fn walk<'t>(
+        &'t self,
+        routing_key: &[u8],
+        room: &mut [Sought],
+        each: impl FnMut(&'t D),
+    ) -> usize {
+        for (place, word) in room.iter_mut().zip(words(routing_key)) {
+            *place = self.seek(word);
+        }
         let mut walk = Walk {
             trie: self,
-            words: ids,
+            words: room,
             each,
             steps: 0,
         };
@@ -137,7 +165,7 @@ impl Trie {
         let existing = match word {
             b"*" => self.nodes[parent as usize].star,
             b"#" => self.nodes[parent as usize].hash,
-            _ => self.literal(parent, self.words.find(word)),
+            _ => self.literal(parent, self.seek(word)),
         };
         if existing != NONE {
             return existing;
@@ -148,19 +176,31 @@ impl Trie {
             b"*" => parent_node.star = child,
             b"#" => parent_node.hash = child,
             _ => {
-                parent_node.literals += 1;
                 let word = self.words.take(word);
+                parent_node.literals += 1;
+                parent_node.literal_bits |= word.bit(self.secret);
                 self.edges.insert((parent, word), child);
             }
         }
         child
     }
 
-    fn literal(&self, parent: NodeId, word: WordId) -> NodeId {
-        if word == UNKNOWN || self.nodes[parent as usize].literals == 0 {
+    fn seek(&self, word: &[u8]) -> Sought {
+        let word = self.words.find(word);
+        Sought {
+            word,
+            bit: word.bit(self.secret),
+        }
+    }
+
+    fn literal(&self, parent: NodeId, sought: Sought) -> NodeId {
+        if self.nodes[parent as usize].literal_bits & sought.bit == 0 {
             return NONE;
         }
-        self.edges.get(&(parent, word)).copied().unwrap_or(NONE)
+        self.edges
+            .get(&(parent, sought.word))
+            .copied()
+            .unwrap_or(NONE)
     }
 
     fn new_node(&mut self, parent: NodeId) -> NodeId {
@@ -183,6 +223,9 @@ impl Trie {
             b"#" => parent_node.hash = NONE,
             _ => {
                 parent_node.literals -= 1;
+                if parent_node.literals == 0 {
+                    parent_node.literal_bits = 0;
+                }
                 self.edges.remove(&(parent, self.words.find(word)));
                 self.words.release(word);
             }
@@ -202,15 +245,29 @@ impl Trie {
     }
 }
 
+/// A word of a routing key, with its bit.
+#[derive(Clone, Copy, Debug)]
+struct Sought {
+    word: Word,
+    bit: u64,
+}
+
+impl Sought {
+    const NOTHING: Self = Self {
+        word: Word::UNKNOWN,
+        bit: 0,
+    };
+}
+
 /// One search for what a routing key matches.
-struct Walk<'t, F> {
-    trie: &'t Trie,
-    words: &'t [WordId],
+struct Walk<'t, 'w, D, F> {
+    trie: &'t Trie<D>,
+    words: &'w [Sought],
     each: F,
     steps: usize,
 }
 
-impl<F: FnMut(u32)> Walk<'_, F> {
+impl<'t, D, F: FnMut(&'t D)> Walk<'t, '_, D, F> {
     /// Visits `node`, reached with exactly `position` words consumed, and all below it that can match.
     fn at(&mut self, mut node: NodeId, mut position: usize) {
         let trie = self.trie;
@@ -270,15 +327,15 @@ impl<F: FnMut(u32)> Walk<'_, F> {
         while let Some(first) = rest.first() {
             self.steps += 1;
             rest.remove(first);
-            let word = self.words[first];
-            let child = self.trie.literal(node, word);
+            let sought = self.words[first];
+            let child = self.trie.literal(node, sought);
             if child == NONE {
                 continue;
             }
             let mut onward = Positions::none(self.words.len());
             onward.insert(first + 1);
             for position in first + 1..self.words.len() {
-                if self.words[position] == word && rest.contains(position) {
+                if self.words[position].word == sought.word && rest.contains(position) {
                     rest.remove(position);
                     onward.insert(position + 1);
                 }
@@ -288,9 +345,9 @@ impl<F: FnMut(u32)> Walk<'_, F> {
         }
     }
 
-    fn report(&mut self, node: &Node) {
+    fn report(&mut self, node: &'t Node<D>) {
         for binding in node.bound.as_slice() {
-            (self.each)(*binding);
+            (self.each)(&binding.destination);
         }
     }
 }

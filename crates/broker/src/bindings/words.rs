@@ -1,70 +1,130 @@
-//! The words of topic binding keys, numbered.
+//! The words of topic keys in a form that is compared and hashed as a few bytes.
 //!
-//! A trie compares words by number: a routing key's words are looked up here once, and every step through the trie is
-//! then a lookup of two integers. Words are counted by the edges that carry them and forgotten with the last one, so
-//! the numbering never outgrows the bindings. Hashing is keyed: nobody can choose words that collide.
+//! A word of up to 15 bytes is its own form, so the trie finds its way without another lookup. A longer one, as
+//! identifiers are, is numbered: counted by the edges that carry it and forgotten with the last one, so that the
+//! numbering never outgrows the bindings.
 //!
-//! Not here: wildcards. `*` and `#` are edges of their own and never numbered, so a routing key that contains a literal
-//! `*` or `#` finds no number for it, which is right: only wildcards match such a word.
+//! Not here: wildcards. `*` and `#` in a binding key are edges of their own; in a routing key they are words like any
+//! other, which no edge carries, so that only wildcards match them.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
-/// The number of a word; [`UNKNOWN`] when no binding key has it.
-pub(super) type WordId = u32;
+/// The longest word that is its own form.
+const SHORT: usize = 15;
 
-/// A word that is in no binding key.
-pub(super) const UNKNOWN: WordId = WordId::MAX;
+/// The last byte of a word that is a number; in a short word it is the length.
+const NUMBERED: u8 = 0xff;
 
-/// Words by number, each counted.
+/// A word of a binding key, or [`Word::UNKNOWN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Word([u8; SHORT + 1]);
+
+impl Word {
+    /// A word that is in no binding key.
+    pub(super) const UNKNOWN: Self = Self([NUMBERED; SHORT + 1]);
+
+    /// One of 64 bits, chosen by the word and a secret: what a node needs to say quickly that no edge carries a word.
+    /// [`Word::UNKNOWN`] has none.
+    pub(super) fn bit(self, secret: u64) -> u64 {
+        if self == Self::UNKNOWN {
+            return 0;
+        }
+        let (low, high) = halves(u128::from_le_bytes(self.0));
+        let (low, high) = halves(u128::from(low ^ secret) * u128::from(high ^ !secret));
+        1 << ((low ^ high) >> 58)
+    }
+
+    fn short(word: &[u8]) -> Option<Self> {
+        let len = u8::try_from(word.len())
+            .ok()
+            .filter(|len| usize::from(*len) <= SHORT)?;
+        let mut bytes = [0; SHORT + 1];
+        bytes[..word.len()].copy_from_slice(word);
+        bytes[SHORT] = len;
+        Some(Self(bytes))
+    }
+
+    fn numbered(number: u32) -> Self {
+        let mut bytes = [0; SHORT + 1];
+        bytes[..4].copy_from_slice(&number.to_le_bytes());
+        bytes[SHORT] = NUMBERED;
+        Self(bytes)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is asked for"
+)]
+fn halves(number: u128) -> (u64, u64) {
+    (number as u64, (number >> 64) as u64)
+}
+
+impl Hash for Word {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(u128::from_le_bytes(self.0));
+    }
+}
+
+/// The numbers of long words.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    ids: HashMap<Box<[u8]>, Counted>,
-    free: Vec<WordId>,
+    numbers: HashMap<Box<[u8]>, Numbered>,
+    free: Vec<u32>,
 }
 
 #[derive(Debug)]
-struct Counted {
-    id: WordId,
+struct Numbered {
+    number: u32,
     uses: u32,
 }
 
 impl Words {
-    /// The number of `word`, or [`UNKNOWN`].
-    pub(super) fn find(&self, word: &[u8]) -> WordId {
-        self.ids.get(word).map_or(UNKNOWN, |counted| counted.id)
+    /// The form of a word, which is [`Word::UNKNOWN`] if it is long and in no binding key.
+    pub(super) fn find(&self, word: &[u8]) -> Word {
+        Word::short(word).unwrap_or_else(|| match self.numbers.get(word) {
+            Some(numbered) => Word::numbered(numbered.number),
+            None => Word::UNKNOWN,
+        })
     }
 
-    /// Counts one more use of `word` and returns its number.
-    pub(super) fn take(&mut self, word: &[u8]) -> WordId {
-        if let Some(counted) = self.ids.get_mut(word) {
-            counted.uses += 1;
-            return counted.id;
+    /// The form of a word that one more edge carries.
+    pub(super) fn take(&mut self, word: &[u8]) -> Word {
+        if let Some(short) = Word::short(word) {
+            return short;
+        }
+        if let Some(numbered) = self.numbers.get_mut(word) {
+            numbered.uses += 1;
+            return Word::numbered(numbered.number);
         }
         // Numbers in use and free numbers together are 0..n, so the next new one is their count.
-        let next = self.ids.len() + self.free.len();
-        let id = self
+        let next = self.numbers.len() + self.free.len();
+        let number = self
             .free
             .pop()
             .unwrap_or_else(|| u32::try_from(next).expect("fewer words than memory holds"));
-        self.ids.insert(word.into(), Counted { id, uses: 1 });
-        id
+        self.numbers
+            .insert(word.into(), Numbered { number, uses: 1 });
+        Word::numbered(number)
     }
 
-    /// Counts one use of `word` less, and forgets it when that was the last.
+    /// Takes note that one edge less carries the word, and forgets it when that was the last.
     pub(super) fn release(&mut self, word: &[u8]) {
-        let Some(counted) = self.ids.get_mut(word) else {
-            debug_assert!(false, "a released word was taken before");
+        let Some(numbered) = self.numbers.get_mut(word) else {
+            debug_assert!(word.len() <= SHORT, "a released long word was taken before");
             return;
         };
-        counted.uses -= 1;
-        if counted.uses == 0 {
-            self.free.push(counted.id);
-            self.ids.remove(word);
+        numbered.uses -= 1;
+        if numbered.uses == 0 {
+            self.free.push(numbered.number);
+            self.numbers.remove(word);
         }
     }
 
+    /// How many words are numbered.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.ids.len()
+        self.numbers.len()
     }
 }
