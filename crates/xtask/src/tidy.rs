@@ -49,7 +49,7 @@ pub(crate) fn run(write: Write) -> Outcome {
         return Ok(());
     }
     Err(format!(
-        "{}\ntidy: found {}",
+        "{}\ntidy: {} to mend",
         findings.join("\n"),
         findings.len()
     ))

@@ -1,5 +1,7 @@
 //! Tests of putting things in place, as far as they need no network and no root.
 
+use std::path::PathBuf;
+
 use super::*;
 
 /// A folder under the target folder that goes with the test.
