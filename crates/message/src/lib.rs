@@ -1,10 +1,11 @@
 //! What a message is, for every protocol: names, field tables and properties.
 //!
-//! Everything here is bytes as a peer sent them, checked once when they come in and read in place afterwards; no
-//! I/O, no clock, no frames, no routing. Nothing is changed after it was made: a changed table or property list
-//! is written anew with [`TableWriter`] and [`PropertiesWriter`].
+//! Everything here is bytes as a peer sent them, checked once when they come in and read in place
+//! afterwards; no I/O, no clock, no frames, no routing. Nothing is changed after it was made: a
+//! changed table or property list is written anew with [`TableWriter`] and [`PropertiesWriter`].
 //!
-//! Invariant: a value of [`TableRef`], [`Table`] or [`Properties`] has been checked, so reading it cannot fail.
+//! Invariant: a value of [`TableRef`], [`Table`] or [`Properties`] has been checked, so reading it
+//! cannot fail.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 

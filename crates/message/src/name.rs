@@ -1,7 +1,8 @@
-//! The name of a vhost, exchange, queue, user or consumer: a short string that is cloned without a copy.
+//! The name of a vhost, exchange, queue, user or consumer: a short string that is cloned without a
+//! copy.
 //!
-//! A name is at most 255 bytes, because AMQP 0-9-1 carries names as short strings. Which names are allowed or
-//! reserved is not decided here.
+//! A name is at most 255 bytes, because AMQP 0-9-1 carries names as short strings. Which names are
+//! allowed or reserved is not decided here.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 
 /// A short string that is shared by all its clones.
 ///
-/// Compares, orders and hashes as the `str` it holds, so maps keyed by `Name` are searched with `&str`.
-/// Cloning raises a counter; the empty name ([`Name::default`]) needs no allocation.
+/// Compares, orders and hashes as the `str` it holds, so maps keyed by `Name` are searched with
+/// `&str`. Cloning raises a counter; the empty name ([`Name::default`]) needs no allocation.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Name(Arc<str>);
 

@@ -1,12 +1,14 @@
-//! The properties of a message: flags and property list of its content header, kept as the publisher sent them.
+//! The properties of a message: flags and property list of its content header, kept as the
+//! publisher sent them.
 //!
 //! ```text
 //! u16 flags | { further u16 flags }* | property list         flags: bit 15 content-type ... bit 2 cluster-id,
 //!                                                            bit 0 = another word of flags follows
 //! ```
 //!
-//! [`Properties::parse`] checks the whole once; a field is looked for only when it is asked for, because most messages
-//! are never asked for more than their delivery mode. Unset properties stay unset.
+//! [`Properties::parse`] checks the whole once; a field is looked for only when it is asked for,
+//! because most messages are never asked for more than their delivery mode. Unset properties stay
+//! unset.
 
 mod writer;
 
@@ -14,7 +16,8 @@ use crate::table::{TableError, TableRef};
 
 pub use self::writer::PropertiesWriter;
 
-/// What is wrong with the properties of a content header. Each is 502 `SYNTAX_ERROR` over AMQP 0-9-1.
+/// What is wrong with the properties of a content header. Each is 502 `SYNTAX_ERROR` over AMQP
+/// 0-9-1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PropertiesError {
     /// The bytes end inside the flags or inside a property.

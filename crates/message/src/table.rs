@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The u32 length in front of a table is not part of these bytes. A table is checked once, by
-//! [`TableRef::parse`]; order and repeated keys stay as sent. The letters are RabbitMQ's, which differ from the
-//! specification's (`s` is a 16-bit integer, `l` and `L` are both signed).
+//! [`TableRef::parse`]; order and repeated keys stay as sent. The letters are RabbitMQ's, which
+//! differ from the specification's (`s` is a 16-bit integer, `l` and `L` are both signed).
 
 mod check;
 mod value;
@@ -20,15 +20,17 @@ pub use self::writer::{ArrayWriter, TableWriter};
 
 /// A field table that borrows the bytes between its length and its end.
 ///
-/// Two tables are equal when their bytes are: the same entries in the same order with the same types.
+/// Two tables are equal when their bytes are: the same entries in the same order with the same
+/// types.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TableRef<'a>(&'a [u8]);
 
 impl<'a> TableRef<'a> {
     /// Checks all of `bytes` as the entries of a field table.
     ///
-    /// **Errors**: [`TableError`] when lengths do not add up, a type letter is unknown, a key is not UTF-8 or
-    /// tables and arrays nest deeper than [`MAX_DEPTH`]; over AMQP 0-9-1 each is 502 `SYNTAX_ERROR`.
+    /// **Errors**: [`TableError`] when lengths do not add up, a type letter is unknown, a key is
+    /// not UTF-8 or tables and arrays nest deeper than [`MAX_DEPTH`]; over AMQP 0-9-1 each is 502
+    /// `SYNTAX_ERROR`.
     pub fn parse(bytes: &'a [u8]) -> Result<TableRef<'a>, TableError> {
         check::table(bytes)?;
         Ok(TableRef(bytes))

@@ -1,9 +1,10 @@
 //! Splits what a socket read into frames, without copying and without believing a length.
 //!
-//! The caller keeps the bytes: it calls [`Decoder::next`] until that needs more, drops what was consumed, and reads
-//! on. The decoder itself remembers nothing but its place inside a large body frame, whose payload is handed
-//! out in parts as it comes; so the largest input a caller must hold is one frame of at most 4 KiB of body, or of a
-//! method or content header, and `frame_max` bounds those.
+//! The caller keeps the bytes: it calls [`Decoder::next`] until that needs more, drops what was
+//! consumed, and reads on. The decoder itself remembers nothing but its place inside a large body
+//! frame, whose payload is handed out in parts as it comes; so the largest input a caller must hold
+//! is one method, content header or body frame of up to 4 KiB, and `frame_max` bounds the first
+//! two.
 
 mod content;
 
@@ -11,7 +12,8 @@ use crate::frame::{
     ContentHeader, FRAME_END, FRAME_OVERHEAD, Frame, FrameError, INITIAL_FRAME_MAX, Octets, kind,
 };
 
-/// Body frames up to this payload are only handed out whole, since small contents are simpler in one piece.
+/// Body frames up to this payload are only handed out whole, since small contents are simpler in
+/// one piece.
 const WHOLE_BODY_MAX: u32 = 4096;
 
 /// The frame decoder of one connection.
@@ -56,8 +58,8 @@ impl Decoder {
 
     /// Sets the ceiling that `connection.tune-ok` agreed on, payload and the 8 octets around it.
     ///
-    /// No limit is `u32::MAX`. As in RabbitMQ, clients that forget the 8 octets are suffered: the payload
-    /// alone may be as long as `frame_max`.
+    /// No limit is `u32::MAX`. As in RabbitMQ, clients that forget the 8 octets are suffered: the
+    /// payload alone may be as long as `frame_max`.
     pub fn set_frame_max(&mut self, frame_max: u32) {
         self.frame_max = frame_max;
     }
@@ -169,8 +171,9 @@ impl Decoder {
     }
 }
 
-/// What there is of a payload of `size` octets, but not its last octet: that one comes with the frame end, so that a body is
-/// never complete before its frame is known to be good. `None` if that leaves nothing.
+/// What there is of a payload of `size` octets, but not its last octet: that one comes with the
+/// frame end, so that a body is never complete before its frame is known to be good. `None` if that
+/// leaves nothing.
 fn withhold_last(input: &[u8], size: usize) -> Option<&[u8]> {
     let len = input.len().min(size.saturating_sub(1));
     input.get(..len).filter(|payload| !payload.is_empty())

@@ -1,7 +1,8 @@
 //! What the broker sends, written at the end of a `Vec<u8>`.
 //!
-//! Methods that are rare go through amq-protocol's generator ([`method`]); what goes out by the million, contents and settles, is
-//! written by hand with one `reserve` and copies of slices. Nothing here knows which channel is open or what may be sent.
+//! Methods that are rare go through amq-protocol's generator ([`method`]); what goes out by the
+//! million, contents and settles, is written by hand with one `reserve` and copies of slices.
+//! Nothing here knows which channel is open or what may be sent.
 
 mod content;
 mod delivery;
@@ -19,7 +20,8 @@ pub use crate::frame::FRAME_END;
 
 /// Writes a method frame through amq-protocol's generator.
 ///
-/// Texts that come from elsewhere must go through [`short_string`] first: amq-protocol panics above 255 bytes.
+/// Texts that come from elsewhere must go through [`short_string`] first: amq-protocol panics above
+/// 255 bytes.
 pub fn method(out: &mut Vec<u8>, channel: u16, class: AMQPClass) {
     let written = gen_class(&class)(WriteContext::from(Vec::with_capacity(64)));
     let (payload, _) = written.expect("writing to a Vec cannot fail").into_inner();

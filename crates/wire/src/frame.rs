@@ -55,7 +55,8 @@ pub enum Frame<'a> {
         /// Tells whether the frame ends with this part; its frame-end octet has been checked then.
         end: bool,
     },
-    /// A heartbeat. On a channel other than 0 it is 505 `UNEXPECTED_FRAME`, which the connection raises.
+    /// A heartbeat. On a channel other than 0 it is 505 `UNEXPECTED_FRAME`, which the connection
+    /// raises.
     Heartbeat {
         /// The channel of the frame.
         channel: u16,

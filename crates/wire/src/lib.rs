@@ -1,11 +1,12 @@
 //! AMQP 0-9-1 between bytes and frames, methods and contents.
 //!
-//! * [`Decoder`] splits what a socket read into borrowed [`Frame`]s, and takes a small content in one step.
-//! * [`method::decode`] reads the arguments of what a client may send, in the specification's names.
+//! * [`Decoder`] splits what was read into borrowed [`Frame`]s, and takes a small content in one step.
+//! * [`method::decode`] reads what a client may send, in the specification's names.
 //! * [`encode`] writes what the broker sends into a `Vec<u8>`.
 //!
-//! No socket, no channel state, no broker. Input never panics and never makes anything be allocated: all that is decoded
-//! borrows from the input, and no length a peer claims is believed before the bytes are there.
+//! No socket, no channel state, no broker. Input never panics and never makes anything be
+//! allocated: all that is decoded borrows from the input, and no length a peer claims is believed
+//! before the bytes are there.
 
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 

@@ -1,7 +1,7 @@
 //! The methods a client may send, read from the arguments of a method frame.
 //!
-//! A file for each class, a struct for each method, with the specification's names. Methods that only a server sends are
-//! unknown here. Everything borrows from the frame.
+//! A file for each class, a struct for each method, with the specification's names. Methods that
+//! only a server sends are unknown here. Everything borrows from the frame.
 
 pub mod access;
 pub mod basic;
@@ -45,7 +45,8 @@ pub enum MethodError {
     /// No method with these ids that a client may send: 503 `COMMAND_INVALID`.
     #[error("unimplemented method")]
     Unknown,
-    /// Arguments that end too early or too late, a name that is not UTF-8, a malformed table: 502 `SYNTAX_ERROR`.
+    /// Arguments that end too early or too late, a name that is not UTF-8, a malformed table:
+    /// 502 `SYNTAX_ERROR`.
     #[error("malformed method arguments")]
     Syntax,
 }
@@ -64,7 +65,8 @@ impl MethodError {
 ///
 /// All of `arguments` must belong to the method, as in RabbitMQ.
 ///
-/// **Errors**: [`MethodError::Unknown`] is 503 `COMMAND_INVALID`, [`MethodError::Syntax`] 502 `SYNTAX_ERROR`.
+/// **Errors**: [`MethodError::Unknown`] is 503 `COMMAND_INVALID`, [`MethodError::Syntax`] 502
+/// `SYNTAX_ERROR`.
 #[inline]
 pub fn decode(class_id: u16, method_id: u16, arguments: &[u8]) -> Result<Method<'_>, MethodError> {
     match class_id {

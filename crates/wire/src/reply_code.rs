@@ -1,10 +1,12 @@
 //! The reply codes of AMQP 0-9-1 under the names that reply texts begin with.
 //!
-//! Which of them closes a channel and which a connection is decided where an exception is raised, not here.
+//! Which of them closes a channel and which a connection is decided where an exception is raised,
+//! not here.
 
 use std::fmt;
 
-/// A reply code of `connection.close`, `channel.close` or `basic.return`. Prints as its name, such as `NOT_FOUND`.
+/// A reply code of `connection.close`, `channel.close` or `basic.return`. Prints as its name, such
+/// as `NOT_FOUND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 #[expect(

@@ -1,6 +1,7 @@
 //! Making the bytes of properties: for what the broker says itself, and to change a publisher's.
 //!
-//! Start from [`PropertiesWriter::default`] or from checked [`Properties`], set or clear fields, and take the bytes.
+//! Start from [`PropertiesWriter::default`] or from checked [`Properties`], set or clear fields,
+//! and take the bytes.
 
 use super::{Properties, PropertiesError, flag};
 use crate::table::TableRef;

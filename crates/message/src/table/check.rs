@@ -1,7 +1,7 @@
 //! The one check of a field table's bytes, after which reading them cannot fail.
 //!
-//! Every length is held against the bytes that are there, so nothing is allocated, and the depth is limited, so
-//! the recursion below is too: a peer can send 1,500 nested arrays in a few kilobytes.
+//! Every length is held against the bytes that are there, so nothing is allocated, and the depth is
+//! limited, so the recursion below is too: a peer can send 1,500 nested arrays in a few kilobytes.
 
 /// How deep tables and arrays may nest, the outermost table counted.
 pub const MAX_DEPTH: usize = 32;

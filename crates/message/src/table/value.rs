@@ -1,7 +1,7 @@
 //! The values of field tables and arrays, one variant for each of RabbitMQ's field types.
 //!
-//! Variants carry the words RabbitMQ uses for the types in its reply texts. Reading is total: bytes that were
-//! not checked read as an early end.
+//! Variants carry the words RabbitMQ uses for the types in its reply texts. Reading is total: bytes
+//! that were not checked read as an early end.
 
 use std::fmt;
 
@@ -110,7 +110,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Prints the value as it stands between quotes in reply texts, as in `the value '1000' of type 'long'`.
+/// Prints the value as it stands between quotes in reply texts, as in `the value '1000' of type
+/// 'long'`.
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

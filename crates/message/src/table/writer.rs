@@ -1,7 +1,8 @@
 //! Making field tables: what the broker itself says, and tables rebuilt from a peer's.
 //!
-//! A writer writes what [`TableRef::parse`] accepts, entry by entry into one buffer. It does not count depth: whoever
-//! puts a peer's table a level deeper answers for [`MAX_DEPTH`](super::MAX_DEPTH).
+//! A writer writes what [`TableRef::parse`] accepts, entry by entry into one buffer. It does not
+//! count depth: whoever puts a peer's table a level deeper answers for
+//! [`MAX_DEPTH`](super::MAX_DEPTH).
 
 use super::{Table, TableRef, Value};
 
@@ -125,7 +126,8 @@ fn put_octets<const N: usize>(out: &mut Vec<u8>, kind: u8, octets: [u8; N]) {
     out.extend_from_slice(&octets);
 }
 
-/// Writes a u32 length and the bytes; a table is part of a frame or message, so it is far below 4 GiB.
+/// Writes a u32 length and the bytes; a table is part of a frame or message, so it is far below 4
+/// GiB.
 fn put_long(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
     let len = u32::try_from(bytes.len()).expect("a field is smaller than 4 GiB");
     put_octets(out, kind, len.to_be_bytes());

@@ -5,11 +5,12 @@ use crate::frame::{ContentHeader, FRAME_END, kind};
 use crate::method::basic;
 
 impl Decoder {
-    /// Takes a whole content off the input: its header frame and its one body frame, or none for an empty body.
+    /// Takes a whole content off the input: its header frame and its one body frame, or none for an
+    /// empty body.
     ///
-    /// `None` says only that this did not apply; the input is then for [`Decoder::next`], which tells an error from
-    /// a content that has not all come, is split into several frames or belongs to another channel. The properties
-    /// are not checked here.
+    /// `None` says only that this did not apply; the input is then for [`Decoder::next`], which
+    /// tells an error from a content that has not all come, is split into several frames or belongs
+    /// to another channel. The properties are not checked here.
     ///
     /// **Cost**: no allocation, no copy, some ten comparisons.
     #[inline]

@@ -64,7 +64,8 @@ pub fn body(out: &mut Vec<u8>, channel: u16, payload: &[u8], frame_max: u32) {
     }
 }
 
-/// Writes the start of a body frame whose `len` octets of payload and [`FRAME_END`] follow from elsewhere.
+/// Writes the start of a body frame whose `len` octets of payload and [`FRAME_END`] follow from
+/// elsewhere.
 #[inline]
 pub fn body_frame_start(out: &mut Vec<u8>, channel: u16, len: u32) {
     out.extend_from_slice(&body_start(channel, len.to_be_bytes()));

@@ -1,6 +1,8 @@
-//! The methods that hand a message to a client: deliver, get-ok and return, and a small delivery in one go.
+//! The methods that hand a message to a client: deliver, get-ok and return, and a small delivery in
+//! one go.
 //!
-//! `exchange_and_key` is always the pair as `basic.publish` sent it: length, exchange, length, routing key.
+//! `exchange_and_key` is always the pair as `basic.publish` sent it: length, exchange, length,
+//! routing key.
 
 use super::content::{HEADER_FIXED, body_start, header_start};
 use super::{FRAME_END, cut, size_octets};
@@ -19,7 +21,8 @@ pub struct DeliverPrefix {
 }
 
 impl DeliverPrefix {
-    /// The prefix for a consumer of a channel. A tag is a short string; what is above 255 bytes is cut off.
+    /// The prefix for a consumer of a channel. A tag is a short string; what is above 255 bytes is
+    /// cut off.
     pub fn new(channel: u16, consumer_tag: &[u8]) -> DeliverPrefix {
         let mut bytes = Vec::with_capacity(METHOD_FIXED + 1 + consumer_tag.len());
         bytes.extend_from_slice(&method_start(channel, 0, 60));
@@ -36,7 +39,8 @@ impl DeliverPrefix {
     }
 }
 
-/// Writes deliver, header and body frame of a message whose body fits one frame; no body frame if it is empty.
+/// Writes deliver, header and body frame of a message whose body fits one frame; no body frame if
+/// it is empty.
 ///
 /// **Cost**: at most one growth of `out`, seven copies.
 #[inline]
@@ -128,7 +132,8 @@ pub fn get_ok(
     out.push(FRAME_END);
 }
 
-/// Writes `basic.return`; header and body are for the caller. A text above 255 bytes is cut at a character.
+/// Writes `basic.return`; header and body are for the caller. A text above 255 bytes is cut at a
+/// character.
 pub fn return_message(
     out: &mut Vec<u8>,
     channel: u16,

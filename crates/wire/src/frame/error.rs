@@ -6,9 +6,10 @@ use crate::reply_code::ReplyCode;
 
 /// A frame that ends the connection: the decoder has lost its place in the stream.
 ///
-/// Prints as the explanation of the reply text, such as `type 1, all octets = <<>>: {frame_too_large,9000,8184}`.
-/// An unknown type is 501 on every channel, 0 included: RabbitMQ raises `unknown_frame` as a frame error wherever it
-/// occurs and keeps 505 for known frames in the wrong place.
+/// Prints as the explanation of the reply text, such as `type 1, all octets = <<>>:
+/// {frame_too_large,9000,8184}`. An unknown type is 501 on every channel, 0 included: RabbitMQ
+/// raises `unknown_frame` as a frame error wherever it occurs and keeps 505 for known frames in the
+/// wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The size is above the ceiling; told as soon as the size has come, before its payload.

@@ -1,4 +1,5 @@
-//! The reader of method arguments: one field after the other, each checked against the bytes that are there.
+//! The reader of method arguments: one field after the other, each checked against the bytes that
+//! are there.
 
 use leveret_message::TableRef;
 
