@@ -1,1 +1,11 @@
-//! To be written.
+//! What the tests of this crate stand on: a broker to talk to and a client to talk with.
+//!
+//! The client is written for tests: it sends any bytes in any order, shows every frame that comes
+//! back, and never waits without a deadline. It shares no code with the broker, only the method
+//! types of `amq-protocol`, so that a mistake in the broker's codec cannot hide in both.
+//! Failed expectations panic: all of this runs inside tests.
+
+pub mod broker;
+pub mod client;
+pub mod differences;
+pub mod rabbitmq;

@@ -4,4 +4,5 @@
 //! `interop` holds what other people's clients must be able to do. Both find their broker through
 //! `leveret_tests::broker`.
 
+mod conformance;
 mod interop;

@@ -1,0 +1,91 @@
+//! Runs the conformance suite against a RabbitMQ node of its own and compares what fails with the
+//! list of accepted differences.
+//!
+//! `cargo run -p leveret-tests --bin against-rabbitmq [FILTER]`; a filter narrows the tests, and
+//! then only shows their result. `LEVERET_TEST_ADDR` names a running node to use instead.
+//! Exit code 0: all as listed; 1: something differs; 2: the suite could not be run.
+
+use std::io::{self, Write};
+use std::process::{Command, ExitCode, Stdio};
+
+use leveret_tests::broker::ADDRESS_VARIABLE;
+use leveret_tests::differences::{Outcome, accepted};
+use leveret_tests::rabbitmq::RabbitMq;
+
+/// Most tests wait for the broker more than they work.
+const TEST_THREADS: &str = "--test-threads=8";
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|e| {
+        // Nothing is left to do if this cannot be written either.
+        let _ = writeln!(io::stderr(), "cannot run the suite against RabbitMQ: {e}");
+        ExitCode::from(2)
+    })
+}
+
+fn run() -> io::Result<ExitCode> {
+    let filter = std::env::args().nth(1);
+    let named = std::env::var(ADDRESS_VARIABLE).ok();
+    let node = named.is_none().then(RabbitMq::start).transpose()?;
+    let address = node
+        .as_ref()
+        .map(|node| node.amqp.to_string())
+        .or(named)
+        .unwrap_or_default();
+    let mut stdout = io::stdout();
+    writeln!(stdout, "conformance against RabbitMQ at {address}")?;
+
+    let tests = filter.as_deref().unwrap_or("conformance::");
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args([
+            "test",
+            "--quiet",
+            "--package",
+            "leveret-tests",
+            "--test",
+            "main",
+            "--",
+            tests,
+        ])
+        .args([TEST_THREADS, "--format=pretty"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env(ADDRESS_VARIABLE, &address)
+        .stderr(Stdio::inherit())
+        .output()?;
+    let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
+    let (version, mut list) = accepted();
+    if filter.is_some() {
+        list.retain(|difference| difference.test.contains(tests));
+    }
+    report(
+        &mut stdout,
+        &version,
+        &outcome,
+        &outcome.disagreements(&list),
+    )
+}
+
+fn report(
+    out: &mut impl Write,
+    version: &str,
+    outcome: &Outcome,
+    disagreements: &[String],
+) -> io::Result<ExitCode> {
+    let (passed, failed) = (outcome.passed.len(), outcome.failed.len());
+    if passed + failed == 0 {
+        return Err(io::Error::other("no test ran"));
+    }
+    for sentence in disagreements {
+        writeln!(out, "\n{sentence}")?;
+    }
+    writeln!(
+        out,
+        "{passed} tests passed, {failed} failed; the list is about {version};"
+    )?;
+    writeln!(out, "{} disagreements with it", disagreements.len())?;
+    Ok(if disagreements.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(1)
+    })
+}

@@ -1,0 +1,26 @@
+//! One test per rule of the protocol, named by the rule, over a socket.
+//!
+//! What is expected is what RabbitMQ 4 does, reply texts included; where RabbitMQ 3.10 fails a test,
+//! `conformance-differences.toml` says why. The tests share one broker and run side by side: each
+//! uses names of its own, and exclusive queues where the rule allows.
+
+mod acknowledge;
+mod auth;
+mod channel;
+mod confirm;
+mod connection;
+mod consume;
+mod content;
+mod exchange;
+mod framing;
+mod get;
+mod heartbeat;
+mod hostile;
+mod names;
+mod publish;
+mod qos;
+mod queue;
+mod queue_arguments;
+mod queue_lifetime;
+mod requeue;
+mod routing;
