@@ -1,0 +1,80 @@
+//! The command line.
+//!
+//! What a flag sets is applied over the environment and the file by `config`; here is only what can be written, and what
+//! `--help` says of it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ListenAddress, LogFormat};
+
+/// A RabbitMQ-compatible message broker.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+#[command(
+    after_help = "Each key of the configuration has an environment variable too: that of \
+limits.frame_max is LEVERET_LIMITS_FRAME_MAX. RABBITMQ_DEFAULT_USER, _PASS and _VHOST work as in \
+RabbitMQ's container image. A flag counts more than a variable, a variable more than the file."
+)]
+pub(crate) struct Arguments {
+    /// What to do instead of running the broker.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// What the program can do; without one of these it runs the broker.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check the configuration, say what is wrong with it, and exit.
+    CheckConfig,
+    /// Ask a running broker for its health over HTTP; exit 0 if it is well and 1 if not.
+    Health,
+}
+
+/// Settings that can be given on the command line.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Flags {
+    /// Read this TOML file [env: LEVERET_CONFIG]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Keep data in this folder [env: LEVERET_DATA_DIR] [default: ./leveret-data]
+    #[arg(long, value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Accept AMQP here; may be given several times [env: LEVERET_AMQP_LISTEN]
+    /// [default: 0.0.0.0:5672 and [::]:5672]
+    #[arg(long, value_name = "IP:PORT or unix:/PATH", global = true)]
+    amqp_listen: Vec<ListenAddress>,
+    /// Serve HTTP here [env: LEVERET_MANAGEMENT_LISTEN] [default: 127.0.0.1:15672]
+    #[arg(long, value_name = "IP:PORT", global = true)]
+    management_listen: Option<ListenAddress>,
+    /// Log this much: error, warn, info, debug, trace [env: LEVERET_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log_level: Option<String>,
+    /// Log in this form [env: LEVERET_LOG_FORMAT] [default: human]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    log_format: Option<LogFormat>,
+}
+
+impl Flags {
+    /// Puts what was given over what is there.
+    pub(crate) fn apply(&self, config: &mut Config) {
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir.clone_from(data_dir);
+        }
+        if !self.amqp_listen.is_empty() {
+            config.listeners.amqp.clone_from(&self.amqp_listen);
+        }
+        if let Some(address) = &self.management_listen {
+            config.listeners.management = vec![address.clone()];
+        }
+        if let Some(level) = &self.log_level {
+            config.log.level.clone_from(level);
+        }
+        if let Some(format) = self.log_format {
+            config.log.format = format;
+        }
+    }
+}

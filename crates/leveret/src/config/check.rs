@@ -1,0 +1,178 @@
+//! Refuses values that have the right type and make no sense, alone or together.
+//!
+//! Ranges keep the bounds of the broker bounds: there is no value that turns one off.
+
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::{Config, ListenAddress, Nonsense, log, users};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const TIB: u64 = 1024 * 1024 * MIB;
+
+/// The first thing that makes no sense.
+pub(super) fn check(config: &Config) -> Result<(), Nonsense> {
+    check_listeners(config)?;
+    check_limits(config)?;
+    log::check_level(&config.log.level).map_err(|reason| nonsense("log.level", reason))?;
+    check_compat(config)?;
+    within("shutdown.wait_secs", config.shutdown.wait_secs, 0..=3600)?;
+    check_vhosts(config)?;
+    check_users(config)
+}
+
+fn nonsense(key: impl Into<String>, reason: impl Into<String>) -> Nonsense {
+    Nonsense {
+        key: key.into(),
+        reason: reason.into(),
+    }
+}
+
+fn within<T: PartialOrd + Display>(
+    key: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), Nonsense> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(nonsense(
+        key,
+        format!(
+            "{value} is not within {} and {}",
+            range.start(),
+            range.end()
+        ),
+    ))
+}
+
+fn check_listeners(config: &Config) -> Result<(), Nonsense> {
+    if config.listeners.amqp.is_empty() {
+        return Err(nonsense("listeners.amqp", "at least one address is needed"));
+    }
+    for (index, address) in config.listeners.management.iter().enumerate() {
+        if let ListenAddress::Unix(_) = address {
+            let key = format!("listeners.management[{index}]");
+            return Err(nonsense(key, "HTTP is served on IP addresses only"));
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(config: &Config) -> Result<(), Nonsense> {
+    let limits = &config.limits;
+    within(
+        "limits.frame_max",
+        limits.frame_max,
+        4096..=64 * 1024 * 1024,
+    )?;
+    within("limits.channel_max", limits.channel_max, 1..=65_535)?;
+    within(
+        "limits.handshake_timeout_secs",
+        limits.handshake_timeout_secs,
+        1..=3600,
+    )?;
+    within(
+        "limits.max_message_size",
+        limits.max_message_size,
+        1..=512 * MIB,
+    )?;
+    within(
+        "limits.consumers_per_channel_max",
+        limits.consumers_per_channel_max,
+        1..=u32::MAX,
+    )?;
+    within(
+        "limits.unacked_per_channel_max",
+        limits.unacked_per_channel_max,
+        1..=u32::MAX,
+    )?;
+    within(
+        "limits.unfinished_content_bytes_max",
+        limits.unfinished_content_bytes_max,
+        limits.max_message_size..=TIB,
+    )?;
+    within(
+        "limits.outbox_bytes_max",
+        limits.outbox_bytes_max,
+        64 * KIB..=TIB,
+    )?;
+    if limits.queued_bytes_max != 0 {
+        within(
+            "limits.queued_bytes_max",
+            limits.queued_bytes_max,
+            MIB..=1024 * TIB,
+        )?;
+    }
+    within("limits.shards", limits.shards, 0..=64)
+}
+
+fn check_compat(config: &Config) -> Result<(), Nonsense> {
+    within("compat.product", config.compat.product.len(), 1..=255)
+        .map_err(|_| nonsense("compat.product", "a product has 1 to 255 bytes"))?;
+    let version = &config.compat.version;
+    let parts: Vec<&str> = version.split('.').collect();
+    let is_number = |part: &&str| part.parse::<u32>().is_ok();
+    if !version.is_empty() && (parts.len() != 3 || !parts.iter().all(is_number)) {
+        // Clients of several languages take it apart, and fail on anything else.
+        return Err(nonsense(
+            "compat.version",
+            "a version is three numbers, as in 4.1.0",
+        ));
+    }
+    Ok(())
+}
+
+fn check_vhosts(config: &Config) -> Result<(), Nonsense> {
+    if config.vhosts.is_empty() {
+        return Err(nonsense("vhosts", "at least one vhost is needed"));
+    }
+    let mut seen = HashSet::new();
+    for (index, vhost) in config.vhosts.iter().enumerate() {
+        let key = format!("vhosts[{index}]");
+        check_name(&key, vhost)?;
+        if !seen.insert(vhost) {
+            return Err(nonsense(key, format!("vhost `{vhost}` is there twice")));
+        }
+    }
+    Ok(())
+}
+
+fn check_users(config: &Config) -> Result<(), Nonsense> {
+    let mut seen = HashSet::new();
+    for (index, user) in config.users.iter().enumerate() {
+        let key = format!("users[{index}].name");
+        check_name(&key, &user.name)?;
+        if !seen.insert(&user.name) {
+            return Err(nonsense(
+                key,
+                format!("user `{}` is there twice", user.name),
+            ));
+        }
+        let mut entered = HashSet::new();
+        for (at, permission) in user.permissions.iter().enumerate() {
+            let key = format!("users[{index}].permissions[{at}].vhost");
+            let vhost = &permission.vhost;
+            if !config.vhosts.contains(vhost) {
+                return Err(nonsense(
+                    key,
+                    format!("there is no vhost `{vhost}` in `vhosts`"),
+                ));
+            }
+            if !entered.insert(vhost) {
+                return Err(nonsense(key, format!("vhost `{vhost}` is there twice")));
+            }
+        }
+    }
+    users::directory(config).map(|_| ())
+}
+
+/// Names travel as short strings.
+fn check_name(key: &str, name: &str) -> Result<(), Nonsense> {
+    if name.is_empty() || name.len() > 255 {
+        return Err(nonsense(key, "a name has 1 to 255 bytes"));
+    }
+    Ok(())
+}
