@@ -3,6 +3,7 @@
 //! Defaults are worked out from it. Measured once, at start.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
@@ -45,21 +46,43 @@ fn raise_descriptor_limit() -> usize {
     usize::try_from(descriptors).unwrap_or(usize::MAX)
 }
 
-/// The least of the machine's memory and the limits of the control groups, version 2 and 1.
+/// The least of the machine's memory and the limits of the control groups the process is in.
 fn memory_bytes() -> u64 {
-    let meminfo = fs::read_to_string("/proc/meminfo").ok();
-    let machine = meminfo.as_deref().and_then(total_of_meminfo);
-    let groups = [
-        "/sys/fs/cgroup/memory.max",
-        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-    ]
-    .into_iter()
-    .filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok());
+    let read = |file: &Path| fs::read_to_string(file).ok();
+    let machine = read(Path::new("/proc/meminfo")).and_then(|text| total_of_meminfo(&text));
+    let groups = read(Path::new("/proc/self/cgroup")).map(|text| limit_files(&text));
+    let limits = groups
+        .into_iter()
+        .flatten()
+        .filter_map(|file| read(&file)?.trim().parse().ok());
     machine
         .into_iter()
-        .chain(groups)
+        .chain(limits)
         .min()
         .unwrap_or(MEMORY_UNKNOWN)
+}
+
+/// The files with the memory limits of the control groups of `/proc/self/cgroup`, and of those around them.
+///
+/// Version 2 has one line, `0::/a/b`; of version 1 the line with the memory controller counts, `7:memory:/a/b`.
+fn limit_files(cgroup: &str) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for line in cgroup.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(group)) = (parts.next(), parts.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            _ if controllers.split(',').any(|name| name == "memory") => {
+                ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
+            }
+            _ => continue,
+        };
+        let around = Path::new(group.trim_start_matches('/')).ancestors();
+        files.extend(around.map(|group| Path::new(root).join(group).join(file)));
+    }
+    files
 }
 
 /// `MemTotal:       24576000 kB`, in bytes.

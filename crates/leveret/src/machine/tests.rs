@@ -13,6 +13,32 @@ fn meminfo_is_read_in_kib() {
 }
 
 #[test]
+fn limits_of_control_groups_are_looked_for_outwards() {
+    let files = |cgroup| -> Vec<String> {
+        limit_files(cgroup)
+            .iter()
+            .map(|file| file.display().to_string())
+            .collect()
+    };
+    assert_eq!(
+        files("0::/system.slice/leveret.service\n"),
+        [
+            "/sys/fs/cgroup/system.slice/leveret.service/memory.max",
+            "/sys/fs/cgroup/system.slice/memory.max",
+            "/sys/fs/cgroup/memory.max",
+        ]
+    );
+    assert_eq!(files("0::/\n"), ["/sys/fs/cgroup/memory.max"]);
+    assert_eq!(
+        files("9:cpu,cpuacct:/a\n7:memory:/a\nnonsense\n"),
+        [
+            "/sys/fs/cgroup/memory/a/memory.limit_in_bytes",
+            "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        ]
+    );
+}
+
+#[test]
 fn this_machine_has_something_of_everything() {
     let machine = Machine::measure();
     assert!(machine.cores >= 1);
