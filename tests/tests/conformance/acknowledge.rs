@@ -77,7 +77,7 @@ fn nack_multiple_settles_all_up_to_the_tag() {
         multiple: false,
         requeue: true,
     });
-    assert_eq!(channel.ready(&queue), 1);
+    channel.await_ready(&queue, 1);
     left_unacked(&channel, &queue, &["3", "4"]);
 }
 

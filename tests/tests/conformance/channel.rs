@@ -29,7 +29,9 @@ fn a_second_open_is_a_channel_error() {
 fn any_method_before_open_is_a_channel_error() {
     let text = "CHANNEL_ERROR - expected 'channel.open'";
     Channel::unopened(Connection::open(), 1).breaks(queue::Declare::default(), 504, text);
-    Channel::unopened(Connection::open(), 1).breaks(basic::Publish::default(), 504, text);
+    let channel = Channel::unopened(Connection::open(), 1);
+    channel.publish("", "k", "refused");
+    channel.connection().expect_close(504, text);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use amq_protocol::protocol::{basic, channel, connection, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use leveret_tests::client::{
-    Channel, Connection, Frame, Login, Method, PROTOCOL_HEADER, table, text, unique,
+    Channel, Connection, Frame, Kind, Login, Method, PROTOCOL_HEADER, table, text, unique,
 };
 
 #[test]
@@ -264,7 +264,7 @@ fn an_unknown_vhost_is_not_allowed() {
 }
 
 #[test]
-fn close_is_answered_and_the_socket_closed() {
+fn close_is_answered() {
     Connection::open().close();
 }
 
@@ -318,10 +318,15 @@ fn exclusive_queues_are_gone_before_close_is_answered() {
     }
 }
 
+/// A frame that ends its connection, and that needs no channel.
+fn unexpected_frame() -> Frame {
+    Frame::new(Kind::Heartbeat, 1, [])
+}
+
 #[test]
 fn a_close_that_crosses_the_brokers_close_is_answered() {
     let connection = Connection::open();
-    connection.send(5, queue::Purge::default());
+    connection.send_frame(&unexpected_frame());
     connection.send(
         0,
         connection::Close {
@@ -330,7 +335,7 @@ fn a_close_that_crosses_the_brokers_close_is_answered() {
         },
     );
     let close: connection::Close = connection.expect(0);
-    assert_eq!(close.reply_code, 504);
+    assert_eq!(close.reply_code, 505);
     connection.expect::<connection::CloseOk>(0);
     connection.send(0, connection::CloseOk {});
     connection.expect_socket_closed();
@@ -341,7 +346,7 @@ fn after_the_brokers_close_everything_but_close_ok_is_dropped() {
     let connection = Connection::open();
     connection.channel(1);
     let exchange = unique("dropped");
-    connection.send(5, queue::Purge::default());
+    connection.send_frame(&unexpected_frame());
     connection.send(
         1,
         exchange::Declare {
@@ -350,7 +355,10 @@ fn after_the_brokers_close_everything_but_close_ok_is_dropped() {
             ..Default::default()
         },
     );
-    connection.expect_close(504, "CHANNEL_ERROR - expected 'channel.open'");
+    let close: connection::Close = connection.expect(0);
+    assert_eq!(close.reply_code, 505);
+    connection.send(0, connection::CloseOk {});
+    connection.expect_socket_closed();
     let declare = exchange::Declare {
         exchange: exchange.as_str().into(),
         passive: true,
@@ -371,7 +379,8 @@ fn a_channel_beyond_channel_max_is_not_allowed() {
     connection.channel(2);
     let text = "NOT_ALLOWED - number of channels opened (2) has reached the negotiated \
                 channel_max (2)";
-    Channel::unopened(connection, 3).breaks(channel::Open {}, 530, text);
+    connection.send(3, channel::Open {});
+    connection.expect_close(530, text);
 }
 
 #[test]
@@ -383,7 +392,7 @@ fn a_channel_number_above_channel_max_is_not_allowed_though_few_are_open() {
     let connection = Connection::open_as(&login);
     connection.channel(1);
     connection.send(3, channel::Open {});
-    let close: connection::Close = connection.expect(0);
+    let close: connection::Close = connection.expect_first();
     assert_eq!(close.reply_code, 530);
 }
 
@@ -404,8 +413,8 @@ fn every_channel_up_to_channel_max_can_be_used() {
 fn a_method_of_another_class_on_channel_0_is_refused() {
     let connection = Connection::open();
     connection.send(0, basic::Qos::default());
-    let close: connection::Close = connection.expect(0);
-    assert_eq!(close.reply_code, 503);
+    let text = "CHANNEL_ERROR - unexpected method in connection state running";
+    connection.expect_close(504, text);
 }
 
 #[test]
@@ -417,6 +426,6 @@ fn open_is_refused_once_the_connection_is_open() {
             virtual_host: "/".into(),
         },
     );
-    let close: connection::Close = connection.expect(0);
-    assert_eq!(close.reply_code, 503);
+    let text = "CHANNEL_ERROR - unexpected method in connection state running";
+    connection.expect_close(504, text);
 }

@@ -70,7 +70,7 @@ fn deep_nesting_in_arguments_is_a_syntax_error() {
     let connection = Connection::open();
     connection.channel(1);
     connection.send_frame(&declare_with_nested_arrays(1500));
-    let close: connection::Close = connection.expect(0);
+    let close: connection::Close = connection.expect_first();
     assert_eq!(close.reply_code, 502);
     the_broker_lives();
 }

@@ -161,6 +161,8 @@ fn a_body_larger_than_the_maximum_is_refused() {
     let size = 600 * 1024 * 1024;
     let header = Frame::header(channel.number(), size, &AMQPProperties::default());
     channel.connection().send_frame(&header);
+    // The method behind it shows a broker that would wait for the body.
+    channel.send(queue::Purge::default());
     let close: amq_protocol::protocol::channel::Close = channel.expect();
     let head = format!("PRECONDITION_FAILED - message size {size} is larger than ");
     assert_eq!(close.reply_code, 406);
@@ -183,6 +185,8 @@ fn a_body_larger_than_16_mib_is_refused() {
     channel.publish_content(publish.clone(), &AMQPProperties::default(), &vec![0; max]);
     channel.await_ready(&queue, 1);
     channel.publish_content(publish, &AMQPProperties::default(), &vec![0; max + 1]);
+    // The method behind it shows a broker that took the message.
+    channel.send(basic::Recover { requeue: true });
     let text = "PRECONDITION_FAILED - message size 16777217 is larger than configured max size \
                 16777216";
     channel.expect_close_for(406, text, IDS);

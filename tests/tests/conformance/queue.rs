@@ -79,19 +79,23 @@ fn every_combination_of_properties_can_be_declared() {
 fn an_unequal_redeclaration_is_refused() {
     let channel = channel();
     let name = unique("q");
-    channel.call(exclusive(&name));
+    let shared = || queue::Declare {
+        queue: name.as_str().into(),
+        ..Default::default()
+    };
+    channel.call(shared());
     let unequal = [
         (
             queue::Declare {
                 durable: true,
-                ..exclusive(&name)
+                ..shared()
             },
             "durable",
         ),
         (
             queue::Declare {
                 auto_delete: true,
-                ..exclusive(&name)
+                ..shared()
             },
             "auto_delete",
         ),
@@ -103,6 +107,19 @@ fn an_unequal_redeclaration_is_refused() {
         );
         channel.fails(declare, 406, &text);
         channel.reopen();
+    }
+    channel.call(delete(&name));
+}
+
+#[test]
+fn durable_does_not_count_for_an_exclusive_queue() {
+    let channel = channel();
+    let name = unique("q");
+    for durable in [true, false, true] {
+        channel.call(queue::Declare {
+            durable,
+            ..exclusive(&name)
+        });
     }
 }
 
@@ -351,7 +368,7 @@ fn delete_takes_the_bindings_along() {
 fn counts_are_right_after_a_publish_on_the_same_channel() {
     let channel = channel();
     let name = channel.queue();
-    for count in 1..=50 {
+    for count in 1..=300 {
         channel.publish("", &name, "counted");
         assert_eq!(channel.ready(&name), count);
     }

@@ -31,7 +31,13 @@ fn auto_delete_queue(channel: &Channel) -> String {
 #[test]
 fn an_exclusive_queue_is_locked_to_other_connections() {
     let owner = Connection::open().channel(1);
-    let name = owner.queue();
+    let name = unique("exclusive");
+    owner.call(queue::Declare {
+        queue: name.as_str().into(),
+        exclusive: true,
+        ..Default::default()
+    });
+    owner.bind(&name, "amq.direct", "");
     let queue = || name.as_str().into();
     let other = Connection::open().channel(1);
     let operations = [

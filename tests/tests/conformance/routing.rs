@@ -443,11 +443,16 @@ fn cc_and_bcc_must_be_arrays() {
             headers(table([(name, text("no array"))])),
             "",
         );
-        let text = format!(
-            "PRECONDITION_FAILED - invalid message: {{unacceptable_type_in_header,<<\"{name}\">>,\
-             longstr,<<\"no array\">>}}"
+        let close: amq_protocol::protocol::channel::Close = channel.expect();
+        assert_eq!(
+            (close.reply_code, close.class_id, close.method_id),
+            (406, 60, 40)
         );
-        channel.expect_close_for(406, &text, Some((60, 40)));
+        // How the name is quoted differs from version to version.
+        let text = close.reply_text.as_str();
+        let head = "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,";
+        assert!(text.starts_with(head) && text.contains(name), "{text}");
+        channel.send(amq_protocol::protocol::channel::CloseOk {});
         channel.reopen();
     }
 }
