@@ -14,7 +14,9 @@ use amq_protocol::types::ShortString;
 use crate::frame::kind;
 
 pub use self::content::{body, body_frame_start, content_header};
-pub use self::delivery::{DeliverPrefix, deliver, get_ok, return_message, small_delivery};
+pub use self::delivery::{
+    DeliverPrefix, deliver, deliver_with_prefix, get_ok, return_message, small_delivery,
+};
 pub use crate::PROTOCOL_HEADER;
 pub use crate::frame::FRAME_END;
 
@@ -36,6 +38,14 @@ pub fn method(out: &mut Vec<u8>, channel: u16, class: AMQPClass) {
 /// A short string for [`method`], cut at a character if the text is longer than 255 bytes.
 pub fn short_string(text: &str) -> ShortString {
     ShortString::from(cut(text))
+}
+
+/// Writes `access.request-ok` with ticket 1, as RabbitMQ does: clients of AMQP 0-8 days ask for one
+/// and send it ever after.
+pub fn access_request_ok(out: &mut Vec<u8>, channel: u16) {
+    let [c0, c1] = channel.to_be_bytes();
+    out.extend_from_slice(&[kind::METHOD, c0, c1, 0, 0, 0, 6]);
+    out.extend_from_slice(&[0, 30, 0, 11, 0, 1, FRAME_END]);
 }
 
 /// Writes `basic.ack` from the broker, a confirm.

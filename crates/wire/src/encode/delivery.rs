@@ -95,6 +95,20 @@ fn put_deliver(
     }
 }
 
+/// Writes `basic.deliver` to a consumer whose prefix was made before; header and body are for the
+/// caller.
+pub fn deliver_with_prefix(
+    out: &mut Vec<u8>,
+    prefix: &DeliverPrefix,
+    delivery_tag: u64,
+    redelivered: bool,
+    exchange_and_key: &[u8],
+) {
+    out.reserve(prefix.bytes.len() + 9 + exchange_and_key.len() + 1);
+    put_deliver(out, prefix, delivery_tag, redelivered, exchange_and_key);
+    out.push(FRAME_END);
+}
+
 /// Writes `basic.deliver`; header and body are for the caller.
 pub fn deliver(
     out: &mut Vec<u8>,

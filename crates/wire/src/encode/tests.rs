@@ -51,6 +51,11 @@ proptest! {
         };
         prop_assert_eq!(&out, &by_generator(channel, AMQPMethod::Deliver(wanted)));
 
+        let prefix = DeliverPrefix::new(channel, consumer_tag.as_bytes());
+        let mut prefixed = Vec::new();
+        deliver_with_prefix(&mut prefixed, &prefix, delivery_tag, redelivered, &exchange_and_key);
+        prop_assert_eq!(&prefixed, &out);
+
         out.clear();
         get_ok(&mut out, channel, delivery_tag, redelivered, &exchange_and_key, message_count);
         let wanted = spec::basic::GetOk {
@@ -180,6 +185,9 @@ fn access_request_ok_gives_ticket_1() {
         AMQPClass::Access(AMQPMethod::RequestOk(RequestOk {})),
     );
     assert_eq!(out, [1, 0, 1, 0, 0, 0, 6, 0, 30, 0, 11, 0, 1, 0xCE]);
+    let mut by_hand = Vec::new();
+    access_request_ok(&mut by_hand, 1);
+    assert_eq!(by_hand, out);
 }
 
 #[test]
