@@ -426,6 +426,8 @@ def properties_and_headers(uri):
         channel.basic_publish("", queue, b"none")
         channel.basic_publish("", queue, b"no table", pika.BasicProperties(headers={}))
         deliveries(connection, got, 3)
+        for key, value in headers.items():
+            expect(f"header {key}", got[0].headers.get(key), value)
         for name, value in vars(properties).items():
             expect(f"property {name}", getattr(got[0], name), value)
         expect("no properties", vars(got[1]), vars(pika.BasicProperties()))
