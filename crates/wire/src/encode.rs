@@ -55,41 +55,16 @@ pub fn ack(out: &mut Vec<u8>, channel: u16, delivery_tag: u64, multiple: bool) {
 
 /// Writes `basic.nack` from the broker, a refused publish.
 pub fn nack(out: &mut Vec<u8>, channel: u16, delivery_tag: u64, multiple: bool, requeue: bool) {
-    settle(
-        out,
-        channel,
-        120,
-        delivery_tag,
-        u8::from(multiple) | u8::from(requeue) << 1,
-    );
+    let bits = u8::from(multiple) | u8::from(requeue) << 1;
+    settle(out, channel, 120, delivery_tag, bits);
 }
 
 fn settle(out: &mut Vec<u8>, channel: u16, method_id: u8, delivery_tag: u64, bits: u8) {
     let [c0, c1] = channel.to_be_bytes();
-    let [t0, t1, t2, t3, t4, t5, t6, t7] = delivery_tag.to_be_bytes();
-    out.extend_from_slice(&[
-        kind::METHOD,
-        c0,
-        c1,
-        0,
-        0,
-        0,
-        13,
-        0,
-        60,
-        0,
-        method_id, //
-        t0,
-        t1,
-        t2,
-        t3,
-        t4,
-        t5,
-        t6,
-        t7,
-        bits,
-        FRAME_END,
-    ]);
+    out.reserve(21);
+    out.extend_from_slice(&[kind::METHOD, c0, c1, 0, 0, 0, 13, 0, 60, 0, method_id]);
+    out.extend_from_slice(&delivery_tag.to_be_bytes());
+    out.extend_from_slice(&[bits, FRAME_END]);
 }
 
 /// Writes a heartbeat.
