@@ -188,8 +188,12 @@ fn every_listener_speaks_amqp() {
 }
 
 #[test]
-fn a_silent_client_does_not_hold_up_the_end() {
-    let mut daemon = Daemon::start(&["--amqp-listen", "127.0.0.1:0"]);
+fn a_silent_client_holds_up_the_end_no_longer_than_told() {
+    let mut command = leveret();
+    command
+        .env("LEVERET_LIMITS_HANDSHAKE_TIMEOUT_SECS", "3600")
+        .env("LEVERET_SHUTDOWN_WAIT_SECS", "1");
+    let mut daemon = Daemon::start_as(command, &["--amqp-listen", "127.0.0.1:0"]);
     let mut silent = TcpStream::connect(&daemon.amqp[0]).expect("it listens");
     // Connections are accepted in order: an answer on a later one tells that the silent one was.
     let later = TcpStream::connect(&daemon.amqp[0]).expect("it listens");
