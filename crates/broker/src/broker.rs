@@ -52,7 +52,13 @@ impl Broker {
         let placement = Arc::new(Placement::new(count as u16));
         let queued = Arc::new(QueuedBytes::new(settings.queued_bytes_max));
         let machines = (0..count as u16)
-            .map(|id| Shard::new(ShardId(id), Box::new(MemoryLog::default()), Arc::clone(&queued)))
+            .map(|id| {
+                Shard::new(
+                    ShardId(id),
+                    Box::new(MemoryLog::default()),
+                    Arc::clone(&queued),
+                )
+            })
             .collect();
         let vhosts = DashMap::default();
         for name in settings.vhosts {
@@ -60,7 +66,13 @@ impl Broker {
             vhosts.insert(name, vhost);
         }
         let connections = Connections::default();
-        let broker = Self { users: settings.users, connections, shards, queued, vhosts };
+        let broker = Self {
+            users: settings.users,
+            connections,
+            shards,
+            queued,
+            vhosts,
+        };
         (Arc::new(broker), machines)
     }
 

@@ -76,14 +76,22 @@ pub struct ExchangeDeclaration {
     pub internal: bool,
     /// Its arguments.
     pub arguments: Table,
-    /// What the arguments say.
-    pub settings: ExchangeSettings,
 }
 
 impl Exchange {
-    pub(crate) fn new(declaration: ExchangeDeclaration, vhost: Name) -> Self {
-        let ExchangeDeclaration { name, kind, durable, auto_delete, internal, arguments, settings } =
-            declaration;
+    pub(crate) fn new(
+        declaration: ExchangeDeclaration,
+        settings: ExchangeSettings,
+        vhost: Name,
+    ) -> Self {
+        let ExchangeDeclaration {
+            name,
+            kind,
+            durable,
+            auto_delete,
+            internal,
+            arguments,
+        } = declaration;
         Self {
             name,
             vhost,
@@ -106,7 +114,11 @@ impl Exchange {
 
     /// How errors name it.
     pub fn resource(&self) -> Resource {
-        Resource { kind: Kind::Exchange, name: self.name.clone(), vhost: self.vhost.clone() }
+        Resource {
+            kind: Kind::Exchange,
+            name: self.name.clone(),
+            vhost: self.vhost.clone(),
+        }
     }
 
     /// Rises with every change of the bindings and at deletion.

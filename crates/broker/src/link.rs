@@ -162,7 +162,9 @@ impl Link {
             && self.stalled.load(Ordering::SeqCst) != 0
         {
             let stalled = self.stalled.swap(0, Ordering::SeqCst);
-            (0..SHARDS_MAX as u16).filter(|s| stalled & (1 << s) != 0).for_each(|s| resume(ShardId(s)));
+            (0..SHARDS_MAX as u16)
+                .filter(|s| stalled & (1 << s) != 0)
+                .for_each(|s| resume(ShardId(s)));
         }
     }
 }

@@ -17,7 +17,10 @@ pub struct Mailbox<T> {
 
 impl<T> Default for Mailbox<T> {
     fn default() -> Self {
-        Self { items: Mutex::new(Vec::new()), waker: AtomicWaker::new() }
+        Self {
+            items: Mutex::new(Vec::new()),
+            waker: AtomicWaker::new(),
+        }
     }
 }
 
@@ -47,6 +50,10 @@ impl<T> Mailbox<T> {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        if self.take(into) { Poll::Ready(()) } else { Poll::Pending }
+        if self.take(into) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

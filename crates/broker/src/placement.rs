@@ -16,7 +16,10 @@ pub(crate) struct Placement {
 impl Placement {
     /// Over `shards` shards, at least one.
     pub(crate) fn new(shards: u16) -> Self {
-        Self { next: AtomicU64::new(1), shards: shards.max(1) }
+        Self {
+            next: AtomicU64::new(1),
+            shards: shards.max(1),
+        }
     }
 
     /// Queues are dealt to the groups in turn, and the groups to the shards.

@@ -44,7 +44,9 @@ impl ShardSet {
 
     /// The shards, lowest first.
     pub fn iter(self) -> impl Iterator<Item = ShardId> {
-        (0..64u16).filter(move |bit| self.0 & (1 << bit) != 0).map(ShardId)
+        (0..64u16)
+            .filter(move |bit| self.0 & (1 << bit) != 0)
+            .map(ShardId)
     }
 }
 
@@ -211,7 +213,11 @@ impl Publisher {
                 Some(run) if Arc::ptr_eq(&run.queues, queues) => run.count += 1,
                 _ => {
                     let first = lane.builder.len() - 1;
-                    lane.runs.push(Run { queues: Arc::clone(queues), first, count: 1 });
+                    lane.runs.push(Run {
+                        queues: Arc::clone(queues),
+                        first,
+                        count: 1,
+                    });
                 }
             }
         }
@@ -225,13 +231,17 @@ impl Publisher {
 
     /// Sends what was gathered to the shards.
     ///
+    /// `first` is called with each shard before something is sent to it.
+    ///
     /// **Order**: batches of one connection reach a shard in the order they were handed over. **Waits**: never.
-    pub fn hand_over(&mut self) {
+    pub fn hand_over(&mut self, mut first: impl FnMut(ShardId)) {
         self.turn += 1;
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
             if lane.builder.is_empty() {
                 continue;
             }
+            let shard = ShardId(shard as u16);
+            first(shard);
             lane.number += 1;
             let bytes = lane.builder.byte_len();
             lane.outstanding += bytes;
@@ -242,7 +252,7 @@ impl Publisher {
                 batch: lane.builder.seal(),
                 runs: std::mem::take(&mut lane.runs),
             };
-            self.shards.send(ShardId(shard as u16), Command::Publish(publish));
+            self.shards.send(shard, Command::Publish(publish));
         }
         if self.routes.len() > ROUTES_MAX {
             self.forget_routes();
@@ -257,7 +267,10 @@ impl Publisher {
     /// A shard gave allowance back.
     pub fn returned(&mut self, shard: ShardId, bytes: usize) {
         let lane = &mut self.lanes[shard.0 as usize];
-        debug_assert!(lane.outstanding >= bytes, "a shard gives back what it was given");
+        debug_assert!(
+            lane.outstanding >= bytes,
+            "a shard gives back what it was given"
+        );
         lane.outstanding = lane.outstanding.saturating_sub(bytes);
     }
 
@@ -285,11 +298,19 @@ impl Route {
                 Some((shard, group.iter().map(|queue| queue.id).collect()))
             })
             .collect();
-        Self { visited: reached.visited, handles, lanes, shards, held_in: turn }
+        Self {
+            visited: reached.visited,
+            handles,
+            lanes,
+            shards,
+            held_in: turn,
+        }
     }
 
     fn holds(&self) -> bool {
-        self.visited.iter().all(|(exchange, version)| exchange.version() == *version)
+        self.visited
+            .iter()
+            .all(|(exchange, version)| exchange.version() == *version)
             && !self.handles.iter().any(|queue| queue.is_deleted())
     }
 }

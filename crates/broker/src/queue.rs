@@ -132,7 +132,10 @@ impl Queue {
         let piece = Piece {
             first: self.next_seq,
             count: u64::from(count),
-            value: Ready { batch: Arc::clone(batch), index },
+            value: Ready {
+                batch: Arc::clone(batch),
+                index,
+            },
         };
         self.next_seq += piece.count;
         self.fresh_count += piece.count;
@@ -154,7 +157,11 @@ impl Queue {
         };
         let bytes = size(&piece.value, piece.count);
         self.ready_bytes -= bytes;
-        Some(Taken { piece, redelivered, bytes })
+        Some(Taken {
+            piece,
+            redelivered,
+            bytes,
+        })
     }
 
     fn pop_fresh(&mut self, most: u64) -> Option<Piece<Ready>> {
@@ -164,7 +171,11 @@ impl Queue {
         if count == front.count {
             return self.fresh.pop_front();
         }
-        let piece = Piece { first: front.first, count, value: front.value.clone() };
+        let piece = Piece {
+            first: front.first,
+            count,
+            value: front.value.clone(),
+        };
         front.first += count;
         front.count -= count;
         front.value.skip(count);
@@ -175,8 +186,15 @@ impl Queue {
     pub fn hold(&mut self, holder: Holder, piece: Piece<Ready>, consumer: Option<ConsumerKey>) {
         self.unacked_count += piece.count;
         self.unacked_bytes += size(&piece.value, piece.count);
-        let value = Unacked { ready: piece.value, consumer };
-        let piece = Piece { first: piece.first, count: piece.count, value };
+        let value = Unacked {
+            ready: piece.value,
+            consumer,
+        };
+        let piece = Piece {
+            first: piece.first,
+            count: piece.count,
+            value,
+        };
         self.unacked.entry(holder).or_default().insert(piece);
     }
 
@@ -189,7 +207,9 @@ impl Queue {
         outcome: Outcome,
         mut gone: impl FnMut(u64, u64),
     ) {
-        let Some(held) = self.unacked.get_mut(&holder) else { return };
+        let Some(held) = self.unacked.get_mut(&holder) else {
+            return;
+        };
         let consumers = &mut self.consumers;
         let (mut count_gone, mut bytes_gone) = (0, 0);
         let mut back = Vec::new();
@@ -214,7 +234,9 @@ impl Queue {
 
     /// Everything that a channel holds is ready again.
     pub fn release(&mut self, holder: Holder) {
-        let Some(mut held) = self.unacked.remove(&holder) else { return };
+        let Some(mut held) = self.unacked.remove(&holder) else {
+            return;
+        };
         while let Some(piece) = held.pop_front(u64::MAX) {
             self.unacked_count -= piece.count;
             self.unacked_bytes -= size(&piece.value.ready, piece.count);
@@ -226,9 +248,17 @@ impl Queue {
     }
 
     fn put_back(&mut self, piece: Piece<Unacked>) {
-        let Piece { first, count, value: Unacked { ready, .. } } = piece;
+        let Piece {
+            first,
+            count,
+            value: Unacked { ready, .. },
+        } = piece;
         self.ready_bytes += size(&ready, count);
-        self.returned.insert(Piece { first, count, value: ready });
+        self.returned.insert(Piece {
+            first,
+            count,
+            value: ready,
+        });
     }
 
     /// Removes all ready messages; calls `gone` for each run. Returns how many there were.
@@ -236,7 +266,10 @@ impl Queue {
         let count = self.ready_count();
         let returned = std::mem::take(&mut self.returned);
         let fresh = std::mem::take(&mut self.fresh);
-        returned.iter().chain(&fresh).for_each(|piece| gone(piece.first, piece.count));
+        returned
+            .iter()
+            .chain(&fresh)
+            .for_each(|piece| gone(piece.first, piece.count));
         self.fresh_count = 0;
         self.ready_bytes = 0;
         count

@@ -27,8 +27,6 @@ pub struct QueueDeclaration {
     pub auto_delete: bool,
     /// Its arguments.
     pub arguments: Table,
-    /// What the arguments say.
-    pub settings: QueueSettings,
 }
 
 /// Which shard owns a queue's contents: an index into the broker's shards.
@@ -48,6 +46,8 @@ pub struct QueueHandle {
     pub vhost_name: Name,
     /// What was declared.
     pub declaration: QueueDeclaration,
+    /// What its arguments say.
+    pub settings: QueueSettings,
     pub(crate) vhost: Weak<Vhost>,
     /// The bindings that lead here. Touched under the vhost's door only.
     pub(crate) sources: Mutex<Vec<Source>>,
@@ -60,6 +60,7 @@ impl QueueHandle {
         (group, shard): (Group, ShardId),
         (vhost_name, vhost): (Name, Weak<Vhost>),
         declaration: QueueDeclaration,
+        settings: QueueSettings,
     ) -> Self {
         Self {
             id,
@@ -67,6 +68,7 @@ impl QueueHandle {
             group,
             vhost_name,
             declaration,
+            settings,
             vhost,
             sources: Mutex::new(Vec::new()),
             deleted: AtomicBool::new(false),

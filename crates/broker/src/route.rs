@@ -45,9 +45,13 @@ pub fn route(
         if visited.iter().any(|(seen, _)| Arc::ptr_eq(seen, &exchange)) {
             continue;
         }
-        reached.visited.push((Arc::clone(&exchange), exchange.version()));
+        reached
+            .visited
+            .push((Arc::clone(&exchange), exchange.version()));
         if exchange.is_default() {
-            let queue = str::from_utf8(routing_key).ok().and_then(|name| vhost.find_queue(name));
+            let queue = str::from_utf8(routing_key)
+                .ok()
+                .and_then(|name| vhost.find_queue(name));
             reached.fleeting |= queue.is_none();
             reached.queues.extend(queue);
             continue;

@@ -42,7 +42,10 @@ pub struct Runs<V> {
 
 impl<V> Default for Runs<V> {
     fn default() -> Self {
-        Self { by_last: BTreeMap::new(), count: 0 }
+        Self {
+            by_last: BTreeMap::new(),
+            count: 0,
+        }
     }
 }
 
@@ -77,7 +80,10 @@ impl<V: RunValue> Runs<V> {
 
     /// Whether `number` is in the set.
     pub fn contains(&self, number: u64) -> bool {
-        self.by_last.range(number..).next().is_some_and(|(_, piece)| piece.first <= number)
+        self.by_last
+            .range(number..)
+            .next()
+            .is_some_and(|(_, piece)| piece.first <= number)
     }
 
     /// Takes up to `most` numbers from the front of the first run.
@@ -132,7 +138,11 @@ impl<V: RunValue> Runs<V> {
 
 /// Cuts `count` numbers off the front of a piece that has more than that.
 fn split_front<V: RunValue>(piece: &mut Piece<V>, count: u64) -> Piece<V> {
-    let front = Piece { first: piece.first, count, value: piece.value.clone() };
+    let front = Piece {
+        first: piece.first,
+        count,
+        value: piece.value.clone(),
+    };
     piece.first += count;
     piece.count -= count;
     piece.value.skip(count);

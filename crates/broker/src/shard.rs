@@ -44,7 +44,10 @@ pub struct QueuedBytes {
 impl QueuedBytes {
     /// Nothing held yet, `max` bytes at the most.
     pub fn new(max: usize) -> Self {
-        Self { held: AtomicI64::new(0), max: i64::try_from(max).unwrap_or(i64::MAX) }
+        Self {
+            held: AtomicI64::new(0),
+            max: i64::try_from(max).unwrap_or(i64::MAX),
+        }
     }
 
     /// How many bytes are held, as of the shards' last turns.
@@ -153,7 +156,11 @@ impl Shard {
                 self.cancel(connection, queue, slot);
                 self.reply(connection, Ok(Reply::Cancelled));
             }
-            Command::Get { holder, queue, no_ack } => {
+            Command::Get {
+                holder,
+                queue,
+                no_ack,
+            } => {
                 let reply = self.get(holder, queue, no_ack);
                 self.reply(holder.connection, reply);
             }
@@ -161,7 +168,12 @@ impl Shard {
                 let reply = self.purge(queue).map(Reply::Purged);
                 self.reply(connection, reply);
             }
-            Command::Delete { connection, queue, if_unused, if_empty } => {
+            Command::Delete {
+                connection,
+                queue,
+                if_unused,
+                if_empty,
+            } => {
                 let reply = self.delete(queue, if_unused, if_empty).map(Reply::Deleted);
                 self.reply(connection, reply);
             }
@@ -188,20 +200,33 @@ impl Shard {
     }
 
     fn publish(&mut self, publish: Publish, now: Instant) {
-        let Publish { connection, number, bytes, batch, runs } = publish;
+        let Publish {
+            connection,
+            number,
+            bytes,
+            batch,
+            runs,
+        } = publish;
         let mut slow = None;
         let mut at = None;
         self.targets.clear();
         for run in &runs {
             for id in run.queues.iter() {
                 // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
-                let Some(queue) = self.queues.get_mut(id) else { continue };
+                let Some(queue) = self.queues.get_mut(id) else {
+                    continue;
+                };
                 let (first, count, first_seq) = (run.first, run.count, queue.next_seq());
                 let before = queue.held_bytes();
                 queue.enqueue(&batch, first, count);
                 self.held_bytes += (queue.held_bytes() - before) as i64;
                 if queue.handle.declaration.durable {
-                    self.targets.push(Target { queue: *id, first, count, first_seq });
+                    self.targets.push(Target {
+                        queue: *id,
+                        first,
+                        count,
+                        first_seq,
+                    });
                 }
                 if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
                     slow = Some(*id);
@@ -217,16 +242,30 @@ impl Shard {
         }
         if let Some(queue) = slow.or(self.queued.is_over().then_some(QueueId(0))) {
             let until = now + WITHHELD_MAX;
-            self.withheld.push_back(Withheld { connection, bytes, queue, until });
+            self.withheld.push_back(Withheld {
+                connection,
+                bytes,
+                queue,
+                until,
+            });
         } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
             peer.out.returned += bytes;
         }
-        let at = at.or(self.undone.back().map(|undone| undone.at)).unwrap_or_default();
-        self.undone.push_back(Undone { at, connection, number });
+        let at = at
+            .or(self.undone.back().map(|undone| undone.at))
+            .unwrap_or_default();
+        self.undone.push_back(Undone {
+            at,
+            connection,
+            number,
+        });
     }
 
     fn append(&mut self, batch: &leveret_message::batch::Batch) -> Position {
-        let group = self.targets.first().and_then(|target| self.queues.get(&target.queue));
+        let group = self
+            .targets
+            .first()
+            .and_then(|target| self.queues.get(&target.queue));
         let group = group.map_or(leveret_store::log::Group(0), |queue| queue.handle.group);
         let entry = Entry::Enqueue {
             group,
@@ -234,13 +273,21 @@ impl Shard {
             bodies: batch.shared_bodies(),
             targets: &self.targets,
         };
-        self.log.append(entry).expect("the memory log takes everything")
+        self.log
+            .append(entry)
+            .expect("the memory log takes everything")
     }
 
     fn report_done(&mut self) {
         let durable = self.log.durable();
-        while self.undone.front().is_some_and(|undone| undone.at <= durable) {
-            let Some(undone) = self.undone.pop_front() else { break };
+        while self
+            .undone
+            .front()
+            .is_some_and(|undone| undone.at <= durable)
+        {
+            let Some(undone) = self.undone.pop_front() else {
+                break;
+            };
             if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, undone.connection) {
                 peer.out.done = undone.number;
             }
@@ -262,7 +309,9 @@ impl Shard {
         let over = self.queued.is_over();
         let (queues, peers, spoken_to) = (&self.queues, &mut self.peers, &mut self.spoken_to);
         self.withheld.retain_mut(|withheld| {
-            let slow = queues.get(&withheld.queue).is_some_and(|q| q.ready_bytes() > QUEUE_SHARE);
+            let slow = queues
+                .get(&withheld.queue)
+                .is_some_and(|q| q.ready_bytes() > QUEUE_SHARE);
             if over {
                 withheld.until = now + WITHHELD_MAX;
             }
@@ -276,27 +325,42 @@ impl Shard {
 
     fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
         for settle in settles {
-            let Some(queue) = self.queues.get_mut(&settle.queue) else { continue };
-            let holder = Holder { connection, channel: settle.channel };
+            let Some(queue) = self.queues.get_mut(&settle.queue) else {
+                continue;
+            };
+            let holder = Holder {
+                connection,
+                channel: settle.channel,
+            };
             let (log, group, id) = (&mut self.log, queue.handle.group, settle.queue);
             let durable = queue.handle.declaration.durable;
             let before = queue.held_bytes();
-            queue.settle(holder, (settle.first_seq, settle.count), settle.outcome, |first, count| {
-                if durable {
-                    append_settle(&mut **log, group, id, (first, count));
-                }
-            });
+            queue.settle(
+                holder,
+                (settle.first_seq, settle.count),
+                settle.outcome,
+                |first, count| {
+                    if durable {
+                        append_settle(&mut **log, group, id, (first, count));
+                    }
+                },
+            );
             self.held_bytes -= (before - queue.held_bytes()) as i64;
             touch(&mut self.touched, queue);
         }
     }
 
     fn consume(&mut self, holder: Holder, id: QueueId, new: NewConsumer) -> Result<Reply, Error> {
-        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Err(Error::Unavailable);
+        };
         if !queue.consumers.admits(new.exclusive) {
             return Err(Error::ExclusiveUse(queue.handle.resource()));
         }
-        let peer = self.peers.get_mut(&holder.connection).ok_or(Error::Unavailable)?;
+        let peer = self
+            .peers
+            .get_mut(&holder.connection)
+            .ok_or(Error::Unavailable)?;
         peer.held_from.insert((holder.channel, id));
         queue.consumers.add(holder, new);
         touch(&mut self.touched, queue);
@@ -313,7 +377,9 @@ impl Shard {
         id: QueueId,
         of: impl FnMut(&crate::queue::consumers::Consumer) -> bool,
     ) {
-        let Some(queue) = self.queues.get_mut(&id) else { return };
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
         let removed = queue.consumers.remove(of);
         if removed > 0 && queue.consumers.is_empty() && queue.handle.declaration.auto_delete {
             self.drop_queue(id);
@@ -324,10 +390,17 @@ impl Shard {
 
     fn get(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
         self.deal_touched();
-        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
-        let peer = self.peers.get_mut(&holder.connection).ok_or(Error::Unavailable)?;
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Err(Error::Unavailable);
+        };
+        let peer = self
+            .peers
+            .get_mut(&holder.connection)
+            .ok_or(Error::Unavailable)?;
         let before = queue.held_bytes();
-        let Some(taken) = queue.take_ready(1) else { return Ok(Reply::Got(None)) };
+        let Some(taken) = queue.take_ready(1) else {
+            return Ok(Reply::Got(None));
+        };
         let got = Got {
             queue: id,
             seq: taken.piece.first,
@@ -350,12 +423,17 @@ impl Shard {
 
     fn count(&self, id: QueueId) -> Result<Reply, Error> {
         let queue = self.queues.get(&id).ok_or(Error::Unavailable)?;
-        Ok(Reply::Counts { ready: queue.ready_count(), consumers: queue.consumers.len() as u64 })
+        Ok(Reply::Counts {
+            ready: queue.ready_count(),
+            consumers: queue.consumers.len() as u64,
+        })
     }
 
     fn purge(&mut self, id: QueueId) -> Result<u64, Error> {
         self.deal_touched();
-        let Some(queue) = self.queues.get_mut(&id) else { return Err(Error::Unavailable) };
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Err(Error::Unavailable);
+        };
         self.held_bytes -= queue.ready_bytes() as i64;
         let (log, group) = (&mut self.log, queue.handle.group);
         let durable = queue.handle.declaration.durable;
@@ -368,7 +446,9 @@ impl Shard {
 
     fn delete(&mut self, id: QueueId, if_unused: bool, if_empty: bool) -> Result<u64, Error> {
         self.deal_touched();
-        let Some(queue) = self.queues.get(&id) else { return Ok(0) };
+        let Some(queue) = self.queues.get(&id) else {
+            return Ok(0);
+        };
         if if_unused && !queue.consumers.is_empty() {
             return Err(Error::InUse(queue.handle.resource()));
         }
@@ -380,7 +460,9 @@ impl Shard {
 
     /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
     fn drop_queue(&mut self, id: QueueId) -> u64 {
-        let Some(queue) = self.queues.remove(&id) else { return 0 };
+        let Some(queue) = self.queues.remove(&id) else {
+            return 0;
+        };
         self.held_bytes -= queue.held_bytes() as i64;
         queue.handle.mark_deleted();
         if let Some(vhost) = queue.handle.vhost.upgrade() {
@@ -396,10 +478,14 @@ impl Shard {
     }
 
     fn release(&mut self, holder: Holder, close: bool) {
-        let Some(peer) = self.peers.get_mut(&holder.connection) else { return };
+        let Some(peer) = self.peers.get_mut(&holder.connection) else {
+            return;
+        };
         let held_from = peer.held_from_by(holder.channel, close);
         for id in held_from {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
             queue.release(holder);
             touch(&mut self.touched, queue);
             if close {
@@ -409,10 +495,18 @@ impl Shard {
     }
 
     fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let Some(peer) = self.peers.get_mut(&connection) else {
+            return;
+        };
         let exclusive = std::mem::take(&mut peer.exclusive);
         for channel in peer.channels() {
-            self.release(Holder { connection, channel }, true);
+            self.release(
+                Holder {
+                    connection,
+                    channel,
+                },
+                true,
+            );
         }
         for id in exclusive {
             self.drop_queue(id);
@@ -423,10 +517,16 @@ impl Shard {
     }
 
     fn resume(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else { return };
+        let Some(peer) = self.peers.get_mut(&connection) else {
+            return;
+        };
         for id in std::mem::take(&mut peer.parked) {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
-            queue.consumers.wake(|consumer| consumer.holder.connection == connection);
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
+            queue
+                .consumers
+                .wake(|consumer| consumer.holder.connection == connection);
             touch(&mut self.touched, queue);
         }
     }
@@ -473,6 +573,11 @@ fn append_settle(
     queue: QueueId,
     (first_seq, count): (u64, u64),
 ) {
-    let entry = Entry::Settle { group, queue, first_seq, count };
+    let entry = Entry::Settle {
+        group,
+        queue,
+        first_seq,
+        count,
+    };
     log.append(entry).expect("the memory log takes everything");
 }

@@ -66,9 +66,9 @@ impl Vhost {
                 auto_delete: false,
                 internal,
                 arguments: Table::default(),
-                settings: ExchangeSettings::default(),
             };
-            let exchange = Arc::new(Exchange::new(exchange, vhost.name.clone()));
+            let settings = ExchangeSettings::default();
+            let exchange = Arc::new(Exchange::new(exchange, settings, vhost.name.clone()));
             vhost.exchanges.insert(name, exchange);
         }
         vhost
@@ -78,7 +78,8 @@ impl Vhost {
     ///
     /// **Errors**: [`Error::NotFound`] (404).
     pub fn exchange(&self, name: &str) -> Result<Arc<Exchange>, Error> {
-        self.find_exchange(name).ok_or_else(|| Error::NotFound(self.named(Kind::Exchange, name)))
+        self.find_exchange(name)
+            .ok_or_else(|| Error::NotFound(self.named(Kind::Exchange, name)))
     }
 
     /// The exchange of that name, if there is one.
@@ -90,7 +91,8 @@ impl Vhost {
     ///
     /// **Errors**: [`Error::NotFound`] (404).
     pub fn queue(&self, name: &str) -> Result<Arc<QueueHandle>, Error> {
-        self.find_queue(name).ok_or_else(|| Error::NotFound(self.named(Kind::Queue, name)))
+        self.find_queue(name)
+            .ok_or_else(|| Error::NotFound(self.named(Kind::Queue, name)))
     }
 
     /// The queue of that name, if there is one that is not being deleted.
@@ -112,6 +114,10 @@ impl Vhost {
     /// How errors name something in this vhost. A name too long to exist is cut.
     pub fn named(&self, kind: Kind, name: &str) -> Resource {
         let name = Name::new(name).unwrap_or_default();
-        Resource { kind, name, vhost: self.name.clone() }
+        Resource {
+            kind,
+            name,
+            vhost: self.name.clone(),
+        }
     }
 }

@@ -3,82 +3,91 @@
 //! Here settings of the configuration become settings of the broker and of AMQP connections. Sockets are accepted elsewhere, and
 //! what a connection says is not known here.
 
-use std::fmt;
-use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
+use leveret_amqp::settings::{AmqpSettings, Peer};
+use leveret_broker::broker::{Broker, BrokerSettings};
+use leveret_broker::shard::task::shard_task;
+use leveret_broker::users::Users;
+use leveret_message::name::Name;
 
 use crate::config::Config;
 use crate::listen::Stream;
 use crate::machine::Machine;
 
-/// The other end of a connection.
-#[derive(Debug, Clone)]
-pub(crate) struct Peer {
-    /// `127.0.0.1:40000 -> 127.0.0.1:5672`, as RabbitMQ names connections.
-    pub(crate) name: String,
-    /// Whether it is on this machine, as users in `loopback_users` have to be.
-    pub(crate) is_loopback: bool,
-}
-
-impl fmt::Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)
-    }
-}
+/// What clients are told when the broker stops.
+const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
 
 /// The broker as the daemon sees it.
 #[derive(Debug)]
 pub(crate) struct Server {
-    closing: watch::Sender<bool>,
+    broker: Arc<Broker>,
+    amqp: Arc<AmqpSettings>,
 }
 
 impl Server {
     /// Starts the broker and the tasks of its shards.
     pub(crate) fn start(config: &Config, machine: &Machine) -> Server {
-        let _users = config.user_directory();
-        tracing::info!(
-            shards = config.limits.shards(machine),
-            queued_bytes_max = config.limits.queued_bytes(machine),
-            product = config.compat.product,
-            version = config.compat.version(),
-            "broker started"
-        );
+        let names = config.vhosts.iter();
+        let vhosts = names.map(|name| Name::new(name).expect("names were checked when read"));
+        let settings = BrokerSettings {
+            shards: config.limits.shards(machine),
+            vhosts: vhosts.collect(),
+            users: Users::new(config.user_directory()),
+            queued_bytes_max: size(config.limits.queued_bytes(machine)),
+        };
+        let (broker, shards) = Broker::new(settings);
+        tracing::info!(shards = shards.len(), "broker started");
+        for shard in shards {
+            tokio::spawn(shard_task(shard, broker.shards.clone()));
+        }
         Server {
-            closing: watch::Sender::new(false),
+            broker,
+            amqp: Arc::new(amqp_settings(config)),
         }
     }
 
     /// Serves one connection until it is closed.
     pub(crate) async fn connection(&self, stream: Stream, peer: Peer) {
-        tracing::debug!(%peer, loopback = peer.is_loopback, "connection accepted");
-        let mut closing = self.closing.subscribe();
-        tokio::select! {
-            _ = closing.wait_for(|closing| *closing) => {}
-            _ = greet(stream) => {}
+        let name = peer.name.clone();
+        let (broker, amqp) = (Arc::clone(&self.broker), Arc::clone(&self.amqp));
+        let ended = match stream {
+            Stream::Tcp(stream) => leveret_amqp::serve::serve(stream, peer, broker, amqp).await,
+            Stream::Unix(stream) => leveret_amqp::serve::serve(stream, peer, broker, amqp).await,
+        };
+        match ended {
+            Ok(()) => tracing::info!(peer = name, "connection closed"),
+            Err(error) => tracing::warn!(peer = name, "connection lost: {error}"),
         }
-        tracing::debug!(%peer, "connection closed");
     }
 
     /// Asks every client to close: 320 `CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'`.
     ///
     /// **Waits**: never; connections end as their clients answer.
     pub(crate) fn close_connections(&self) {
-        self.closing.send_replace(true);
+        self.broker.connections.close_all(SHUTDOWN);
     }
 }
 
-async fn greet(stream: Stream) -> io::Result<()> {
-    let mut header = [0; 8];
-    match stream {
-        Stream::Tcp(mut stream) => {
-            stream.read_exact(&mut header).await?;
-            stream.write_all(b"AMQP\0\0\x09\x01").await
-        }
-        Stream::Unix(mut stream) => {
-            stream.read_exact(&mut header).await?;
-            stream.write_all(b"AMQP\0\0\x09\x01").await
-        }
+fn amqp_settings(config: &Config) -> AmqpSettings {
+    let limits = &config.limits;
+    AmqpSettings {
+        frame_max: limits.frame_max,
+        channel_max: limits.channel_max,
+        heartbeat: limits.heartbeat,
+        handshake_timeout: Duration::from_secs(limits.handshake_timeout_secs),
+        max_message_size: limits.max_message_size,
+        unfinished_content_bytes_max: limits.unfinished_content_bytes_max,
+        outbox_bytes_max: size(limits.outbox_bytes_max),
+        consumers_per_channel_max: limits.consumers_per_channel_max as usize,
+        unacked_per_channel_max: limits.unacked_per_channel_max,
+        default_consumer_prefetch: limits.default_consumer_prefetch,
+        product: config.compat.product.clone(),
+        version: config.compat.version().to_owned(),
     }
+}
+
+fn size(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -43,7 +43,9 @@ impl Consumer {
     /// How many messages its channel may take now, by a limit that all its consumers share.
     pub fn channel_credit(&self) -> u64 {
         let credit = self.channel_credit.as_ref();
-        credit.map_or(u64::MAX, |credit| credit.load(Ordering::Acquire).max(0) as u64)
+        credit.map_or(u64::MAX, |credit| {
+            credit.load(Ordering::Acquire).max(0) as u64
+        })
     }
 
     fn spend(&mut self, count: u64) {
@@ -131,7 +133,9 @@ impl Consumers {
         self.members.retain(|consumer| {
             let goes = of(consumer);
             if goes && consumer.in_ring {
-                rings.iter_mut().for_each(|ring| ring.turn.retain(|key| *key != consumer.key));
+                rings
+                    .iter_mut()
+                    .for_each(|ring| ring.turn.retain(|key| *key != consumer.key));
             }
             !goes
         });
@@ -157,8 +161,19 @@ impl Consumers {
                 if consumer.own_credit() > 0 && may_take(consumer) {
                     let credit = consumer.own_credit().min(consumer.channel_credit());
                     let most = if ring.turn.len() == 1 { credit } else { 1 };
-                    let Consumer { holder, slot, no_ack, .. } = *consumer;
-                    return Some(Turn { key, holder, slot, no_ack, most });
+                    let Consumer {
+                        holder,
+                        slot,
+                        no_ack,
+                        ..
+                    } = *consumer;
+                    return Some(Turn {
+                        key,
+                        holder,
+                        slot,
+                        no_ack,
+                        most,
+                    });
                 }
                 consumer.in_ring = false;
                 ring.turn.pop_front();
@@ -213,10 +228,19 @@ impl Consumers {
         }
         consumer.in_ring = true;
         let priority = consumer.priority;
-        let ring = match self.rings.binary_search_by_key(&Reverse(priority), |r| Reverse(r.priority)) {
+        let ring = match self
+            .rings
+            .binary_search_by_key(&Reverse(priority), |r| Reverse(r.priority))
+        {
             Ok(ring) => ring,
             Err(place) => {
-                self.rings.insert(place, Ring { priority, turn: VecDeque::new() });
+                self.rings.insert(
+                    place,
+                    Ring {
+                        priority,
+                        turn: VecDeque::new(),
+                    },
+                );
                 place
             }
         };

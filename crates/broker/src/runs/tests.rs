@@ -17,7 +17,9 @@ impl RunValue for At {
 }
 
 fn expand(piece: &Piece<At>) -> Vec<(u64, u64)> {
-    (0..piece.count).map(|i| (piece.first + i, piece.value.0 + i)).collect()
+    (0..piece.count)
+        .map(|i| (piece.first + i, piece.value.0 + i))
+        .collect()
 }
 
 #[derive(Clone, Debug)]

@@ -16,7 +16,9 @@ impl Shard {
     /// Deals from every queue that was touched. A message that goes to a no-ack consumer is gone when it is in the connection's outbox.
     pub(super) fn deal_touched(&mut self) {
         while let Some(id) = self.touched.pop() {
-            let Some(queue) = self.queues.get_mut(&id) else { continue };
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
             queue.touched = false;
             let before = queue.held_bytes();
             let mut table = Table {
@@ -47,9 +49,22 @@ fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
     }
     let id = queue.handle.id;
     let (shard, peers) = (table.shard, &mut *table.peers);
-    let next = queue.consumers.next(|consumer| may_take(consumer, shard, peers, id));
-    let Some(Turn { key, holder, slot, no_ack, most }) = next else { return false };
-    let Some(taken) = queue.take_ready(most) else { return false };
+    let next = queue
+        .consumers
+        .next(|consumer| may_take(consumer, shard, peers, id));
+    let Some(Turn {
+        key,
+        holder,
+        slot,
+        no_ack,
+        most,
+    }) = next
+    else {
+        return false;
+    };
+    let Some(taken) = queue.take_ready(most) else {
+        return false;
+    };
     queue.consumers.took(key, taken.piece.count);
     let run = DeliveredRun {
         consumer: slot,
@@ -82,7 +97,9 @@ fn may_take(
     peers: &mut FxHashMap<ConnectionId, Peer>,
     queue: leveret_store::log::QueueId,
 ) -> bool {
-    let Some(peer) = peers.get_mut(&consumer.holder.connection) else { return false };
+    let Some(peer) = peers.get_mut(&consumer.holder.connection) else {
+        return false;
+    };
     if peer.link.has_room(shard) && consumer.channel_credit() > 0 {
         return true;
     }

@@ -87,13 +87,19 @@ impl Peer {
         self.say_deliveries();
         let Out { done, returned, .. } = std::mem::take(&mut self.out);
         if done > 0 || returned > 0 {
-            self.link.events.push(Event::Progress { shard, done, returned });
+            self.link.events.push(Event::Progress {
+                shard,
+                done,
+                returned,
+            });
         }
     }
 
     fn say_deliveries(&mut self) {
         if !self.out.runs.is_empty() {
-            self.link.events.push(Event::Deliveries(std::mem::take(&mut self.out.runs)));
+            self.link
+                .events
+                .push(Event::Deliveries(std::mem::take(&mut self.out.runs)));
         }
     }
 }

@@ -8,11 +8,10 @@ use crate::shard::Shard;
 
 /// Runs a shard until the program ends.
 pub async fn shard_task(mut shard: Shard, shards: Shards) {
+    let mailbox = shards.mailbox(shard.id());
     let mut commands = Vec::new();
     loop {
-        let arrival = poll_fn(|context| {
-            shards.mailbox(shard.id()).poll_take(context, &mut commands)
-        });
+        let arrival = poll_fn(|context| mailbox.poll_take(context, &mut commands));
         match shard.next_deadline() {
             None => arrival.await,
             Some(deadline) => {

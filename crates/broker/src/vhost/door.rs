@@ -9,11 +9,12 @@ use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 
 use crate::arguments::{
-    Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument,
+    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
+    inequivalent_queue_argument,
 };
 use crate::bindings::canonical_arguments;
 use crate::command::Command;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Resource};
 use crate::exchange::{Destination, Exchange, ExchangeDeclaration, Source};
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
@@ -54,8 +55,10 @@ pub struct Binding<'a> {
 impl Vhost {
     /// Declares a queue.
     ///
+    /// Arguments are checked only where the queue is new, as in RabbitMQ.
+    ///
     /// **Effect**: on return it is in the directory, and its shard hears of it before any later command. **Errors**: [`Error::Locked`] (405),
-    /// [`Error::Inequivalent`] (406), [`Error::ReservedName`] (403). `name_is_own` is set where the broker made up the name.
+    /// [`Error::Inequivalent`], [`Error::Unacceptable`] (406), [`Error::ReservedName`] (403). `name_is_own` is set where the broker made up the name.
     pub fn declare_queue(
         &self,
         connection: ConnectionId,
@@ -68,12 +71,23 @@ impl Vhost {
             return Ok(Declared::Existing(queue));
         }
         if declaration.name.starts_with(RESERVED_PREFIX) && !name_is_own {
-            return Err(Error::ReservedName(self.named(Kind::Queue, &declaration.name)));
+            return Err(Error::ReservedName(
+                self.named(Kind::Queue, &declaration.name),
+            ));
         }
+        let settings = QueueSettings::parse(declaration.arguments.view())
+            .map_err(|e| unacceptable(&e, self.named(Kind::Queue, &declaration.name)))?;
         let (id, group, shard) = self.placement.next_queue();
         let vhost = (self.name.clone(), self.this.clone());
-        let queue = Arc::new(QueueHandle::new(id, (group, shard), vhost, declaration));
-        self.shards.send(shard, Command::Declare(Arc::clone(&queue)));
+        let queue = Arc::new(QueueHandle::new(
+            id,
+            (group, shard),
+            vhost,
+            declaration,
+            settings,
+        ));
+        self.shards
+            .send(shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
         Ok(Declared::New(queue))
     }
@@ -83,7 +97,8 @@ impl Vhost {
     pub(crate) fn forget_queue(&self, queue: &Arc<QueueHandle>) {
         let _door = self.door.lock();
         queue.mark_deleted();
-        self.queues.remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
+        self.queues
+            .remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
         self.unbind_all(&Destination::Queue(Arc::clone(queue)));
     }
 
@@ -99,10 +114,15 @@ impl Vhost {
             return check_equivalent_exchange(&exchange, &declaration);
         }
         if declaration.name.starts_with(RESERVED_PREFIX) {
-            return Err(Error::ReservedName(self.named(Kind::Exchange, &declaration.name)));
+            return Err(Error::ReservedName(
+                self.named(Kind::Exchange, &declaration.name),
+            ));
         }
         let name = declaration.name.clone();
-        self.exchanges.insert(name, Arc::new(Exchange::new(declaration, self.name.clone())));
+        let settings = ExchangeSettings::parse(declaration.arguments.view())
+            .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
+        let exchange = Exchange::new(declaration, settings, self.name.clone());
+        self.exchanges.insert(name, Arc::new(exchange));
         Ok(())
     }
 
@@ -117,7 +137,9 @@ impl Vhost {
         if name.starts_with(RESERVED_PREFIX) {
             return Err(Error::SystemExchange(self.named(Kind::Exchange, name)));
         }
-        let Some(exchange) = self.find_exchange(name) else { return Ok(()) };
+        let Some(exchange) = self.find_exchange(name) else {
+            return Ok(());
+        };
         if if_unused && exchange.bindings_count() > 0 {
             return Err(Error::InUse(exchange.resource()));
         }
@@ -156,7 +178,9 @@ impl Vhost {
             return Err(Error::DefaultExchange);
         }
         let _door = self.door.lock();
-        let Some(queue) = self.find_queue(queue) else { return Ok(()) };
+        let Some(queue) = self.find_queue(queue) else {
+            return Ok(());
+        };
         queue.check_owner(connection)?;
         self.unbind(&Destination::Queue(queue), binding);
         Ok(())
@@ -182,7 +206,9 @@ impl Vhost {
             return Err(Error::DefaultExchange);
         }
         let _door = self.door.lock();
-        let Some(destination) = self.find_exchange(destination) else { return Ok(()) };
+        let Some(destination) = self.find_exchange(destination) else {
+            return Ok(());
+        };
         self.unbind(&Destination::Exchange(destination), binding);
         Ok(())
     }
@@ -193,7 +219,9 @@ impl Vhost {
     }
 
     fn unbind(&self, to: &Destination, binding: Binding<'_>) {
-        let Some(source) = self.find_exchange(binding.source) else { return };
+        let Some(source) = self.find_exchange(binding.source) else {
+            return;
+        };
         let arguments = canonical_arguments(&binding.arguments.to_owned());
         if source.unbind(binding.binding_key, &arguments, to) {
             self.drop_exchange_if_unused(&source);
@@ -203,7 +231,12 @@ impl Vhost {
     /// Takes away every binding that leads to `to`.
     fn unbind_all(&self, to: &Destination) {
         let sources = std::mem::take(&mut *to.sources().lock());
-        for Source { exchange, binding_key, arguments } in sources {
+        for Source {
+            exchange,
+            binding_key,
+            arguments,
+        } in sources
+        {
             exchange.unbind(&binding_key, &arguments, to);
             self.drop_exchange_if_unused(&exchange);
         }
@@ -216,7 +249,8 @@ impl Vhost {
     }
 
     fn drop_exchange(&self, exchange: &Arc<Exchange>) {
-        self.exchanges.remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
+        self.exchanges
+            .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
         let from = exchange.take_bindings();
         for (key, arguments, to) in from.iter() {
             forget_source(to, exchange, key, arguments);
@@ -248,13 +282,16 @@ fn check_equivalent_queue(
         ("durable", new.durable, there.durable),
         ("auto_delete", new.auto_delete, there.auto_delete),
     ];
-    let different = differing_flag(&flags)
-        .or_else(|| {
-            let (new, there) = (new.arguments.view(), there.arguments.view());
-            inequivalent_queue_argument(new, there).map(argument_and_detail)
-        });
+    let different = differing_flag(&flags).or_else(|| {
+        let (new, there) = (new.arguments.view(), there.arguments.view());
+        inequivalent_queue_argument(new, there).map(argument_and_detail)
+    });
     different.map_or(Ok(()), |(argument, detail)| {
-        Err(Error::Inequivalent { resource: queue.resource(), argument, detail })
+        Err(Error::Inequivalent {
+            resource: queue.resource(),
+            argument,
+            detail,
+        })
     })
 }
 
@@ -268,15 +305,21 @@ fn check_equivalent_exchange(there: &Exchange, new: &ExchangeDeclaration) -> Res
         ("auto_delete", new.auto_delete, there.auto_delete),
         ("internal", new.internal, there.internal),
     ];
-    let different = kinds
-        .or_else(|| differing_flag(&flags))
-        .or_else(|| {
-            let (new, there) = (new.arguments.view(), there.arguments.view());
-            inequivalent_exchange_argument(new, there).map(argument_and_detail)
-        });
+    let different = kinds.or_else(|| differing_flag(&flags)).or_else(|| {
+        let (new, there) = (new.arguments.view(), there.arguments.view());
+        inequivalent_exchange_argument(new, there).map(argument_and_detail)
+    });
     different.map_or(Ok(()), |(argument, detail)| {
-        Err(Error::Inequivalent { resource: there.resource(), argument, detail })
+        Err(Error::Inequivalent {
+            resource: there.resource(),
+            argument,
+            detail,
+        })
     })
+}
+
+fn unacceptable(error: &ArgumentError, resource: Resource) -> Error {
+    Error::Unacceptable(error.explanation(resource))
 }
 
 fn argument_and_detail(different: Inequivalence) -> (String, String) {
@@ -285,7 +328,10 @@ fn argument_and_detail(different: Inequivalence) -> (String, String) {
 
 fn differing_flag(flags: &[(&str, bool, bool)]) -> Option<(String, String)> {
     let (name, new, there) = flags.iter().find(|(_, new, there)| new != there)?;
-    Some(((*name).to_owned(), differs(&new.to_string(), &there.to_string())))
+    Some((
+        (*name).to_owned(),
+        differs(&new.to_string(), &there.to_string()),
+    ))
 }
 
 fn differs(new: &str, there: &str) -> String {

@@ -11,9 +11,11 @@ use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use leveret_amqp::settings::Peer;
+
 use super::{Listener, Stream};
 use crate::connections::Connections;
-use crate::serve::{Peer, Server};
+use crate::serve::Server;
 
 /// The pause after an accept that failed for lack of something.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +42,11 @@ pub(super) async fn accept(listener: Listener, server: Arc<Server>, connections:
         };
         let Some(place) = connections.enter() else {
             if refused.is_due() {
-                tracing::warn!(%peer, open = connections.open(), "too many connections");
+                tracing::warn!(
+                    peer = peer.name,
+                    open = connections.open(),
+                    "too many connections"
+                );
             }
             continue;
         };

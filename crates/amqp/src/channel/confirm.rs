@@ -1,0 +1,103 @@
+//! Publisher confirms: which publishes the shards have not done yet, and the acks for those they have.
+//!
+//! Publishes are numbered from 1. What is pending is kept per hand-over, not per message: a hand-over's publishes are confirmed when each shard
+//! that got some of them has done its batch. Confirms go out in order, one `basic.ack` with `multiple` for all that are due.
+
+use std::collections::VecDeque;
+
+use leveret_broker::publisher::ShardSet;
+use leveret_broker::queue_handle::ShardId;
+use leveret_wire::encode;
+use leveret_wire::protocol::{AMQPClass, confirm};
+
+use crate::channel::Channel;
+use crate::core::Core;
+
+#[cfg(test)]
+mod tests;
+
+/// Publishes from `first` on wait for a shard to have done a batch.
+#[derive(Clone, Copy, Debug)]
+struct Pending {
+    first: u64,
+    shard: ShardId,
+    number: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Confirms {
+    /// The number of the last publish.
+    last: u64,
+    /// The last publish that was confirmed.
+    confirmed: u64,
+    /// The first publish since the last hand-over that reached a queue, and the shards reached since.
+    gathered: Option<(u64, ShardSet)>,
+    pending: VecDeque<Pending>,
+}
+
+impl Confirms {
+    pub(crate) fn new() -> Self {
+        Self {
+            last: 0,
+            confirmed: 0,
+            gathered: None,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// Notes a publish and the shards it went to. Returns whether it is the first one since the last hand-over.
+    pub(crate) fn published(&mut self, shards: ShardSet) -> bool {
+        let first_of_turn = self.gathered.is_none();
+        self.last += 1;
+        let (_, gathered) = self
+            .gathered
+            .get_or_insert((self.last, ShardSet::default()));
+        gathered.0 |= shards.0;
+        first_of_turn
+    }
+
+    /// What was gathered is on its way, as the batches that `number` tells for each shard.
+    pub(crate) fn handed_over(&mut self, number: impl Fn(ShardId) -> u64) {
+        if let Some((first, shards)) = self.gathered.take() {
+            let pending = shards.iter().map(|shard| Pending {
+                first,
+                shard,
+                number: number(shard),
+            });
+            self.pending.extend(pending);
+        }
+    }
+
+    /// Whether publishes wait for a shard.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Writes the confirm of everything that is due, given what each shard has done.
+    pub(crate) fn write(&mut self, channel: u16, done: &[u64], out: &mut Vec<u8>) {
+        let is_done = |pending: &Pending| {
+            done.get(pending.shard.0 as usize)
+                .is_some_and(|done| *done >= pending.number)
+        };
+        while self.pending.front().is_some_and(is_done) {
+            self.pending.pop_front();
+        }
+        let waiting = self.pending.front().map(|pending| pending.first);
+        let waiting = waiting.or(self.gathered.map(|(first, _)| first));
+        let due = waiting.map_or(self.last, |first| first - 1);
+        if due > self.confirmed {
+            encode::ack(out, channel, due, due - self.confirmed > 1);
+            self.confirmed = due;
+        }
+    }
+}
+
+/// `confirm.select`; once more changes nothing.
+pub(crate) fn select(core: &mut Core, channel: &mut Channel, nowait: bool) {
+    channel.confirms.get_or_insert_with(Confirms::new);
+    if !nowait {
+        let select_ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
+        core.send(channel.number, AMQPClass::Confirm(select_ok));
+    }
+}

@@ -1,0 +1,213 @@
+//! `basic.qos`, `consume`, `cancel`, `get`.
+
+use std::sync::Arc;
+
+use leveret_broker::arguments::ConsumerSettings;
+use leveret_broker::command::{Command, Holder, NewConsumer};
+use leveret_broker::error::{Error, Kind};
+use leveret_broker::link::ConsumerSlot;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::users::Access;
+use leveret_broker::vhost::door::generated_name;
+use leveret_message::name::Name;
+use leveret_wire::ReplyCode;
+use leveret_wire::encode::{self, DeliverPrefix};
+use leveret_wire::method::basic::{Cancel, Consume, Get, Qos};
+use leveret_wire::protocol::{AMQPClass, basic};
+
+use crate::channel::{Channel, Credit, Next, Question, short};
+use crate::core::{ConsumerEntry, Core};
+use crate::exception::Exception;
+
+/// `basic.qos`: without `global` for consumers that start later, with it for the channel at once (RabbitMQ's reading,
+/// <https://www.rabbitmq.com/docs/consumer-prefetch>).
+///
+/// **Errors**: 540 for a prefetch size.
+pub(super) fn qos(core: &mut Core, channel: &mut Channel, qos: Qos) -> Result<(), Exception> {
+    if qos.prefetch_size != 0 {
+        let explanation = format!("prefetch_size!=0 ({})", qos.prefetch_size);
+        return Err(Exception::connection(
+            ReplyCode::NotImplemented,
+            explanation,
+        ));
+    }
+    if qos.global {
+        let max = core.settings.unacked_per_channel_max;
+        let limit = match u32::from(qos.prefetch_count) {
+            0 => max,
+            limit => limit.min(max),
+        };
+        core.credit_returned |= credit(core, channel).set_limit(limit);
+    } else {
+        channel.prefetch = qos.prefetch_count;
+    }
+    core.send(
+        channel.number,
+        AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
+    );
+    Ok(())
+}
+
+/// The channel's credit, made when it is first needed.
+fn credit<'c>(core: &Core, channel: &'c mut Channel) -> &'c mut Credit {
+    let max = core.settings.unacked_per_channel_max;
+    channel.credit.get_or_insert_with(|| Credit::new(max))
+}
+
+/// A queue that this connection may read.
+fn readable(core: &Core, channel: &Channel, name: &str) -> Result<Arc<QueueHandle>, Exception> {
+    let name = channel.queue_name(name)?;
+    core.check(Access::Read, Kind::Queue, &name)?;
+    let queue = core.vhost.queue(&name)?;
+    queue.check_owner(core.connection())?;
+    Ok(queue)
+}
+
+/// `basic.consume`.
+///
+/// **Errors**: 530 for a tag in use or one consumer too many, 403, 404, 405, 406.
+pub(super) fn consume(
+    core: &mut Core,
+    channel: &mut Channel,
+    consume: Consume<'_>,
+) -> Result<Next, Exception> {
+    let queue = readable(core, channel, consume.queue)?;
+    let tag = if consume.consumer_tag.is_empty() {
+        generated_name("amq.ctag-")
+    } else {
+        Name::new(consume.consumer_tag)?
+    };
+    if channel.consumers.contains_key(&tag) {
+        let explanation = format!("attempt to reuse consumer tag '{tag}'");
+        return Err(Exception::connection(ReplyCode::NotAllowed, explanation));
+    }
+    let max = core.settings.consumers_per_channel_max;
+    if channel.consumers.len() >= max {
+        let explanation = format!("reached maximum ({max}) of consumers per channel");
+        return Err(Exception::connection(ReplyCode::NotAllowed, explanation));
+    }
+    let settings = ConsumerSettings::parse(consume.arguments)
+        .map_err(|error| Error::Unacceptable(error.explanation(queue.resource())))?;
+    let channel_credit = Some(Arc::clone(&credit(core, channel).shared));
+    let slot = core.consumers.add(ConsumerEntry {
+        channel: channel.number,
+        prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
+        tag,
+        no_ack: consume.no_ack,
+        queue: Arc::clone(&queue),
+    });
+    let new = NewConsumer {
+        slot,
+        no_ack: consume.no_ack,
+        exclusive: consume.exclusive,
+        prefetch: channel.prefetch,
+        channel_credit,
+        priority: settings.priority,
+    };
+    let holder = Holder {
+        connection: core.connection(),
+        channel: channel.number,
+    };
+    core.command(queue.shard, Command::Consume(holder, queue.id, new));
+    Ok(Next::Wait(Question::Consume {
+        slot,
+        nowait: consume.nowait,
+    }))
+}
+
+pub(super) fn consuming(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot, nowait: bool) {
+    let Some(consumer) = core.consumers.get(slot) else {
+        return;
+    };
+    let tag = consumer.tag.clone();
+    if !nowait {
+        let consume_ok = basic::ConsumeOk {
+            consumer_tag: short(&tag),
+        };
+        core.send(
+            channel.number,
+            AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok)),
+        );
+    }
+    channel.consumers.insert(tag, slot);
+}
+
+/// `basic.cancel`; an unknown tag is fine. What the consumer holds stays unacked.
+pub(super) fn cancel(core: &mut Core, channel: &mut Channel, cancel: Cancel<'_>) -> Next {
+    let Some(&slot) = channel.consumers.get(cancel.consumer_tag) else {
+        if !cancel.nowait {
+            let consumer_tag = encode::short_string(cancel.consumer_tag);
+            cancel_ok(core, channel, basic::CancelOk { consumer_tag });
+        }
+        return Next::Done;
+    };
+    let Some(consumer) = core.consumers.get(slot) else {
+        return Next::Done;
+    };
+    let (shard, queue) = (consumer.queue.shard, consumer.queue.id);
+    core.command(shard, Command::Cancel(core.connection(), queue, slot));
+    Next::Wait(Question::Cancel {
+        slot,
+        nowait: cancel.nowait,
+    })
+}
+
+pub(super) fn cancelled(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot, nowait: bool) {
+    let Some(consumer) = core.consumers.remove(slot) else {
+        return;
+    };
+    channel.consumers.remove(&consumer.tag);
+    if !nowait {
+        cancel_ok(
+            core,
+            channel,
+            basic::CancelOk {
+                consumer_tag: short(&consumer.tag),
+            },
+        );
+    }
+}
+
+fn cancel_ok(core: &mut Core, channel: &Channel, cancel_ok: basic::CancelOk) {
+    core.send(
+        channel.number,
+        AMQPClass::Basic(basic::AMQPMethod::CancelOk(cancel_ok)),
+    );
+}
+
+/// The queue of a consumer is gone. The client hears of it if it said that it can.
+pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
+    let Some(consumer) = core.consumers.remove(slot) else {
+        return;
+    };
+    channel.consumers.remove(&consumer.tag);
+    if core.client.consumer_cancel_notify && !channel.closing {
+        let cancel = basic::Cancel {
+            consumer_tag: short(&consumer.tag),
+            nowait: true,
+        };
+        core.send(
+            channel.number,
+            AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)),
+        );
+    }
+}
+
+/// `basic.get`.
+pub(super) fn get(core: &mut Core, channel: &mut Channel, get: Get<'_>) -> Result<Next, Exception> {
+    let queue = readable(core, channel, get.queue)?;
+    let holder = Holder {
+        connection: core.connection(),
+        channel: channel.number,
+    };
+    let command = Command::Get {
+        holder,
+        queue: queue.id,
+        no_ack: get.no_ack,
+    };
+    core.command(queue.shard, command);
+    Ok(Next::Wait(Question::Get {
+        queue,
+        no_ack: get.no_ack,
+    }))
+}

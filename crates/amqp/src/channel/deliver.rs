@@ -1,0 +1,181 @@
+//! Messages on their way out: `basic.deliver` and `basic.get-ok`, delivery tags, what the client has to settle.
+
+use std::sync::Arc;
+
+use leveret_broker::command::{Outcome, Settle};
+use leveret_broker::link::{DeliveredRun, Got};
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::runs::Piece;
+use leveret_message::batch::{Body, Message};
+use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
+use leveret_wire::frame::FRAME_OVERHEAD;
+use leveret_wire::protocol::{AMQPClass, basic};
+
+use crate::channel::{Channel, Channels, Unacked};
+use crate::core::Core;
+use crate::output::Output;
+
+/// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
+pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, run: &DeliveredRun) {
+    core.unwritten_deliveries += run.batch.size(run.first, run.count);
+    let Some(consumer) = core.consumers.get(run.consumer) else { return };
+    let Some(channel) = channels.get(consumer.channel) else { return };
+    if channel.closing {
+        return;
+    }
+    let first_tag = channel.last_tag + 1;
+    channel.last_tag += u64::from(run.count);
+    let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
+    let messages = run.batch.messages(run.first, run.count);
+    for (tag, message) in (first_tag..).zip(messages) {
+        write(
+            &mut core.out,
+            &consumer.prefix,
+            (tag, run.redelivered),
+            &message,
+            payload_max,
+        );
+    }
+    if consumer.no_ack {
+        return;
+    }
+    let value = Unacked {
+        queue: run.queue,
+        shard: consumer.queue.shard,
+        seq: run.first_seq,
+        counted: true,
+    };
+    channel.unacked.insert(Piece {
+        first: first_tag,
+        count: u64::from(run.count),
+        value,
+    });
+}
+
+#[inline]
+fn write(
+    out: &mut Output,
+    prefix: &DeliverPrefix,
+    (tag, redelivered): (u64, bool),
+    message: &Message<'_>,
+    payload_max: usize,
+) {
+    let Message {
+        exchange_and_key: key,
+        properties,
+        body,
+        ..
+    } = *message;
+    match body {
+        Body::Inline(body) if body.len() <= payload_max => {
+            encode::small_delivery(
+                out.buffer(),
+                prefix,
+                tag,
+                redelivered,
+                key,
+                properties,
+                body,
+            );
+        }
+        body => {
+            encode::deliver_with_prefix(out.buffer(), prefix, tag, redelivered, key);
+            content(out, prefix.channel(), properties, body, payload_max);
+        }
+    }
+}
+
+/// Header and body frames of a content; a shared body by reference.
+fn content(out: &mut Output, channel: u16, properties: &[u8], body: Body<'_>, payload_max: usize) {
+    encode::content_header(out.buffer(), channel, body.len() as u64, properties);
+    match body {
+        Body::Inline(bytes) => {
+            let frame_max = (payload_max as u32).saturating_add(FRAME_OVERHEAD);
+            encode::body(out.buffer(), channel, bytes, frame_max);
+        }
+        Body::Shared(bytes) => {
+            let mut at = 0;
+            while at < bytes.len() {
+                let len = payload_max.min(bytes.len() - at);
+                encode::body_frame_start(out.buffer(), channel, len as u32);
+                out.push_shared(bytes.slice(at..at + len));
+                out.buffer().push(FRAME_END);
+                at += len;
+            }
+        }
+    }
+}
+
+/// The answer to `basic.get`.
+pub(crate) fn got(
+    core: &mut Core,
+    channel: &mut Channel,
+    queue: &Arc<QueueHandle>,
+    no_ack: bool,
+    got: Option<Got>,
+) {
+    let Some(got) = got else {
+        let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
+        return core.send(channel.number, AMQPClass::Basic(empty));
+    };
+    let Some(message) = got.batch.message(got.index) else {
+        return;
+    };
+    channel.last_tag += 1;
+    let (tag, number) = (channel.last_tag, channel.number);
+    let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
+    let key = message.exchange_and_key;
+    encode::get_ok(
+        core.out.buffer(),
+        number,
+        tag,
+        got.redelivered,
+        key,
+        remaining,
+    );
+    let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
+    content(
+        &mut core.out,
+        number,
+        message.properties,
+        message.body,
+        payload_max,
+    );
+    if !no_ack {
+        let value = Unacked {
+            queue: got.queue,
+            shard: queue.shard,
+            seq: got.seq,
+            counted: false,
+        };
+        channel.unacked.insert(Piece {
+            first: tag,
+            count: 1,
+            value,
+        });
+    }
+}
+
+/// Hands a piece of unacked messages to its shard with what becomes of it.
+pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>, outcome: Outcome) {
+    let Unacked {
+        queue,
+        shard,
+        seq,
+        counted,
+    } = piece.value;
+    if counted {
+        core.return_credit(channel, piece.count);
+    }
+    let (channel, count) = (channel.number, piece.count);
+    core.settle(
+        shard,
+        Settle {
+            queue,
+            channel,
+            first_seq: seq,
+            count,
+            outcome,
+        },
+    );
+}

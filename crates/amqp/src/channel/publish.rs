@@ -1,0 +1,256 @@
+//! `basic.publish`: checks in RabbitMQ's order, routing, `basic.return`, the numbers for confirms.
+
+use bytes::Bytes;
+use leveret_broker::error::{Error, Kind};
+use leveret_broker::publisher::{NewBody, RouteIndex};
+use leveret_broker::users::Access;
+use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};
+use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::table::{TableRef, TableWriter, Value};
+use leveret_wire::{ReplyCode, encode};
+
+use crate::channel::Channel;
+use crate::core::Core;
+use crate::exception::Exception;
+
+/// The longest `expiration`, in milliseconds: ten years.
+const EXPIRATION_MAX: u64 = 315_360_000_000;
+
+/// A message as a client published it.
+pub(crate) struct Published<'a> {
+    /// `u8 length, exchange, u8 length, routing key`.
+    pub(crate) exchange_and_key: &'a [u8],
+    pub(crate) mandatory: bool,
+    /// Flag words and property list.
+    pub(crate) properties: &'a [u8],
+    pub(crate) body: PublishedBody<'a>,
+}
+
+/// The body, borrowed from what was read or collected from several frames.
+pub(crate) enum PublishedBody<'a> {
+    Read(&'a [u8]),
+    Collected(Vec<u8>),
+}
+
+impl PublishedBody<'_> {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            PublishedBody::Read(bytes) => bytes,
+            PublishedBody::Collected(bytes) => bytes,
+        }
+    }
+}
+
+/// Checks the size that a content header announces.
+///
+/// **Errors**: 406.
+pub(crate) fn check_size(core: &Core, body_size: u64) -> Result<(), Exception> {
+    let max = core.settings.max_message_size;
+    if body_size <= max {
+        return Ok(());
+    }
+    let explanation = format!("message size {body_size} is larger than configured max size {max}");
+    Err(Exception::channel(
+        ReplyCode::PreconditionFailed,
+        explanation,
+    ))
+}
+
+/// Takes a whole message: into the batches of this turn, or back to the client.
+///
+/// **Errors**: 403, 404 and 406 of the checks; 502 for properties that cannot be read. **Order**: a return precedes its confirm.
+#[inline]
+pub(crate) fn publish(
+    core: &mut Core,
+    channel: &mut Channel,
+    message: Published<'_>,
+) -> Result<(), Exception> {
+    let properties = Properties::parse(message.properties).map_err(|error| {
+        Exception::connection(
+            ReplyCode::SyntaxError,
+            format!("malformed properties: {error}"),
+        )
+    })?;
+    let headers = properties.headers();
+    let copies = headers.is_some_and(|h| h.find("CC").is_some() || h.find("BCC").is_some());
+    let remembered = if copies {
+        None
+    } else {
+        core.publisher.remembered(message.exchange_and_key)
+    };
+    let route = match remembered {
+        Some(route) => route,
+        None => route(core, message.exchange_and_key, &properties, copies)?,
+    };
+    check_properties(core, &properties)?;
+    if message.mandatory && core.publisher.reaches_nobody(route) {
+        send_back(core, channel, &message);
+    }
+    let stripped = headers
+        .filter(|h| h.find("BCC").is_some())
+        .map(|h| without_bcc(&properties, h));
+    let new = NewMessage {
+        exchange_and_key: message.exchange_and_key,
+        properties: stripped.as_deref().unwrap_or(message.properties),
+        persistent: properties.is_persistent(),
+        priority: properties.priority().unwrap_or_default(),
+    };
+    let body = match message.body {
+        PublishedBody::Collected(body) if body.len() >= SHARED_BODY_MIN => {
+            NewBody::Shared(Bytes::from(body))
+        }
+        PublishedBody::Collected(ref body) => NewBody::Copied(body),
+        PublishedBody::Read(body) if body.len() >= SHARED_BODY_MIN => {
+            NewBody::Shared(Bytes::copy_from_slice(body))
+        }
+        PublishedBody::Read(body) => NewBody::Copied(body),
+    };
+    let shards = core.publisher.publish(route, new, &body);
+    if let Some(confirms) = &mut channel.confirms
+        && confirms.published(shards)
+    {
+        core.publishing.push(channel.number);
+    }
+    Ok(())
+}
+
+/// A route that is not remembered: permission, existence, and the walk over the exchanges.
+#[cold]
+fn route(
+    core: &mut Core,
+    exchange_and_key: &[u8],
+    properties: &Properties<'_>,
+    copies: bool,
+) -> Result<RouteIndex, Exception> {
+    let (exchange, routing_key) = split(exchange_and_key)?;
+    core.check(Access::Write, Kind::Exchange, exchange)?;
+    let exchange = core.vhost.exchange(exchange)?;
+    if exchange.internal {
+        return Err(Error::InternalExchange(exchange.resource()).into());
+    }
+    let headers = properties.headers();
+    let mut keys = vec![routing_key];
+    if let Some(headers) = headers.filter(|_| copies) {
+        for name in ["CC", "BCC"] {
+            further_keys(headers, name, &mut keys)?;
+        }
+    }
+    let keys = keys.into_iter();
+    Ok(core
+        .publisher
+        .route(&exchange, exchange_and_key, keys, headers))
+}
+
+fn split(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), Exception> {
+    let parts = exchange_and_key.split_first().and_then(|(len, rest)| {
+        let (exchange, key) = rest.split_at_checked(usize::from(*len))?;
+        Some((str::from_utf8(exchange).ok()?, key.get(1..)?))
+    });
+    parts.ok_or_else(|| Exception::connection(ReplyCode::SyntaxError, "malformed method arguments"))
+}
+
+/// The routing keys in a `CC` or `BCC` header.
+fn further_keys<'a>(
+    headers: TableRef<'a>,
+    name: &str,
+    keys: &mut Vec<&'a [u8]>,
+) -> Result<(), Exception> {
+    let refused = |what: String| {
+        let explanation =
+            format!("invalid message: {{unacceptable_type_in_header,<<\"{name}\">>,{what}}}");
+        Exception::channel(ReplyCode::PreconditionFailed, explanation)
+    };
+    match headers.find(name) {
+        None => Ok(()),
+        Some(Value::Array(array)) => array.iter().try_for_each(|value| match value {
+            Value::LongStr(key) => {
+                keys.push(key);
+                Ok(())
+            }
+            other => Err(refused(other.type_name().to_owned())),
+        }),
+        Some(other) => Err(refused(other.type_name().to_owned())),
+    }
+}
+
+#[inline]
+fn check_properties(core: &Core, properties: &Properties<'_>) -> Result<(), Exception> {
+    if let Some(expiration) = properties.expiration() {
+        check_expiration(expiration)?;
+    }
+    if let Some(user_id) = properties.user_id() {
+        check_user_id(core, user_id)?;
+    }
+    Ok(())
+}
+
+#[cold]
+fn check_expiration(expiration: &[u8]) -> Result<(), Exception> {
+    let text = String::from_utf8_lossy(expiration);
+    let reason = match text.parse::<i128>() {
+        Ok(ms) if (0..=i128::from(EXPIRATION_MAX)).contains(&ms) => return Ok(()),
+        Ok(ms) if ms < 0 => format!("{{value_negative,{ms}}}"),
+        Ok(ms) => format!("{{value_too_big,{ms}}}"),
+        Err(_) => {
+            let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+            let (number, rest) = text.split_at(digits);
+            if number.is_empty() {
+                "no_integer".to_owned()
+            } else {
+                format!("{{leftover_string,\"{rest}\"}}")
+            }
+        }
+    };
+    let explanation = format!("invalid expiration '{text}': {reason}");
+    Err(Exception::channel(
+        ReplyCode::PreconditionFailed,
+        explanation,
+    ))
+}
+
+#[cold]
+fn check_user_id(core: &Core, user_id: &[u8]) -> Result<(), Exception> {
+    let user = &core.user;
+    if user_id == user.name.as_bytes() || user.has_tag("impersonator") {
+        return Ok(());
+    }
+    let explanation = format!(
+        "user_id property set to '{}' but authenticated user was '{}'",
+        String::from_utf8_lossy(user_id),
+        user.name
+    );
+    Err(Exception::channel(
+        ReplyCode::PreconditionFailed,
+        explanation,
+    ))
+}
+
+/// `basic.return` of a mandatory message that no queue takes.
+#[cold]
+fn send_back(core: &mut Core, channel: &Channel, message: &Published<'_>) {
+    let (out, number) = (core.out.buffer(), channel.number);
+    let body = message.body.as_bytes();
+    encode::return_message(
+        out,
+        number,
+        ReplyCode::NoRoute,
+        "NO_ROUTE",
+        message.exchange_and_key,
+    );
+    encode::content_header(out, number, body.len() as u64, message.properties);
+    encode::body(out, number, body, core.frame_max);
+}
+
+/// The properties without the `BCC` header, which nobody but the broker may see.
+#[cold]
+fn without_bcc(properties: &Properties<'_>, headers: TableRef<'_>) -> Vec<u8> {
+    let mut kept = TableWriter::new();
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "BCC") {
+        kept.put(name, value);
+    }
+    let mut writer = PropertiesWriter::from(*properties);
+    writer.headers = Some(kept.view());
+    writer
+        .to_bytes()
+        .expect("properties that were read are not too long to be written")
+}

@@ -1,0 +1,279 @@
+//! `queue.declare`, `bind`, `unbind`, `purge`, `delete`.
+
+use std::sync::Arc;
+
+use leveret_broker::arguments::QueueSettings;
+use leveret_broker::command::Command;
+use leveret_broker::error::{Error, Kind};
+use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle};
+use leveret_broker::users::Access;
+use leveret_broker::vhost::door::{Binding, Declared, generated_name};
+use leveret_message::name::Name;
+use leveret_message::table::{Table, TableRef, TableWriter};
+use leveret_wire::method::queue::{Bind, Declare, Delete, Method, Purge, Unbind};
+use leveret_wire::protocol::{AMQPClass, queue};
+
+use crate::channel::{Channel, Next, Question, short, without_line_ends};
+use crate::core::Core;
+use crate::exception::Exception;
+
+/// The beginning of names that the broker makes up.
+const GENERATED: &str = "amq.gen-";
+
+pub(super) fn carry_out(
+    core: &mut Core,
+    channel: &mut Channel,
+    method: Method<'_>,
+) -> Result<Next, Exception> {
+    match method {
+        Method::Declare(declare) if declare.passive => look_up(core, channel, declare),
+        Method::Declare(declare) => self::declare(core, channel, declare),
+        Method::Bind(bind) => self::bind(core, channel, bind).map(|()| Next::Done),
+        Method::Unbind(unbind) => self::unbind(core, channel, unbind).map(|()| Next::Done),
+        Method::Purge(purge) => self::purge(core, channel, purge),
+        Method::Delete(delete) => self::delete(core, channel, delete),
+    }
+}
+
+/// A passive declaration: is it there, and how much is in it. Any one permission is enough.
+fn look_up(
+    core: &mut Core,
+    channel: &mut Channel,
+    declare: Declare<'_>,
+) -> Result<Next, Exception> {
+    let name = channel.queue_name(declare.queue)?;
+    let accesses = [Access::Configure, Access::Write, Access::Read];
+    if !accesses
+        .iter()
+        .any(|access| core.permission.allows(*access, &name))
+    {
+        core.check(Access::Configure, Kind::Queue, &name)?;
+    }
+    let queue = core.vhost.queue(&name)?;
+    queue.check_owner(core.connection())?;
+    channel.last_queue = Some(name.clone());
+    Ok(count(core, &queue, declare.nowait))
+}
+
+fn count(core: &mut Core, queue: &Arc<QueueHandle>, nowait: bool) -> Next {
+    core.command(queue.shard, Command::Count(core.connection(), queue.id));
+    Next::Wait(Question::Declare {
+        queue: queue.name().clone(),
+        nowait,
+    })
+}
+
+fn declare(
+    core: &mut Core,
+    channel: &mut Channel,
+    declare: Declare<'_>,
+) -> Result<Next, Exception> {
+    let (name, arguments, own) = name_and_arguments(core, &declare)?;
+    core.check(Access::Configure, Kind::Queue, &name)?;
+    check_dead_letter_access(core, &name, declare.arguments)?;
+    let connection = core.connection();
+    let declaration = QueueDeclaration {
+        name,
+        durable: declare.durable,
+        owner: declare.exclusive.then_some(connection),
+        auto_delete: declare.auto_delete,
+        arguments,
+    };
+    if declare.exclusive {
+        // An exclusive queue belongs to a connection its shard knows: that is how it goes with it.
+        core.know_all_shards();
+    }
+    let declared = core.vhost.declare_queue(connection, declaration, own)?;
+    channel.last_queue = Some(declared.queue().name().clone());
+    match declared {
+        Declared::New(queue) => {
+            declared_ok(core, channel, queue.name(), (0, 0), declare.nowait);
+            Ok(Next::Done)
+        }
+        Declared::Existing(queue) => Ok(count(core, &queue, declare.nowait)),
+    }
+}
+
+/// The queue's name, its arguments, and whether the broker made the name up. `x-name-prefix` is used up by that.
+fn name_and_arguments(
+    core: &Core,
+    declare: &Declare<'_>,
+) -> Result<(Name, Table, bool), Exception> {
+    let name = without_line_ends(declare.queue);
+    if !name.is_empty() {
+        return Ok((Name::new(&name)?, declare.arguments.to_owned(), false));
+    }
+    if declare.arguments.find("x-name-prefix").is_none() {
+        return Ok((
+            generated_name(GENERATED),
+            declare.arguments.to_owned(),
+            true,
+        ));
+    }
+    let settings = QueueSettings::parse(declare.arguments).map_err(|error| {
+        Error::Unacceptable(error.explanation(core.vhost.named(Kind::Queue, GENERATED)))
+    })?;
+    let mut arguments = TableWriter::new();
+    for (key, value) in declare
+        .arguments
+        .iter()
+        .filter(|(key, _)| *key != "x-name-prefix")
+    {
+        arguments.put(key, value);
+    }
+    let prefix = settings
+        .name_prefix
+        .as_ref()
+        .map_or(GENERATED, |prefix| &**prefix);
+    Ok((generated_name(prefix), arguments.finish(), true))
+}
+
+/// Who names a dead letter exchange must be able to read the queue and write to the exchange.
+fn check_dead_letter_access(
+    core: &Core,
+    name: &Name,
+    arguments: TableRef<'_>,
+) -> Result<(), Exception> {
+    let exchange = arguments
+        .find("x-dead-letter-exchange")
+        .and_then(|value| value.as_str());
+    if let Some(exchange) = exchange {
+        core.check(Access::Read, Kind::Queue, name)?;
+        core.check(Access::Write, Kind::Exchange, exchange)?;
+    }
+    Ok(())
+}
+
+pub(super) fn declared(
+    core: &mut Core,
+    channel: &Channel,
+    name: &Name,
+    counts: (u64, u64),
+    nowait: bool,
+) {
+    declared_ok(core, channel, name, counts, nowait);
+}
+
+fn declared_ok(
+    core: &mut Core,
+    channel: &Channel,
+    name: &Name,
+    (ready, consumers): (u64, u64),
+    nowait: bool,
+) {
+    if !nowait {
+        let declare_ok = queue::DeclareOk {
+            queue: short(name),
+            message_count: clamp(ready),
+            consumer_count: clamp(consumers),
+        };
+        send(core, channel, queue::AMQPMethod::DeclareOk(declare_ok));
+    }
+}
+
+fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<(), Exception> {
+    let name = channel.queue_name(bind.queue)?;
+    // Where the queue is "the last one", an empty key is its name.
+    let last = bind.queue.is_empty() && bind.routing_key.is_empty();
+    let binding_key = if last {
+        name.as_bytes()
+    } else {
+        bind.routing_key
+    };
+    core.check(Access::Write, Kind::Queue, &name)?;
+    core.check(Access::Read, Kind::Exchange, bind.exchange)?;
+    let exchange = without_line_ends(bind.exchange);
+    let binding = Binding {
+        source: &exchange,
+        binding_key,
+        arguments: bind.arguments,
+    };
+    core.vhost.bind_queue(core.connection(), &name, binding)?;
+    if !bind.nowait {
+        send(core, channel, queue::AMQPMethod::BindOk(queue::BindOk {}));
+    }
+    Ok(())
+}
+
+fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<(), Exception> {
+    let name = channel.queue_name(unbind.queue)?;
+    core.check(Access::Write, Kind::Queue, &name)?;
+    core.check(Access::Read, Kind::Exchange, unbind.exchange)?;
+    let last = unbind.queue.is_empty() && unbind.routing_key.is_empty();
+    let binding_key = if last {
+        name.as_bytes()
+    } else {
+        unbind.routing_key
+    };
+    let exchange = without_line_ends(unbind.exchange);
+    let binding = Binding {
+        source: &exchange,
+        binding_key,
+        arguments: unbind.arguments,
+    };
+    core.vhost.unbind_queue(core.connection(), &name, binding)?;
+    send(
+        core,
+        channel,
+        queue::AMQPMethod::UnbindOk(queue::UnbindOk {}),
+    );
+    Ok(())
+}
+
+fn purge(core: &mut Core, channel: &mut Channel, purge: Purge<'_>) -> Result<Next, Exception> {
+    let name = channel.queue_name(purge.queue)?;
+    core.check(Access::Read, Kind::Queue, &name)?;
+    let queue = core.vhost.queue(&name)?;
+    queue.check_owner(core.connection())?;
+    core.command(queue.shard, Command::Purge(core.connection(), queue.id));
+    Ok(Next::Wait(Question::Purge {
+        nowait: purge.nowait,
+    }))
+}
+
+pub(super) fn purged(core: &mut Core, channel: &Channel, count: u64, nowait: bool) {
+    if !nowait {
+        let purge_ok = queue::PurgeOk {
+            message_count: clamp(count),
+        };
+        send(core, channel, queue::AMQPMethod::PurgeOk(purge_ok));
+    }
+}
+
+fn delete(core: &mut Core, channel: &mut Channel, delete: Delete<'_>) -> Result<Next, Exception> {
+    let name = channel.queue_name(delete.queue)?;
+    core.check(Access::Configure, Kind::Queue, &name)?;
+    let Some(queue) = core.vhost.find_queue(&name) else {
+        deleted(core, channel, 0, delete.nowait);
+        return Ok(Next::Done);
+    };
+    queue.check_owner(core.connection())?;
+    let (connection, if_unused, if_empty) = (core.connection(), delete.if_unused, delete.if_empty);
+    let command = Command::Delete {
+        connection,
+        queue: queue.id,
+        if_unused,
+        if_empty,
+    };
+    core.command(queue.shard, command);
+    Ok(Next::Wait(Question::Delete {
+        nowait: delete.nowait,
+    }))
+}
+
+pub(super) fn deleted(core: &mut Core, channel: &Channel, count: u64, nowait: bool) {
+    if !nowait {
+        let delete_ok = queue::DeleteOk {
+            message_count: clamp(count),
+        };
+        send(core, channel, queue::AMQPMethod::DeleteOk(delete_ok));
+    }
+}
+
+fn send(core: &mut Core, channel: &Channel, method: queue::AMQPMethod) {
+    core.send(channel.number, AMQPClass::Queue(method));
+}
+
+fn clamp(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,122 @@
+//! `basic.ack`, `nack`, `reject` and `recover`.
+
+use leveret_broker::command::{Command, Holder, Outcome};
+use leveret_broker::runs::Runs;
+use leveret_wire::ReplyCode;
+use leveret_wire::method::basic::{Ack, Nack, Reject};
+use leveret_wire::protocol::{AMQPClass, basic};
+
+use crate::channel::{Channel, Next, Question, deliver};
+use crate::core::Core;
+use crate::exception::Exception;
+
+pub(super) fn ack(core: &mut Core, channel: &mut Channel, ack: Ack) -> Result<(), Exception> {
+    settle(
+        core,
+        channel,
+        (ack.delivery_tag, ack.multiple),
+        Outcome::Ack,
+    )
+}
+
+pub(super) fn nack(core: &mut Core, channel: &mut Channel, nack: Nack) -> Result<(), Exception> {
+    settle(
+        core,
+        channel,
+        (nack.delivery_tag, nack.multiple),
+        requeue_or_discard(nack.requeue),
+    )
+}
+
+pub(super) fn reject(
+    core: &mut Core,
+    channel: &mut Channel,
+    reject: Reject,
+) -> Result<(), Exception> {
+    settle(
+        core,
+        channel,
+        (reject.delivery_tag, false),
+        requeue_or_discard(reject.requeue),
+    )
+}
+
+fn requeue_or_discard(requeue: bool) -> Outcome {
+    if requeue {
+        Outcome::Requeue
+    } else {
+        Outcome::Discard
+    }
+}
+
+/// Settles one tag, or with `multiple` all up to it; tag 0 with `multiple` is all there are.
+///
+/// **Errors**: 406 for a tag that is not outstanding on this channel.
+fn settle(
+    core: &mut Core,
+    channel: &mut Channel,
+    (tag, multiple): (u64, bool),
+    outcome: Outcome,
+) -> Result<(), Exception> {
+    let all = tag == 0 && multiple;
+    if !all && !channel.unacked.contains(tag) {
+        let explanation = format!("unknown delivery tag {tag}");
+        return Err(Exception::channel(
+            ReplyCode::PreconditionFailed,
+            explanation,
+        ));
+    }
+    let first = if multiple { 0 } else { tag };
+    let last = if all { u64::MAX } else { tag };
+    let mut unacked = std::mem::take(&mut channel.unacked);
+    unacked.take(first..=last, |piece| {
+        deliver::settle(core, channel, &piece, outcome)
+    });
+    channel.unacked = unacked;
+    Ok(())
+}
+
+/// `basic.recover`: everything that the channel holds goes back to its queues.
+///
+/// **Errors**: 540 without `requeue`, as in RabbitMQ.
+pub(super) fn recover(
+    core: &mut Core,
+    channel: &mut Channel,
+    requeue: bool,
+    reply: bool,
+) -> Result<Next, Exception> {
+    if !requeue {
+        return Err(Exception::connection(
+            ReplyCode::NotImplemented,
+            "requeue=false",
+        ));
+    }
+    let unacked = std::mem::take(&mut channel.unacked);
+    let counted = unacked
+        .iter()
+        .filter(|p| p.value.counted)
+        .map(|p| p.count)
+        .sum();
+    core.return_credit(channel, counted);
+    drop::<Runs<_>>(unacked);
+    let holder = Holder {
+        connection: core.connection(),
+        channel: channel.number,
+    };
+    let shards = core.command_all(|| Command::Release {
+        holder,
+        close: false,
+    });
+    if shards == 0 {
+        recovered(core, channel, reply);
+        return Ok(Next::Done);
+    }
+    Ok(Next::Wait(Question::Recover { shards, reply }))
+}
+
+pub(super) fn recovered(core: &mut Core, channel: &Channel, reply: bool) {
+    if reply {
+        let recover_ok = basic::AMQPMethod::RecoverOk(basic::RecoverOk {});
+        core.send(channel.number, AMQPClass::Basic(recover_ok));
+    }
+}

@@ -1,0 +1,431 @@
+//! A connection from the protocol header to its end, as a state machine: bytes and events in, bytes out, time passed in.
+//!
+//! ```text
+//!  header ──> handshake ──> open ──(either side closes)──> close sent ──close-ok──> over
+//!     └───────────┴── refused, malformed, too slow ──────────────────────────────────^
+//! ```
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use leveret_broker::broker::Broker;
+use leveret_broker::link::{Event, Link};
+use leveret_wire::protocol::{AMQPClass, connection as connection_class};
+use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
+
+use crate::core::{Core, Opened};
+use crate::exception::Exception;
+use crate::handshake::{Handshake, Progress, Tuned};
+use crate::output::Output;
+use crate::session::{Ended, MethodIds, Session, connection_close, connection_close_ok};
+use crate::settings::{AmqpSettings, Peer};
+use crate::start;
+
+/// How long a refused login is kept waiting before its socket is closed: guessing passwords takes time.
+const REFUSED_PAUSE: Duration = Duration::from_secs(3);
+
+/// When this much waits to be written, events are left in the outbox.
+const OUTPUT_GOAL: usize = 256 * 1024;
+
+/// When this much waits to be written, nothing more is read.
+const OUTPUT_MAX: usize = 1024 * 1024;
+
+enum Stage {
+    Header,
+    Handshake(Box<Handshake>),
+    Open(Box<Session>),
+    /// `close` was sent; everything but `close-ok` is ignored.
+    CloseSent,
+    /// Nothing is read; over at the deadline.
+    Refused,
+    /// Over as soon as the output is written.
+    Over,
+}
+
+/// See the module.
+pub struct Connection {
+    broker: Arc<Broker>,
+    settings: Arc<AmqpSettings>,
+    peer: Peer,
+    stage: Stage,
+    decoder: Decoder,
+    /// The output while no session has it.
+    out: Output,
+    /// Events that were taken from the outbox.
+    events: std::collections::VecDeque<Event>,
+    /// Until when the present stage has to be left.
+    deadline: Option<Instant>,
+    heartbeat: Heartbeat,
+}
+
+/// When something was last read and written.
+#[derive(Debug)]
+struct Heartbeat {
+    interval: Option<Duration>,
+    last_read: Instant,
+    last_written: Instant,
+}
+
+/// What is due at a connection's deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing ended; there may be output.
+    GoOn,
+    /// The connection is to be dropped.
+    Drop,
+}
+
+impl Connection {
+    /// A connection whose socket was just accepted.
+    pub fn new(broker: Arc<Broker>, settings: Arc<AmqpSettings>, peer: Peer, now: Instant) -> Self {
+        let deadline = Some(now + settings.handshake_timeout);
+        Self {
+            broker,
+            settings,
+            peer,
+            stage: Stage::Header,
+            decoder: Decoder::new(),
+            out: Output::default(),
+            events: std::collections::VecDeque::new(),
+            deadline,
+            heartbeat: Heartbeat {
+                interval: None,
+                last_read: now,
+                last_written: now,
+            },
+        }
+    }
+
+    /// Whether bytes are taken now.
+    pub fn takes_input(&self) -> bool {
+        let open = match &self.stage {
+            Stage::Header | Stage::Handshake(_) | Stage::CloseSent => true,
+            Stage::Open(session) => session.takes_input(),
+            Stage::Refused | Stage::Over => false,
+        };
+        open && self.output_ref().len() < OUTPUT_MAX
+    }
+
+    /// Whether nothing follows but what is left to be written.
+    pub fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over)
+    }
+
+    /// Whether the connection got as far as `open`.
+    pub fn link(&self) -> Option<&Arc<Link>> {
+        match &self.stage {
+            Stage::Open(session) => Some(&session.core.link),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn output(&mut self) -> &mut Output {
+        match &mut self.stage {
+            Stage::Open(session) => &mut session.core.out,
+            _ => &mut self.out,
+        }
+    }
+
+    fn output_ref(&self) -> &Output {
+        match &self.stage {
+            Stage::Open(session) => &session.core.out,
+            _ => &self.out,
+        }
+    }
+
+    /// Takes what was read; returns how many bytes were used. What is left has to come again, with more behind it or once
+    /// [`Connection::takes_input`] says so.
+    pub fn input(&mut self, input: &[u8], now: Instant) -> usize {
+        self.heartbeat.last_read = now;
+        let mut used = 0;
+        loop {
+            let rest = input.get(used..).unwrap_or_default();
+            let step = match &mut self.stage {
+                Stage::Header => self.protocol_header(rest),
+                Stage::Handshake(_) => self.handshake(rest, now),
+                Stage::Open(session) => {
+                    let step = session.input(&mut self.decoder, rest);
+                    self.end_session(now);
+                    return used + step;
+                }
+                Stage::CloseSent => self.await_close_ok(rest),
+                Stage::Refused | Stage::Over => rest.len(),
+            };
+            used += step;
+            if step == 0 || used == input.len() {
+                return used;
+            }
+        }
+    }
+
+    fn protocol_header(&mut self, input: &[u8]) -> usize {
+        const KNOWN: [[u8; 8]; 2] = [*b"AMQP\x00\x00\x09\x01", *b"AMQP\x01\x01\x00\x09"];
+        let len = input.len().min(8);
+        if !KNOWN
+            .iter()
+            .any(|known| known.get(..len) == input.get(..len))
+        {
+            tracing::warn!(
+                "bad protocol header: {:?}",
+                input.get(..len).unwrap_or_default()
+            );
+            self.out
+                .buffer()
+                .extend_from_slice(&encode::PROTOCOL_HEADER);
+            self.stage = Stage::Over;
+            return input.len();
+        }
+        if len < 8 {
+            return 0;
+        }
+        encode::method(self.out.buffer(), 0, start::start(&self.settings));
+        self.stage = Stage::Handshake(Box::new(Handshake::new(&self.settings)));
+        8
+    }
+
+    fn handshake(&mut self, input: &[u8], now: Instant) -> usize {
+        let (used, frame) = match self.decoder.next(input) {
+            Ok(Some(next)) => next,
+            Ok(None) => return 0,
+            Err(error) => {
+                self.send_close(error.into(), MethodIds::default(), now);
+                return input.len();
+            }
+        };
+        let Stage::Handshake(handshake) = &mut self.stage else {
+            return 0;
+        };
+        let mut ids = MethodIds::default();
+        let progress = match frame {
+            Frame::Method {
+                channel: 0,
+                class_id,
+                method_id,
+                arguments,
+            } => {
+                ids = MethodIds {
+                    class_id,
+                    method_id,
+                };
+                match method::decode(class_id, method_id, arguments) {
+                    Ok(Method::Connection(method::connection::Method::Close(_))) => {
+                        encode::method(self.out.buffer(), 0, connection_close_ok());
+                        self.stage = Stage::Over;
+                        return used;
+                    }
+                    Ok(Method::Connection(method)) => {
+                        let context = (&self.broker, &self.settings);
+                        handshake.method(method, context, &self.peer)
+                    }
+                    Ok(_) => Err(not_yet()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Frame::Heartbeat { channel: 0 } => return used,
+            _ => Err(not_yet()),
+        };
+        match progress {
+            Ok(Progress::Send(method)) => encode::method(self.out.buffer(), 0, method),
+            Ok(Progress::Tuned(tuned)) => self.tuned(tuned),
+            Ok(Progress::Open(opened)) => self.open(*opened),
+            Ok(Progress::Refused(exception)) => self.refuse(exception, ids, now),
+            Err(exception) => self.send_close(exception, ids, now),
+        }
+        used
+    }
+
+    fn tuned(&mut self, tuned: Tuned) {
+        self.decoder.set_frame_max(tuned.frame_max);
+        if tuned.heartbeat > 0 {
+            self.heartbeat.interval = Some(Duration::from_secs(tuned.heartbeat.into()));
+        }
+    }
+
+    fn open(&mut self, opened: Opened) {
+        let mut core = Core::new(opened, std::mem::take(&mut self.out));
+        let open_ok = connection_class::AMQPMethod::OpenOk(connection_class::OpenOk {});
+        core.send(0, AMQPClass::Connection(open_ok));
+        self.stage = Stage::Open(Box::new(Session::new(core)));
+        self.deadline = None;
+    }
+
+    /// A login that was refused: said to clients that want to know, and then a pause.
+    fn refuse(&mut self, exception: Exception, ids: MethodIds, now: Instant) {
+        let tells =
+            matches!(&self.stage, Stage::Handshake(h) if h.client.authentication_failure_close);
+        if tells {
+            self.send_close(exception, MethodIds::default(), now);
+        } else {
+            let _ = ids;
+            self.stage = Stage::Refused;
+            self.deadline = Some(now + REFUSED_PAUSE);
+        }
+    }
+
+    fn send_close(&mut self, exception: Exception, ids: MethodIds, now: Instant) {
+        tracing::warn!("closing connection: {}", exception.text());
+        encode::method(self.out.buffer(), 0, connection_close(&exception, ids));
+        self.stage = Stage::CloseSent;
+        self.deadline = Some(now + self.settings.handshake_timeout);
+    }
+
+    fn await_close_ok(&mut self, input: &[u8]) -> usize {
+        match self.decoder.next(input) {
+            Ok(Some((
+                used,
+                Frame::Method {
+                    channel: 0,
+                    class_id: 10,
+                    method_id: 51,
+                    ..
+                },
+            ))) => {
+                self.stage = Stage::Over;
+                used
+            }
+            Ok(Some((
+                used,
+                Frame::Method {
+                    channel: 0,
+                    class_id: 10,
+                    method_id: 50,
+                    ..
+                },
+            ))) => {
+                encode::method(self.out.buffer(), 0, connection_close_ok());
+                used
+            }
+            Ok(Some((used, _))) => used,
+            Ok(None) => 0,
+            Err(_) => {
+                self.stage = Stage::Over;
+                input.len()
+            }
+        }
+    }
+
+    /// Takes events from the outbox, as long as the output has room.
+    pub fn poll_events(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let mut ready = Poll::Pending;
+        while let Stage::Open(session) = &mut self.stage {
+            if session.core.out.len() >= OUTPUT_GOAL {
+                return ready;
+            }
+            if self.events.is_empty() {
+                let mut taken = Vec::new();
+                if session
+                    .core
+                    .link
+                    .events
+                    .poll_take(context, &mut taken)
+                    .is_pending()
+                {
+                    return ready;
+                }
+                self.events.extend(taken);
+            }
+            if let Some(event) = self.events.pop_front() {
+                session.event(event);
+            }
+            ready = Poll::Ready(());
+            self.end_session(now);
+        }
+        ready
+    }
+
+    /// Leaves the open stage once the session has ended.
+    fn end_session(&mut self, now: Instant) {
+        let Stage::Open(session) = &mut self.stage else {
+            return;
+        };
+        let Some(ended) = session.take_ended() else {
+            return;
+        };
+        session.core.written();
+        self.broker.connections.remove(session.core.connection());
+        self.out = std::mem::take(&mut session.core.out);
+        match ended {
+            Ended::ByClient => {
+                encode::method(self.out.buffer(), 0, connection_close_ok());
+                self.stage = Stage::Over;
+            }
+            Ended::ByBroker(why) => {
+                let (exception, ids) = *why;
+                encode::method(self.out.buffer(), 0, connection_close(&exception, ids));
+                self.stage = Stage::CloseSent;
+                self.deadline = Some(now + self.settings.handshake_timeout);
+            }
+        }
+    }
+
+    /// Something was written.
+    pub(crate) fn written(&mut self, now: Instant) {
+        self.heartbeat.last_written = now;
+        if let Stage::Open(session) = &mut self.stage
+            && session.core.out.is_empty()
+        {
+            session.core.written();
+        }
+    }
+
+    /// The socket is gone.
+    pub fn abandon(&mut self) {
+        if let Stage::Open(session) = &mut self.stage {
+            session.abandon();
+            self.broker.connections.remove(session.core.connection());
+        }
+        self.stage = Stage::Over;
+    }
+
+    /// When [`Connection::on_deadline`] is to be called.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let beat = self.heartbeat.interval.map(|interval| {
+            (self.heartbeat.last_written + interval / 2)
+                .min(self.heartbeat.last_read + interval * 2)
+        });
+        match (self.deadline, beat) {
+            (Some(deadline), Some(beat)) => Some(deadline.min(beat)),
+            (deadline, beat) => deadline.or(beat),
+        }
+    }
+
+    /// Looks after what is due: the end of the handshake's time, heartbeats both ways.
+    pub fn on_deadline(&mut self, now: Instant) -> Due {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            if !matches!(self.stage, Stage::Refused) {
+                tracing::warn!("handshake or close took too long");
+            }
+            return Due::Drop;
+        }
+        let Some(interval) = self.heartbeat.interval else {
+            return Due::GoOn;
+        };
+        if !self.takes_input() {
+            // What is not read cannot be missed.
+            self.heartbeat.last_read = now;
+        }
+        if now >= self.heartbeat.last_read + interval * 2 {
+            tracing::warn!(
+                "missed heartbeats from client, timeout: {}s",
+                interval.as_secs()
+            );
+            return Due::Drop;
+        }
+        if now >= self.heartbeat.last_written + interval / 2 {
+            self.heartbeat.last_written = now;
+            if self.output_ref().is_empty() {
+                encode::heartbeat(self.output().buffer());
+            }
+        }
+        Due::GoOn
+    }
+}
+
+/// A frame that has no place in the handshake.
+fn not_yet() -> Exception {
+    Exception::connection(
+        ReplyCode::CommandInvalid,
+        "unexpected method in connection state starting",
+    )
+}

@@ -1,0 +1,283 @@
+//! What the handlers of an open connection work with: the broker's doors, what was gathered for the shards, and the output.
+
+use std::sync::Arc;
+
+use leveret_broker::broker::Broker;
+use leveret_broker::command::{Command, Settle};
+use leveret_broker::error::{Error, Kind};
+use leveret_broker::link::{ConnectionId, ConsumerSlot, Link};
+use leveret_broker::publisher::Publisher;
+use leveret_broker::queue_handle::{QueueHandle, ShardId};
+use leveret_broker::users::{Access, Permission, User};
+use leveret_broker::vhost::Vhost;
+use leveret_message::name::Name;
+use leveret_wire::encode::{self, DeliverPrefix};
+use leveret_wire::protocol::AMQPClass;
+
+use crate::channel::{Channel, Channels};
+use crate::output::Output;
+use crate::settings::AmqpSettings;
+use crate::start::ClientCapabilities;
+
+/// See the module.
+pub(crate) struct Core {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) settings: Arc<AmqpSettings>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) vhost: Arc<Vhost>,
+    pub(crate) user: Arc<User>,
+    pub(crate) permission: Arc<Permission>,
+    pub(crate) client: ClientCapabilities,
+    pub(crate) publisher: Publisher,
+    pub(crate) out: Output,
+    /// Payload and the 8 octets around it, as negotiated.
+    pub(crate) frame_max: u32,
+    /// The highest channel number, as negotiated.
+    pub(crate) channel_max: u16,
+    pub(crate) consumers: ConsumerSlots,
+    /// Bytes of deliveries in `out` that the link still counts as waiting.
+    pub(crate) unwritten_deliveries: usize,
+    /// Bytes of contents that have not come whole.
+    pub(crate) unfinished_bytes: u64,
+    /// Channels that published in confirm mode since the last hand-over.
+    pub(crate) publishing: Vec<u16>,
+    /// Settled messages for each shard.
+    settles: Vec<Vec<Settle>>,
+    /// A bit for each shard that knows this connection.
+    connected: u64,
+    /// Whether shards have to look again at consumers that lacked their channel's credit.
+    pub(crate) credit_returned: bool,
+    /// The highest batch that each shard has done.
+    pub(crate) done: Vec<u64>,
+}
+
+/// A consumer, as its connection knows it.
+pub(crate) struct ConsumerEntry {
+    pub(crate) channel: u16,
+    pub(crate) tag: Name,
+    pub(crate) prefix: DeliverPrefix,
+    pub(crate) no_ack: bool,
+    pub(crate) queue: Arc<QueueHandle>,
+}
+
+/// The consumers of a connection, by the numbers under which the shards know them.
+#[derive(Default)]
+pub(crate) struct ConsumerSlots {
+    entries: Vec<Option<Box<ConsumerEntry>>>,
+    free: Vec<u32>,
+}
+
+impl ConsumerSlots {
+    pub(crate) fn add(&mut self, entry: ConsumerEntry) -> ConsumerSlot {
+        let entry = Some(Box::new(entry));
+        match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                ConsumerSlot(slot)
+            }
+            None => {
+                self.entries.push(entry);
+                ConsumerSlot((self.entries.len() - 1) as u32)
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, slot: ConsumerSlot) -> Option<&ConsumerEntry> {
+        self.entries.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// Frees a number. Only once no shard uses it any more: after its answer that the consumer is gone.
+    pub(crate) fn remove(&mut self, slot: ConsumerSlot) -> Option<Box<ConsumerEntry>> {
+        let entry = self.entries.get_mut(slot.0 as usize)?.take()?;
+        self.free.push(slot.0);
+        Some(entry)
+    }
+}
+
+/// What an open connection is made from.
+pub(crate) struct Opened {
+    pub(crate) broker: Arc<Broker>,
+    pub(crate) settings: Arc<AmqpSettings>,
+    pub(crate) link: Arc<Link>,
+    pub(crate) vhost: Arc<Vhost>,
+    pub(crate) user: Arc<User>,
+    pub(crate) permission: Arc<Permission>,
+    pub(crate) client: ClientCapabilities,
+    pub(crate) frame_max: u32,
+    pub(crate) channel_max: u16,
+}
+
+impl Core {
+    pub(crate) fn new(opened: Opened, out: Output) -> Self {
+        let Opened {
+            broker,
+            settings,
+            link,
+            vhost,
+            user,
+            permission,
+            client,
+            ..
+        } = opened;
+        let shards = broker.shards.count();
+        let publisher = Publisher::new(link.connection, Arc::clone(&vhost), broker.shards.clone());
+        Self {
+            broker,
+            settings,
+            link,
+            vhost,
+            user,
+            permission,
+            client,
+            publisher,
+            out,
+            frame_max: opened.frame_max,
+            channel_max: opened.channel_max,
+            consumers: ConsumerSlots::default(),
+            unwritten_deliveries: 0,
+            unfinished_bytes: 0,
+            publishing: Vec::new(),
+            settles: (0..shards).map(|_| Vec::new()).collect(),
+            connected: 0,
+            credit_returned: false,
+            done: vec![0; shards],
+        }
+    }
+
+    pub(crate) fn connection(&self) -> ConnectionId {
+        self.link.connection
+    }
+
+    /// Writes a method.
+    pub(crate) fn send(&mut self, channel: u16, method: AMQPClass) {
+        encode::method(self.out.buffer(), channel, method);
+    }
+
+    /// Sends a command to a shard; the first one is preceded by `Connect`.
+    pub(crate) fn command(&mut self, shard: ShardId, command: Command) {
+        connect(&self.broker, &mut self.connected, &self.link, shard);
+        self.broker.shards.send(shard, command);
+    }
+
+    /// Makes this connection known to every shard.
+    pub(crate) fn know_all_shards(&mut self) {
+        for shard in 0..self.broker.shards.count() as u16 {
+            connect(
+                &self.broker,
+                &mut self.connected,
+                &self.link,
+                ShardId(shard),
+            );
+        }
+    }
+
+    /// Sends a command to every shard that knows this connection; returns how many these are.
+    pub(crate) fn command_all(&mut self, mut command: impl FnMut() -> Command) -> usize {
+        let connected = self.connected;
+        let shards = (0..64u16).filter(|bit| connected & (1 << bit) != 0);
+        shards
+            .map(|shard| self.broker.shards.send(ShardId(shard), command()))
+            .count()
+    }
+
+    /// Adds settled messages to what is handed over next; runs that continue each other are joined.
+    pub(crate) fn settle(&mut self, shard: ShardId, settle: Settle) {
+        let settles = &mut self.settles[shard.0 as usize];
+        if let Some(last) = settles.last_mut()
+            && last.queue == settle.queue
+            && last.channel == settle.channel
+            && last.outcome == settle.outcome
+            && last.first_seq + last.count == settle.first_seq
+        {
+            last.count += settle.count;
+        } else {
+            settles.push(settle);
+        }
+    }
+
+    /// Hands over what was gathered. Confirms of the publishes in it are due when the shards have done them.
+    pub(crate) fn hand_over(&mut self, channels: &mut Channels) {
+        let Self {
+            publisher,
+            broker,
+            connected,
+            link,
+            ..
+        } = self;
+        publisher.hand_over(|shard| connect(broker, connected, link, shard));
+        for number in std::mem::take(&mut self.publishing) {
+            if let Some(confirms) = channels.get(number).and_then(|c| c.confirms.as_mut()) {
+                confirms.handed_over(|shard| self.publisher.number(shard));
+                confirms.write(number, &self.done, self.out.buffer());
+            }
+        }
+        let connection = self.connection();
+        for shard in 0..self.settles.len() {
+            if !self.settles[shard].is_empty() {
+                let settles = std::mem::take(&mut self.settles[shard]);
+                self.command(ShardId(shard as u16), Command::Settle(connection, settles));
+            }
+        }
+        if std::mem::take(&mut self.credit_returned) {
+            self.command_all(|| Command::Resume(connection));
+        }
+    }
+
+    /// A shard reported progress.
+    pub(crate) fn progress(&mut self, shard: ShardId, done: u64, returned: usize) {
+        let known = &mut self.done[shard.0 as usize];
+        *known = done.max(*known);
+        self.publisher.returned(shard, returned);
+    }
+
+    /// Everything in the output was written: the shards may send more.
+    pub(crate) fn written(&mut self) {
+        let bytes = std::mem::take(&mut self.unwritten_deliveries);
+        if bytes > 0 {
+            let connection = self.connection();
+            let shards = &self.broker.shards;
+            self.link.written(bytes, |shard| {
+                shards.send(shard, Command::Resume(connection))
+            });
+        }
+    }
+
+    /// Checks a permission. The default exchange goes by the name `amq.default`.
+    ///
+    /// **Errors**: [`Error::AccessRefused`] (403).
+    pub(crate) fn check(&self, access: Access, kind: Kind, name: &str) -> Result<(), Error> {
+        if self.permission.allows(access, name) {
+            return Ok(());
+        }
+        let name = if kind == Kind::Exchange && name.is_empty() {
+            "amq.default"
+        } else {
+            name
+        };
+        let resource = self.vhost.named(kind, name);
+        Err(Error::AccessRefused {
+            access,
+            resource,
+            user: self.user.name.clone(),
+        })
+    }
+
+    /// Gives the channel's own credit back.
+    pub(crate) fn return_credit(&mut self, channel: &Channel, count: u64) {
+        if let Some(credit) = &channel.credit
+            && count > 0
+        {
+            self.credit_returned |= credit.give_back(count);
+        }
+    }
+}
+
+fn connect(broker: &Broker, connected: &mut u64, link: &Arc<Link>, shard: ShardId) {
+    if *connected & (1 << shard.0) == 0 {
+        *connected |= 1 << shard.0;
+        broker
+            .shards
+            .send(shard, Command::Connect(Arc::clone(link)));
+    }
+}

@@ -1,0 +1,659 @@
+//! An open connection: frames to channels, events of the shards to channels, and what it is waiting for.
+//!
+//! Publishes and settles are gathered; before any other method is carried out, what was gathered is handed over, so that methods take effect in the
+//! order in which they came. While a shard's answer is awaited, no frame is taken.
+
+use leveret_broker::command::{Command, Holder};
+use leveret_broker::link::{Event, Reply};
+use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
+use leveret_wire::{ContentHeader, Decoder, Frame, Method, ReplyCode, encode, method};
+
+use crate::channel::content::{Content, unexpected};
+use crate::channel::publish::{Published, PublishedBody, check_size, publish};
+use crate::channel::{
+    Channel, Channels, Next, Question, answer, carry_out, consume, deliver, is_gathered,
+};
+use crate::core::Core;
+use crate::exception::{Exception, Level};
+
+/// A method, by its ids: what `close` says was at fault.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MethodIds {
+    pub(crate) class_id: u16,
+    pub(crate) method_id: u16,
+}
+
+/// What the shards' answers are awaited for.
+enum Waiting {
+    /// A method of a channel.
+    Method {
+        channel: u16,
+        ids: MethodIds,
+        question: Question,
+    },
+    /// A channel is being closed; its messages are being requeued.
+    CloseChannel {
+        channel: u16,
+        shards: usize,
+        then: ThenChannel,
+    },
+    /// The connection is being closed; the shards are forgetting it.
+    Disconnect { shards: usize, then: Ended },
+}
+
+/// What is said when a channel is released.
+enum ThenChannel {
+    CloseOk,
+    Close {
+        exception: Exception,
+        ids: MethodIds,
+    },
+}
+
+/// How an open connection ends.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The client closed it: it gets `close-ok`.
+    ByClient,
+    /// The broker closes it: it sends `close`.
+    ByBroker(Box<(Exception, MethodIds)>),
+}
+
+/// See the module.
+pub(crate) struct Session {
+    pub(crate) core: Core,
+    channels: Channels,
+    waiting: Option<Waiting>,
+    /// Present once the shards have forgotten the connection.
+    ended: Option<Ended>,
+}
+
+impl Session {
+    pub(crate) fn new(core: Core) -> Self {
+        Self {
+            core,
+            channels: Channels::default(),
+            waiting: None,
+            ended: None,
+        }
+    }
+
+    /// Whether frames are taken: no answer is awaited, and the shards have not withheld the allowance.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.waiting.is_none() && self.ended.is_none() && self.core.publisher.has_allowance()
+    }
+
+    /// How it ended, once.
+    pub(crate) fn take_ended(&mut self) -> Option<Ended> {
+        self.ended.take()
+    }
+
+    /// Takes frames from the input until it is used up or an answer is awaited; returns how many bytes were used.
+    pub(crate) fn input(&mut self, decoder: &mut Decoder, input: &[u8]) -> usize {
+        let mut used = 0;
+        while self.waiting.is_none() && self.ended.is_none() {
+            let rest = input.get(used..).unwrap_or_default();
+            match decoder.next(rest) {
+                Ok(Some((len, frame))) => {
+                    used += len;
+                    let rest = rest.get(len..).unwrap_or_default();
+                    used += self.frame(decoder, frame, rest);
+                }
+                Ok(None) => break,
+                Err(error) => self.close(error.into(), MethodIds::default()),
+            }
+        }
+        self.hand_over();
+        used
+    }
+
+    /// Takes a frame; returns how much of the input behind it was used as well.
+    #[inline]
+    fn frame(&mut self, decoder: &Decoder, frame: Frame<'_>, rest: &[u8]) -> usize {
+        match frame {
+            Frame::Method {
+                channel,
+                class_id: 60,
+                method_id: 40,
+                arguments,
+            } if channel > 0 => {
+                return self.publish(decoder, channel, arguments, rest);
+            }
+            Frame::Method {
+                channel: 0,
+                class_id,
+                method_id,
+                arguments,
+            } => {
+                let ids = MethodIds {
+                    class_id,
+                    method_id,
+                };
+                match method::decode(class_id, method_id, arguments) {
+                    Ok(method) => self.connection_method(ids, method),
+                    Err(error) => self.close(error.into(), ids),
+                }
+            }
+            Frame::Method {
+                channel,
+                class_id,
+                method_id,
+                arguments,
+            } => {
+                self.method(
+                    channel,
+                    MethodIds {
+                        class_id,
+                        method_id,
+                    },
+                    arguments,
+                );
+            }
+            Frame::Header { channel, header } => self.header(channel, &header),
+            Frame::Body {
+                channel, payload, ..
+            } => self.body(channel, payload),
+            Frame::Heartbeat { channel: 0 } => {}
+            Frame::Heartbeat { .. } => {
+                self.close(
+                    unexpected("heartbeat on a channel other than 0"),
+                    MethodIds::default(),
+                );
+            }
+        }
+        0
+    }
+
+    /// `basic.publish`. Its content is taken along where it is whole in the input.
+    #[inline]
+    fn publish(&mut self, decoder: &Decoder, number: u16, arguments: &[u8], rest: &[u8]) -> usize {
+        const IDS: MethodIds = MethodIds {
+            class_id: 60,
+            method_id: 40,
+        };
+        let Some(channel) = self.channels.get(number) else {
+            self.no_channel(number, IDS, false);
+            return 0;
+        };
+        if channel.closing {
+            return 0;
+        }
+        let published = match method::basic::Publish::decode(arguments) {
+            Ok(published) => published,
+            Err(error) => {
+                self.close(error.into(), IDS);
+                return 0;
+            }
+        };
+        if channel.content.is_some() {
+            let exception = interrupted(channel);
+            self.close(exception, IDS);
+            return 0;
+        }
+        if published.immediate {
+            let refused = Exception::connection(ReplyCode::NotImplemented, "immediate=true");
+            self.close(refused, IDS);
+            return 0;
+        }
+        let Some((len, header, body)) = decoder.whole_content(rest, number) else {
+            channel.content = Some(Box::new(Content::new(&published)));
+            return 0;
+        };
+        let message = Published {
+            exchange_and_key: published.exchange_and_key,
+            mandatory: published.mandatory,
+            properties: header.properties,
+            body: PublishedBody::Read(body),
+        };
+        let outcome = check_size(&self.core, header.body_size)
+            .and_then(|()| publish(&mut self.core, channel, message));
+        if let Err(exception) = outcome {
+            self.fail(number, exception, IDS);
+        }
+        len
+    }
+
+    fn header(&mut self, number: u16, header: &ContentHeader<'_>) {
+        const IDS: MethodIds = MethodIds {
+            class_id: 60,
+            method_id: 40,
+        };
+        let max = self.core.settings.unfinished_content_bytes_max;
+        let Some(channel) = self.channels.get(number) else {
+            return self.stray_content(number);
+        };
+        if channel.closing {
+            return;
+        }
+        let Some(content) = &mut channel.content else {
+            return self.stray_content(number);
+        };
+        let size = header.body_size;
+        let outcome = content
+            .take_header(header)
+            .and_then(|()| check_size(&self.core, size));
+        if let Err(exception) = outcome {
+            if let Some(content) = &mut channel.content {
+                content.header = None;
+            }
+            return self.fail(number, exception, IDS);
+        }
+        let whole = content.is_whole();
+        self.core.unfinished_bytes += size;
+        if self.core.unfinished_bytes > max {
+            let explanation =
+                format!("contents that have not come whole take more than {max} bytes");
+            return self.close(
+                Exception::connection(ReplyCode::ResourceError, explanation),
+                IDS,
+            );
+        }
+        if whole {
+            self.finish_content(number);
+        }
+    }
+
+    fn body(&mut self, number: u16, payload: &[u8]) {
+        let Some(channel) = self.channels.get(number) else {
+            return self.stray_content(number);
+        };
+        if channel.closing {
+            return;
+        }
+        let Some(content) = &mut channel.content else {
+            return self.stray_content(number);
+        };
+        match content.take_body(payload) {
+            Ok(()) if content.is_whole() => self.finish_content(number),
+            Ok(()) => {}
+            Err(exception) => self.close(
+                exception,
+                MethodIds {
+                    class_id: 60,
+                    method_id: 40,
+                },
+            ),
+        }
+    }
+
+    /// The content of a channel has come whole: it is published.
+    fn finish_content(&mut self, number: u16) {
+        let Some(channel) = self.channels.get(number) else {
+            return;
+        };
+        let Some(content) = channel.content.take() else {
+            return;
+        };
+        self.core.unfinished_bytes -= content.reserved();
+        let Content {
+            exchange_and_key,
+            mandatory,
+            header,
+        } = *content;
+        let Some(header) = header else { return };
+        let message = Published {
+            exchange_and_key: &exchange_and_key,
+            mandatory,
+            properties: &header.properties,
+            body: PublishedBody::Collected(header.body),
+        };
+        if let Err(exception) = publish(&mut self.core, channel, message) {
+            self.fail(
+                number,
+                exception,
+                MethodIds {
+                    class_id: 60,
+                    method_id: 40,
+                },
+            );
+        }
+    }
+
+    /// A content frame where no content is expected.
+    fn stray_content(&mut self, number: u16) {
+        let ids = MethodIds::default();
+        if number == 0 || self.channels.get(number).is_some() {
+            self.close(
+                unexpected("expected method frame, got non method frame instead"),
+                ids,
+            );
+        } else {
+            self.no_channel(number, ids, false);
+        }
+    }
+
+    fn method(&mut self, number: u16, ids: MethodIds, arguments: &[u8]) {
+        let method = match method::decode(ids.class_id, ids.method_id, arguments) {
+            Ok(method) => method,
+            Err(error) => return self.close(error.into(), ids),
+        };
+        if !is_gathered(&method) {
+            self.hand_over();
+        }
+        let Some(channel) = self.channels.get(number) else {
+            let opens = matches!(method, Method::Channel(method::channel::Method::Open(_)));
+            return self.no_channel(number, ids, opens);
+        };
+        match method {
+            Method::Channel(method::channel::Method::CloseOk(_)) if channel.closing => {
+                self.forget_channel(number);
+            }
+            Method::Channel(method::channel::Method::Close(_)) if channel.closing => {
+                send_channel_close_ok(&mut self.core, number);
+            }
+            _ if channel.closing => {}
+            _ if channel.content.is_some() => {
+                let exception = interrupted(channel);
+                self.close(exception, ids);
+            }
+            Method::Channel(method::channel::Method::Open(_)) => {
+                let twice = "second 'channel.open' seen";
+                self.close(Exception::connection(ReplyCode::ChannelError, twice), ids);
+            }
+            Method::Channel(method::channel::Method::Close(_)) => {
+                self.release_channel(number, ThenChannel::CloseOk);
+            }
+            Method::Channel(method::channel::Method::CloseOk(_)) => {
+                let text = "unexpected 'channel.close-ok'";
+                self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
+            }
+            method => match carry_out(&mut self.core, channel, method) {
+                Ok(Next::Done) => {}
+                Ok(Next::Wait(question)) => {
+                    self.waiting = Some(Waiting::Method {
+                        channel: number,
+                        ids,
+                        question,
+                    });
+                }
+                Err(exception) => self.fail(number, exception, ids),
+            },
+        }
+    }
+
+    /// A frame on a channel that is not open: `channel.open` opens it, anything else is 504.
+    fn no_channel(&mut self, number: u16, ids: MethodIds, opens: bool) {
+        let max = self.core.channel_max;
+        if !opens {
+            let exception =
+                Exception::connection(ReplyCode::ChannelError, "expected 'channel.open'");
+            return self.close(exception, ids);
+        }
+        if number > max || self.channels.count() >= usize::from(max) {
+            let count = self.channels.count();
+            let explanation = format!(
+                "number of channels opened ({count}) has reached the negotiated channel_max ({max})"
+            );
+            return self.close(
+                Exception::connection(ReplyCode::NotAllowed, explanation),
+                ids,
+            );
+        }
+        let prefetch = self.core.settings.default_consumer_prefetch;
+        self.channels.add(Channel::new(number, prefetch));
+        let open_ok = channel_class::AMQPMethod::OpenOk(channel_class::OpenOk {});
+        self.core.send(number, AMQPClass::Channel(open_ok));
+    }
+
+    fn connection_method(&mut self, ids: MethodIds, method: Method<'_>) {
+        use method::connection::Method as Connection;
+        match method {
+            Method::Connection(Connection::Close(_)) => {
+                self.hand_over();
+                self.disconnect(Ended::ByClient);
+            }
+            Method::Connection(Connection::UpdateSecret(_)) => {
+                let text = "secrets of these users cannot be updated";
+                self.close(Exception::connection(ReplyCode::NotAllowed, text), ids);
+            }
+            // Clients that stop reading when told so say this; there is nothing to do.
+            Method::Connection(_) => {
+                let text = "unexpected method in connection state running";
+                self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
+            }
+            _ => {
+                let text = "unimplemented method";
+                self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
+            }
+        }
+    }
+
+    /// An exception of a channel's method.
+    fn fail(&mut self, number: u16, exception: Exception, ids: MethodIds) {
+        match exception.level {
+            Level::Connection => self.close(exception, ids),
+            Level::Channel => {
+                tracing::warn!(channel = number, "channel exception: {}", exception.text());
+                self.release_channel(number, ThenChannel::Close { exception, ids });
+            }
+        }
+    }
+
+    /// Ends the connection from the broker's side.
+    pub(crate) fn close(&mut self, exception: Exception, ids: MethodIds) {
+        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+            return;
+        }
+        tracing::warn!("closing connection: {}", exception.text());
+        self.hand_over();
+        self.disconnect(Ended::ByBroker(Box::new((exception, ids))));
+    }
+
+    /// Ends the connection because the operator or the program asks for it.
+    pub(crate) fn close_forced(&mut self, reason: &str) {
+        let exception = Exception::connection(ReplyCode::ConnectionForced, reason);
+        self.close(exception, MethodIds::default());
+    }
+
+    fn hand_over(&mut self) {
+        self.core.hand_over(&mut self.channels);
+    }
+
+    fn disconnect(&mut self, then: Ended) {
+        let connection = self.core.connection();
+        let shards = self.core.command_all(|| Command::Disconnect(connection));
+        if shards == 0 {
+            self.ended = Some(then);
+        } else {
+            self.waiting = Some(Waiting::Disconnect { shards, then });
+        }
+    }
+
+    /// The socket is gone: the shards are told, nobody waits for them.
+    pub(crate) fn abandon(&mut self) {
+        if !matches!(self.waiting, Some(Waiting::Disconnect { .. })) && self.ended.is_none() {
+            self.disconnect(Ended::ByClient);
+        }
+    }
+
+    /// Requeues what the channel holds and removes its consumers.
+    fn release_channel(&mut self, number: u16, then: ThenChannel) {
+        self.hand_over();
+        if let Some(channel) = self.channels.get(number) {
+            channel.closing = true;
+            if let Some(content) = channel.content.take() {
+                self.core.unfinished_bytes -= content.reserved();
+            }
+        }
+        let holder = Holder {
+            connection: self.core.connection(),
+            channel: number,
+        };
+        let shards = self.core.command_all(|| Command::Release {
+            holder,
+            close: true,
+        });
+        if shards == 0 {
+            self.channel_released(number, then);
+        } else {
+            self.waiting = Some(Waiting::CloseChannel {
+                channel: number,
+                shards,
+                then,
+            });
+        }
+    }
+
+    fn channel_released(&mut self, number: u16, then: ThenChannel) {
+        if let Some(channel) = self.channels.get(number) {
+            for (_, slot) in channel.consumers.drain() {
+                self.core.consumers.remove(slot);
+            }
+            channel.unacked = leveret_broker::runs::Runs::default();
+        }
+        match then {
+            ThenChannel::CloseOk => {
+                self.forget_channel(number);
+                send_channel_close_ok(&mut self.core, number);
+            }
+            ThenChannel::Close { exception, ids } => {
+                let close = channel_class::Close {
+                    reply_code: exception.code.code(),
+                    reply_text: encode::short_string(&exception.text()),
+                    class_id: ids.class_id,
+                    method_id: ids.method_id,
+                };
+                let close = channel_class::AMQPMethod::Close(close);
+                self.core.send(number, AMQPClass::Channel(close));
+            }
+        }
+    }
+
+    fn forget_channel(&mut self, number: u16) {
+        self.channels.remove(number);
+    }
+
+    /// Takes an event of a shard.
+    pub(crate) fn event(&mut self, event: Event) {
+        match event {
+            Event::Deliveries(runs) => {
+                for run in &runs {
+                    deliver::deliver(&mut self.core, &mut self.channels, run);
+                }
+            }
+            Event::Progress {
+                shard,
+                done,
+                returned,
+            } => {
+                self.core.progress(shard, done, returned);
+                if done > 0 {
+                    self.write_confirms();
+                }
+            }
+            Event::Reply(reply) => self.reply(reply),
+            Event::ConsumerCancelled(slot) => {
+                let channel = self
+                    .core
+                    .consumers
+                    .get(slot)
+                    .map(|consumer| consumer.channel);
+                if let Some(channel) = channel.and_then(|number| self.channels.get(number)) {
+                    consume::lost(&mut self.core, channel, slot);
+                } else {
+                    self.core.consumers.remove(slot);
+                }
+            }
+            Event::Close(reason) => self.close_forced(&reason),
+        }
+    }
+
+    fn write_confirms(&mut self) {
+        for channel in self.channels.iter_mut() {
+            if let Some(confirms) = channel.confirms.as_mut().filter(|c| c.is_pending())
+                && !channel.closing
+            {
+                let done = self.core.done.as_slice();
+                confirms.write(channel.number, done, self.core.out.buffer());
+            }
+        }
+    }
+
+    fn reply(&mut self, reply: Result<Reply, leveret_broker::error::Error>) {
+        match self.waiting.take() {
+            Some(Waiting::Method {
+                channel: number,
+                ids,
+                question,
+            }) => {
+                let Some(channel) = self.channels.get(number) else {
+                    return;
+                };
+                match answer(&mut self.core, channel, question, reply) {
+                    Ok(None) => {}
+                    Ok(Some(question)) => {
+                        self.waiting = Some(Waiting::Method {
+                            channel: number,
+                            ids,
+                            question,
+                        });
+                    }
+                    Err(exception) => self.fail(number, exception, ids),
+                }
+            }
+            Some(Waiting::CloseChannel {
+                channel,
+                shards,
+                then,
+            }) if shards > 1 => {
+                self.waiting = Some(Waiting::CloseChannel {
+                    channel,
+                    shards: shards - 1,
+                    then,
+                });
+            }
+            Some(Waiting::CloseChannel { channel, then, .. }) => {
+                self.channel_released(channel, then)
+            }
+            // Answers to an earlier question may still come before the one to `Disconnect`.
+            Some(Waiting::Disconnect { shards, then }) => match reply {
+                Ok(Reply::Disconnected) if shards == 1 => self.ended = Some(then),
+                Ok(Reply::Disconnected) => {
+                    self.waiting = Some(Waiting::Disconnect {
+                        shards: shards - 1,
+                        then,
+                    });
+                }
+                _ => self.waiting = Some(Waiting::Disconnect { shards, then }),
+            },
+            None => {}
+        }
+    }
+}
+
+/// A method where a part of a content was due.
+fn interrupted(channel: &Channel) -> Exception {
+    let has_header = channel
+        .content
+        .as_ref()
+        .is_some_and(|content| content.header.is_some());
+    unexpected(if has_header {
+        "expected content body, got non content body frame instead"
+    } else {
+        "expected content header for class 60, got non content header frame instead"
+    })
+}
+
+fn send_channel_close_ok(core: &mut Core, number: u16) {
+    let close_ok = channel_class::AMQPMethod::CloseOk(channel_class::CloseOk {});
+    core.send(number, AMQPClass::Channel(close_ok));
+}
+
+/// `connection.close` from the broker.
+pub(crate) fn connection_close(exception: &Exception, ids: MethodIds) -> AMQPClass {
+    AMQPClass::Connection(connection_class::AMQPMethod::Close(
+        connection_class::Close {
+            reply_code: exception.code.code(),
+            reply_text: encode::short_string(&exception.text()),
+            class_id: ids.class_id,
+            method_id: ids.method_id,
+        },
+    ))
+}
+
+/// `connection.close-ok` from the broker.
+pub(crate) fn connection_close_ok() -> AMQPClass {
+    AMQPClass::Connection(connection_class::AMQPMethod::CloseOk(
+        connection_class::CloseOk {},
+    ))
+}
