@@ -67,7 +67,10 @@ pub(crate) struct Credit {
 impl Credit {
     pub(crate) fn new(limit: u32) -> Self {
         let limit = i64::from(limit);
-        Self { limit, shared: Arc::new(AtomicI64::new(limit)) }
+        Self {
+            limit,
+            shared: Arc::new(AtomicI64::new(limit)),
+        }
     }
 
     /// Sets another limit; returns whether there is more credit than before.

@@ -5,11 +5,14 @@
 //!     └───────────┴── refused, malformed, too slow ──────────────────────────────────^
 //! ```
 
+use std::collections::VecDeque;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use leveret_broker::broker::Broker;
+use leveret_broker::connections::ConnectionFacts;
 use leveret_broker::link::{Event, Link};
 use leveret_wire::protocol::{AMQPClass, connection as connection_class};
 use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
@@ -48,12 +51,13 @@ pub struct Connection {
     broker: Arc<Broker>,
     settings: Arc<AmqpSettings>,
     peer: Peer,
+    link: Arc<Link>,
     stage: Stage,
     decoder: Decoder,
     /// The output while no session has it.
     out: Output,
     /// Events that were taken from the outbox.
-    events: std::collections::VecDeque<Event>,
+    events: VecDeque<Event>,
     /// Until when the present stage has to be left.
     deadline: Option<Instant>,
     heartbeat: Heartbeat,
@@ -80,14 +84,24 @@ impl Connection {
     /// A connection whose socket was just accepted.
     pub fn new(broker: Arc<Broker>, settings: Arc<AmqpSettings>, peer: Peer, now: Instant) -> Self {
         let deadline = Some(now + settings.handshake_timeout);
+        let link = Arc::new(Link::new(
+            broker.connections.next_id(),
+            settings.outbox_bytes_max,
+        ));
+        broker.connections.add(ConnectionFacts {
+            link: Arc::clone(&link),
+            name: peer.name.clone(),
+            open_as: None,
+        });
         Self {
             broker,
             settings,
             peer,
+            link,
             stage: Stage::Header,
             decoder: Decoder::new(),
             out: Output::default(),
-            events: std::collections::VecDeque::new(),
+            events: VecDeque::new(),
             deadline,
             heartbeat: Heartbeat {
                 interval: None,
@@ -112,18 +126,26 @@ impl Connection {
         matches!(self.stage, Stage::Over)
     }
 
-    /// Whether the connection got as far as `open`.
-    pub fn link(&self) -> Option<&Arc<Link>> {
-        match &self.stage {
-            Stage::Open(session) => Some(&session.core.link),
-            _ => None,
-        }
-    }
-
     pub(crate) fn output(&mut self) -> &mut Output {
         match &mut self.stage {
             Stage::Open(session) => &mut session.core.out,
             _ => &mut self.out,
+        }
+    }
+
+    /// Moves everything that waits to be written to the end of `to`, as a socket with room would take it.
+    pub fn write_to(&mut self, to: &mut Vec<u8>, now: Instant) {
+        while !self.output().is_empty() {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let used = self.output().slices(&mut slices);
+            let before = to.len();
+            slices
+                .iter()
+                .take(used)
+                .for_each(|slice| to.extend_from_slice(slice));
+            let count = to.len() - before;
+            self.output().advance(count);
+            self.written(now);
         }
     }
 
@@ -180,7 +202,10 @@ impl Connection {
             return 0;
         }
         encode::method(self.out.buffer(), 0, start::start(&self.settings));
-        self.stage = Stage::Handshake(Box::new(Handshake::new(&self.settings)));
+        self.stage = Stage::Handshake(Box::new(Handshake::new(
+            Arc::clone(&self.link),
+            &self.settings,
+        )));
         8
     }
 
@@ -308,27 +333,24 @@ impl Connection {
     /// Takes events from the outbox, as long as the output has room.
     pub fn poll_events(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
         let mut ready = Poll::Pending;
-        while let Stage::Open(session) = &mut self.stage {
-            if session.core.out.len() >= OUTPUT_GOAL {
-                return ready;
-            }
+        while self.output_ref().len() < OUTPUT_GOAL {
             if self.events.is_empty() {
                 let mut taken = Vec::new();
-                if session
-                    .core
-                    .link
-                    .events
-                    .poll_take(context, &mut taken)
-                    .is_pending()
-                {
+                if self.link.events.poll_take(context, &mut taken).is_pending() {
                     return ready;
                 }
                 self.events.extend(taken);
             }
-            if let Some(event) = self.events.pop_front() {
-                session.event(event);
-            }
             ready = Poll::Ready(());
+            let Some(event) = self.events.pop_front() else {
+                continue;
+            };
+            match (&mut self.stage, event) {
+                (Stage::Open(session), event) => session.event(event),
+                // There is nobody yet who could understand a close.
+                (Stage::Header | Stage::Handshake(_), Event::Close(_)) => self.stage = Stage::Over,
+                _ => {}
+            }
             self.end_session(now);
         }
         ready
@@ -343,7 +365,6 @@ impl Connection {
             return;
         };
         session.core.written();
-        self.broker.connections.remove(session.core.connection());
         self.out = std::mem::take(&mut session.core.out);
         match ended {
             Ended::ByClient => {
@@ -373,9 +394,9 @@ impl Connection {
     pub fn abandon(&mut self) {
         if let Stage::Open(session) = &mut self.stage {
             session.abandon();
-            self.broker.connections.remove(session.core.connection());
         }
         self.stage = Stage::Over;
+        self.broker.connections.remove(self.link.connection);
     }
 
     /// When [`Connection::on_deadline`] is to be called.

@@ -11,7 +11,6 @@ use leveret_broker::connections::ConnectionFacts;
 use leveret_broker::error::Error;
 use leveret_broker::link::Link;
 use leveret_broker::users::User;
-use leveret_message::name::Name;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::connection::{Method, Open, StartOk, TuneOk};
 use leveret_wire::protocol::{AMQPClass, connection};
@@ -45,6 +44,7 @@ pub(crate) struct Tuned {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Handshake {
+    link: Arc<Link>,
     step: Step,
     pub(crate) client: ClientCapabilities,
     tuned: Tuned,
@@ -64,13 +64,14 @@ pub(crate) enum Progress {
 
 impl Handshake {
     /// After the protocol header.
-    pub(crate) fn new(settings: &AmqpSettings) -> Self {
+    pub(crate) fn new(link: Arc<Link>, settings: &AmqpSettings) -> Self {
         let tuned = Tuned {
             channel_max: settings.channel_max,
             frame_max: settings.frame_max,
             heartbeat: settings.heartbeat,
         };
         Self {
+            link,
             step: Step::StartOk,
             client: ClientCapabilities::default(),
             tuned,
@@ -168,13 +169,10 @@ impl Handshake {
             .users
             .permissions(&user.name, &vhost.name)
             .ok_or_else(refused)?;
-        let connection = broker.connections.next_id();
-        let link = Arc::new(Link::new(connection, settings.outbox_bytes_max));
         broker.connections.add(ConnectionFacts {
-            link: Arc::clone(&link),
-            user: user.name.clone(),
-            vhost: Name::clone(&vhost.name),
+            link: Arc::clone(&self.link),
             name: peer.name.clone(),
+            open_as: Some((user.name.clone(), vhost.name.clone())),
         });
         tracing::info!(
             user = %user.name,
@@ -185,7 +183,7 @@ impl Handshake {
         Ok(Progress::Open(Box::new(Opened {
             broker: Arc::clone(broker),
             settings: Arc::clone(settings),
-            link,
+            link: Arc::clone(&self.link),
             vhost,
             user,
             permission,

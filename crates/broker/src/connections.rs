@@ -15,12 +15,10 @@ use crate::link::{ConnectionId, Event, Link};
 pub struct ConnectionFacts {
     /// Its link, to tell it something.
     pub link: Arc<Link>,
-    /// The user it logged in as.
-    pub user: Name,
-    /// The vhost it is in.
-    pub vhost: Name,
     /// `peer -> local`, as RabbitMQ names connections.
     pub name: String,
+    /// The user it logged in as and the vhost it is in, once it is open.
+    pub open_as: Option<(Name, Name)>,
 }
 
 /// See the module.
@@ -37,7 +35,7 @@ impl Connections {
         ConnectionId(self.next.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Adds one that is open.
+    /// Adds one that was accepted, or tells more of it.
     pub fn add(&self, facts: ConnectionFacts) {
         self.live.insert(facts.link.connection, facts);
     }
@@ -54,7 +52,7 @@ impl Connections {
         self.live.len()
     }
 
-    /// Asks all of them to close: each gets `connection.close` 320 with this reason. **Waits**: never.
+    /// Asks all of them to close: those that are open get `connection.close` 320 with this reason. **Waits**: never.
     pub fn close_all(&self, reason: &str) {
         for connection in &self.live {
             connection.link.events.push(Event::Close(reason.to_owned()));

@@ -18,8 +18,12 @@ use crate::output::Output;
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, run: &DeliveredRun) {
     core.unwritten_deliveries += run.batch.size(run.first, run.count);
-    let Some(consumer) = core.consumers.get(run.consumer) else { return };
-    let Some(channel) = channels.get(consumer.channel) else { return };
+    let Some(consumer) = core.consumers.get(run.consumer) else {
+        return;
+    };
+    let Some(channel) = channels.get(consumer.channel) else {
+        return;
+    };
     if channel.closing {
         return;
     }
