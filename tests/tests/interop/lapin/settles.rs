@@ -95,6 +95,8 @@ fn nack_and_reject() {
     });
 }
 
+/// lapin throws away deliveries that come between recover and recover-ok: a broker that delivers
+/// again before it answers leaves the message unacknowledged and unseen. Often is the test.
 #[test]
 fn recover() {
     scenario(async {
@@ -103,13 +105,14 @@ fn recover() {
         let queue = exclusive_queue(&channel).await?;
         publish(&channel, &queue, b"once more").await?;
         let mut consumer = consume(&channel, &queue, BasicConsumeOptions::default()).await?;
-        assert!(!take(&mut consumer, 1).await?[0].redelivered);
-        channel
-            .basic_recover(BasicRecoverOptions { requeue: true })
-            .await?;
-        let again = take(&mut consumer, 1).await?;
-        assert!(again[0].redelivered);
-        again[0].ack(BasicAckOptions::default()).await?;
+        for round in 0..100 {
+            let got = take(&mut consumer, 1).await?;
+            assert_eq!(got[0].redelivered, round > 0, "round {round}");
+            let requeue = BasicRecoverOptions { requeue: true };
+            channel.basic_recover(requeue).await?;
+        }
+        take(&mut consumer, 1).await?[0].ack(UP_TO_HERE).await?;
+        assert!(drain(&channel, &queue).await?.is_empty());
         close(connection).await
     });
 }
