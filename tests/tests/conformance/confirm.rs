@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{confirm, queue};
-use leveret_tests::client::{Channel, Connection, table, text, unique};
+use leveret_tests::client::{Channel, Connection, table, unique};
 
 fn confirming() -> Channel {
     let channel = Connection::open().channel(1);
@@ -148,20 +148,6 @@ fn purged_expired_and_dropped_messages_are_confirmed() {
         nowait: true,
     });
     assert_eq!(channel.confirms(3).len(), 3);
-}
-
-#[test]
-fn a_message_that_the_queue_refuses_is_nacked() {
-    let channel = confirming();
-    let queue = channel.queue_with(table([
-        ("x-max-length", 1.into()),
-        ("x-overflow", text("reject-publish")),
-    ]));
-    channel.publish("", &queue, "fits");
-    assert_eq!(channel.confirms(1), [1]);
-    channel.publish("", &queue, "refused");
-    assert_eq!(channel.expect::<basic::Nack>().delivery_tag, 2);
-    assert_eq!(channel.ready(&queue), 1);
 }
 
 #[test]

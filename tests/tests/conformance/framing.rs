@@ -46,7 +46,8 @@ fn a_frame_longer_than_frame_max_is_a_frame_error() {
     let mut bytes = publish();
     bytes.extend(header(1_000_000));
     bytes.extend(body(&vec![0; MAX + 9]));
-    closes(&bytes, 501);
+    let expected = "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,131081,131064}";
+    assert_eq!(closes(&bytes, 501), expected);
 }
 
 #[test]
@@ -55,7 +56,9 @@ fn a_giant_length_is_a_frame_error_before_its_payload_comes() {
         let mut bytes = vec![Kind::Method as u8, 0, 1];
         bytes.extend(size.to_be_bytes());
         bytes.extend([0, 60, 0, 40]);
-        closes(&bytes, 501);
+        let expected =
+            format!("FRAME_ERROR - type 1, all octets = <<>>: {{frame_too_large,{size},131064}}");
+        assert_eq!(closes(&bytes, 501), expected);
     }
 }
 
@@ -77,29 +80,38 @@ fn the_negotiated_frame_max_holds() {
 fn a_wrong_frame_end_is_a_frame_error() {
     let mut bytes = Frame::new(Kind::Method, 1, [0, 60, 0, 110, 1]).encode();
     *bytes.last_mut().expect("a frame has an end") = 0xCD;
-    closes(&bytes, 501);
+    let expected = "FRAME_ERROR - type 1, all octets = <<0,60,0,110,1>>: \
+                    {invalid_frame_end_marker,205}";
+    assert_eq!(closes(&bytes, 501), expected);
 }
 
 #[test]
-fn an_unknown_frame_type_is_refused() {
+fn an_unknown_frame_type_is_a_frame_error() {
     for kind in [0, 4, 9, 255] {
-        let frame = Frame {
-            kind,
-            channel: 1,
-            payload: vec![0],
-        };
-        closes(&frame.encode(), 501);
+        for channel in [0, 1] {
+            let frame = Frame {
+                kind,
+                channel,
+                payload: vec![7],
+            };
+            let expected = format!("FRAME_ERROR - type {kind}, all octets = <<7>>: unknown_frame");
+            assert_eq!(closes(&frame.encode(), 501), expected);
+        }
     }
 }
 
 #[test]
-fn a_body_without_a_publish_is_an_unexpected_frame() {
-    closes(&body(b"orphan"), 505);
+fn a_heartbeat_with_a_payload_is_a_frame_error() {
+    let frame = Frame::new(Kind::Heartbeat, 0, [1, 2]);
+    let expected = "FRAME_ERROR - type 8, all octets = <<1,2>>: unknown_frame";
+    assert_eq!(closes(&frame.encode(), 501), expected);
 }
 
 #[test]
-fn a_header_without_a_publish_is_an_unexpected_frame() {
-    closes(&header(4), 505);
+fn content_without_a_publish_is_an_unexpected_frame() {
+    let expected = "UNEXPECTED_FRAME - expected method frame, got non method frame instead";
+    assert_eq!(closes(&body(b"orphan"), 505), expected);
+    assert_eq!(closes(&header(4), 505), expected);
 }
 
 #[test]
@@ -127,7 +139,9 @@ fn a_method_instead_of_a_body_is_an_unexpected_frame() {
 
 #[test]
 fn a_second_header_is_an_unexpected_frame() {
-    closes(&[publish(), header(4), header(4)].concat(), 505);
+    let text = closes(&[publish(), header(4), header(4)].concat(), 505);
+    let expected = "UNEXPECTED_FRAME - expected content body, got non content body frame instead";
+    assert_eq!(text, expected);
 }
 
 #[test]
@@ -151,11 +165,15 @@ fn a_body_longer_than_its_header_said_is_refused() {
 }
 
 #[test]
-fn content_on_channel_0_is_refused() {
-    let mut frame = Frame::new(Kind::Body, 0, *b"orphan").encode();
-    closes(&frame, 505);
-    frame = Frame::header(0, 4, &AMQPProperties::default()).encode();
-    closes(&frame, 505);
+fn content_on_channel_0_is_an_unexpected_frame() {
+    let frame = Frame::new(Kind::Body, 0, [7, 8]).encode();
+    assert_eq!(
+        closes(&frame, 505),
+        "UNEXPECTED_FRAME - type 3, all octets = <<7,8>>"
+    );
+    let frame = Frame::header(0, 4, &AMQPProperties::default()).encode();
+    let expected = "UNEXPECTED_FRAME - type 2, all octets = <<0,60,0,0,0,0,0,0,0,0,0,4,0,0>>";
+    assert_eq!(closes(&frame, 505), expected);
 }
 
 #[test]
@@ -176,9 +194,9 @@ fn arguments_that_cannot_be_read_are_a_syntax_error() {
 }
 
 #[test]
-fn a_method_frame_without_a_whole_method_id_is_refused() {
+fn a_method_frame_without_a_whole_method_id_is_a_frame_error() {
     for payload in [&[][..], &[0], &[0, 60], &[0, 60, 0]] {
-        closes(&Frame::new(Kind::Method, 1, payload).encode(), 502);
+        closes(&Frame::new(Kind::Method, 1, payload).encode(), 501);
     }
 }
 

@@ -92,6 +92,5 @@ fn a_heartbeat_on_another_channel_than_0_is_an_unexpected_frame() {
     let connection = Connection::open();
     connection.channel(1);
     connection.send_frame(&Frame::new(Kind::Heartbeat, 1, []));
-    let close: amq_protocol::protocol::connection::Close = connection.expect(0);
-    assert_eq!(close.reply_code, 505);
+    connection.expect_close(505, "UNEXPECTED_FRAME - type 8, all octets = <<>>");
 }

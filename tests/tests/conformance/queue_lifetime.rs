@@ -168,11 +168,14 @@ fn an_auto_delete_queue_goes_with_its_last_consumers_channel() {
 #[test]
 fn an_auto_delete_queue_goes_with_its_last_consumers_connection() {
     let channel = Connection::open().channel(1);
-    let name = auto_delete_queue(&channel);
-    let consumer = Connection::open();
-    consumer.channel(1).consume(&name);
-    consumer.cut();
-    channel.await_queue_gone(&name);
+    // Asking while the queue goes must do no harm, at whatever moment.
+    for _ in 0..20 {
+        let name = auto_delete_queue(&channel);
+        let consumer = Connection::open();
+        consumer.channel(1).consume(&name);
+        consumer.cut();
+        channel.await_queue_gone(&name);
+    }
 }
 
 #[test]
@@ -202,50 +205,66 @@ fn auto_delete_of_a_queue_goes_on_to_its_exchange() {
     channel.await_refusal(|| passive.clone().into_class(), 404);
 }
 
-#[test]
-fn an_unused_queue_expires() {
-    let channel = Connection::open().channel(1);
-    let name = unique("expires");
-    let arguments = table([("x-expires", 1000.into())]);
-    let declare = queue::Declare {
-        queue: name.as_str().into(),
-        arguments,
-        ..Default::default()
-    };
-    channel.call(declare);
-    let since = Instant::now();
-    // Asking for the queue would renew it; the exchange that goes with it is asked instead.
+/// Declares an exclusive queue that expires after `ms`, and an exchange that goes with it: asking for
+/// the queue itself would renew it.
+fn expiring(channel: &Channel, ms: i32) -> (String, String) {
+    let queue = channel.queue_with(table([("x-expires", ms.into())]));
     let exchange = channel.exchange("fanout");
-    channel.bind(&name, &exchange, "");
+    channel.bind(&queue, &exchange, "");
+    (queue, exchange)
+}
+
+/// Waits until an exchange is gone, and does something before each look at it.
+#[track_caller]
+fn await_exchange_gone(channel: &Channel, exchange: &str, meanwhile: impl Fn()) {
     let passive = exchange::Declare {
-        exchange: exchange.as_str().into(),
+        exchange: exchange.into(),
         passive: true,
         ..Default::default()
     };
-    channel.await_refusal(|| passive.clone().into_class(), 404);
+    let look = || {
+        meanwhile();
+        passive.clone().into_class()
+    };
+    channel.await_refusal(look, 404);
+}
+
+#[test]
+fn an_unused_queue_expires() {
+    let channel = Connection::open().channel(1);
+    let since = Instant::now();
+    let (queue, exchange) = expiring(&channel, 1000);
+    await_exchange_gone(&channel, &exchange, || ());
     let waited = since.elapsed();
     assert!(
         waited > Duration::from_millis(900),
         "expired after {waited:?}"
     );
     assert!(waited < Duration::from_secs(5), "expired after {waited:?}");
-    channel.fails(self::passive(&name), 404, &not_found(&name));
+    channel.fails(passive(&queue), 404, &not_found(&queue));
 }
 
 #[test]
 fn a_queue_with_a_consumer_does_not_expire() {
     let channel = Connection::open().channel(1);
-    let expiring = |ms: i32| channel.queue_with(table([("x-expires", ms.into())]));
-    let (used, clock) = (expiring(300), expiring(1500));
-    let exchange = channel.exchange("fanout");
+    let (used, _) = expiring(&channel, 300);
     channel.consume_no_ack(&used);
-    channel.bind(&clock, &exchange, "");
-    let passive = exchange::Declare {
-        exchange: exchange.as_str().into(),
-        passive: true,
-        ..Default::default()
-    };
-    let asking = channel.connection().channel(2);
-    asking.await_refusal(|| passive.clone().into_class(), 404);
+    let (_, clock) = expiring(&channel, 1200);
+    await_exchange_gone(&channel, &clock, || ());
     channel.inspect(&used);
+}
+
+#[test]
+fn declare_and_get_put_off_expiry() {
+    let connection = Connection::open();
+    let (channel, other) = (connection.channel(1), connection.channel(2));
+    let (declared, _) = expiring(&channel, 500);
+    let (got, _) = expiring(&channel, 500);
+    let (_, clock) = expiring(&channel, 2000);
+    await_exchange_gone(&channel, &clock, || {
+        other.inspect(&declared);
+        other.get(&got);
+    });
+    other.inspect(&declared);
+    other.inspect(&got);
 }
