@@ -129,8 +129,12 @@ pub(crate) enum Question {
         queue: Arc<QueueHandle>,
         no_ack: bool,
     },
-    /// The requeueing of what the channel holds, by so many shards.
-    Recover { shards: usize, reply: bool },
+    /// The requeueing of what the channel holds, by so many shards; `released` has a bit for each that has answered.
+    Recover {
+        shards: usize,
+        reply: bool,
+        released: u64,
+    },
 }
 
 impl Channel {
@@ -260,13 +264,25 @@ pub(crate) fn answer(
     reply: Result<Reply, leveret_broker::error::Error>,
 ) -> Result<Option<Question>, Exception> {
     match (question, reply) {
-        (Question::Recover { shards, reply }, Ok(_)) if shards > 1 => {
-            return Ok(Some(Question::Recover {
-                shards: shards - 1,
+        (
+            Question::Recover {
+                shards,
                 reply,
-            }));
+                released,
+            },
+            Ok(Reply::Released(shard)),
+        ) => {
+            settle::released(core, channel, shard);
+            let released = released | 1 << shard.0;
+            if released.count_ones() as usize != shards {
+                return Ok(Some(Question::Recover {
+                    shards,
+                    reply,
+                    released,
+                }));
+            }
+            settle::recovered(core, channel, reply);
         }
-        (Question::Recover { reply, .. }, Ok(_)) => settle::recovered(core, channel, reply),
         (Question::Declare { queue, nowait }, Ok(Reply::Counts { ready, consumers })) => {
             queue::declared(core, channel, &queue, (ready, consumers), nowait);
         }

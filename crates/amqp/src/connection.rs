@@ -169,7 +169,10 @@ impl Connection {
                 Stage::Open(session) => {
                     let step = session.input(&mut self.decoder, rest);
                     self.end_session(now);
-                    return used + step;
+                    if matches!(self.stage, Stage::Open(_)) {
+                        return used + step;
+                    }
+                    step
                 }
                 Stage::CloseSent => self.await_close_ok(rest),
                 Stage::Refused | Stage::Over => rest.len(),
@@ -446,7 +449,7 @@ impl Connection {
 /// A frame that has no place in the handshake.
 fn not_yet() -> Exception {
     Exception::connection(
-        ReplyCode::CommandInvalid,
+        ReplyCode::ChannelError,
         "unexpected method in connection state starting",
     )
 }

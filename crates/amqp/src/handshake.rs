@@ -80,7 +80,7 @@ impl Handshake {
 
     /// Takes a method on channel 0.
     ///
-    /// **Errors**: 503 for one that is not due; 530 for what cannot be agreed on and vhosts that cannot be entered.
+    /// **Errors**: 504 for one that is not due; 530 for what cannot be agreed on and vhosts that cannot be entered.
     pub(crate) fn method(
         &mut self,
         method: Method<'_>,
@@ -109,10 +109,7 @@ impl Handshake {
                     Step::Open { .. } => "opening",
                 };
                 let explanation = format!("unexpected method in connection state {state}");
-                Err(Exception::connection(
-                    ReplyCode::CommandInvalid,
-                    explanation,
-                ))
+                Err(Exception::connection(ReplyCode::ChannelError, explanation))
             }
         }
     }

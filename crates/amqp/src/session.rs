@@ -4,7 +4,7 @@
 //! order in which they came. While a shard's answer is awaited, no frame is taken.
 
 use leveret_broker::command::{Command, Holder};
-use leveret_broker::link::{Event, Reply};
+use leveret_broker::link::{DeliveredRun, Event, Reply};
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
 use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
 
@@ -65,6 +65,8 @@ pub(crate) struct Session {
     pub(crate) core: Core,
     channels: Channels,
     waiting: Option<Waiting>,
+    /// Deliveries that have to come after `recover-ok`, which waits for another shard.
+    deferred: Vec<Event>,
     /// Present once the shards have forgotten the connection.
     ended: Option<Ended>,
 }
@@ -75,6 +77,7 @@ impl Session {
             core,
             channels: Channels::default(),
             waiting: None,
+            deferred: Vec::new(),
             ended: None,
         }
     }
@@ -249,14 +252,9 @@ impl Session {
                 let text = "secrets of these users cannot be updated";
                 self.close(Exception::connection(ReplyCode::NotAllowed, text), ids);
             }
-            // Clients that stop reading when told so say this; there is nothing to do.
-            Method::Connection(_) => {
-                let text = "unexpected method in connection state running";
-                self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
-            }
             _ => {
-                let text = "unimplemented method";
-                self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
+                let text = "unexpected method in connection state running";
+                self.close(Exception::connection(ReplyCode::ChannelError, text), ids);
             }
         }
     }
@@ -369,6 +367,9 @@ impl Session {
     /// Takes an event of a shard.
     pub(crate) fn event(&mut self, event: Event) {
         match event {
+            Event::Deliveries(ref runs) if self.comes_after_recover_ok(runs) => {
+                self.deferred.push(event);
+            }
             Event::Deliveries(runs) => {
                 for run in &runs {
                     deliver::deliver(&mut self.core, &mut self.channels, run);
@@ -401,6 +402,21 @@ impl Session {
         }
     }
 
+    /// Whether these are new deliveries of a shard that has taken back what it is to take back, while another one has not.
+    fn comes_after_recover_ok(&self, runs: &[DeliveredRun]) -> bool {
+        let Some(Waiting::Method {
+            question: Question::Recover { released, .. },
+            ..
+        }) = self.waiting
+        else {
+            return false;
+        };
+        let consumer = runs
+            .first()
+            .and_then(|run| self.core.consumers.get(run.consumer));
+        consumer.is_some_and(|consumer| released & (1 << consumer.queue.shard.0) != 0)
+    }
+
     fn write_confirms(&mut self) {
         for channel in self.channels.iter_mut() {
             if let Some(confirms) = channel.confirms.as_mut().filter(|c| c.is_pending())
@@ -423,7 +439,11 @@ impl Session {
                     return;
                 };
                 match answer(&mut self.core, channel, question, reply) {
-                    Ok(None) => {}
+                    Ok(None) => {
+                        for event in std::mem::take(&mut self.deferred) {
+                            self.event(event);
+                        }
+                    }
                     Ok(Some(question)) => {
                         self.waiting = Some(Waiting::Method {
                             channel: number,

@@ -94,8 +94,8 @@ pub enum Reply {
     Purged(u64),
     /// The queue is gone, and so many ready messages with it.
     Deleted(u64),
-    /// What the channel held unacked is ready again; its consumers went if that was asked for.
-    Released,
+    /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.
+    Released(ShardId),
     /// The shard has forgotten the connection: unacked messages are ready again, exclusive queues gone.
     Disconnected,
 }

@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use leveret_message::batch::Batch;
 use rustc_hash::FxHashMap;
@@ -82,6 +83,10 @@ pub struct Queue {
     unacked_count: u64,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
+    /// When it was last used, and whether its shard will look whether it expires; kept only for queues that can.
+    pub used_at: Instant,
+    /// See `used_at`.
+    pub expiry_scheduled: bool,
 }
 
 impl Queue {
@@ -99,6 +104,8 @@ impl Queue {
             unacked_bytes: 0,
             unacked_count: 0,
             touched: false,
+            used_at: Instant::now(),
+            expiry_scheduled: false,
         }
     }
 
@@ -145,7 +152,7 @@ impl Queue {
 
     /// How many messages the first run has; 0 if nothing is ready.
     pub fn first_run_len(&self) -> u64 {
-        let first = self.returned.first().or(self.fresh.front());
+        let first = self.returned.first().or_else(|| self.fresh.front());
         first.map_or(0, |piece| piece.count)
     }
 

@@ -2,37 +2,31 @@
 //!
 //! A turn takes the commands that have come, in order, then deals from every queue that was touched, then tells each connection what concerns it,
 //! in one push. So the cost of a hand-over is paid once for many messages.
-//!
-//! Two limits slow publishers down, by giving their allowance back late: a queue whose consumers cannot keep up gives it back as it drains, at the
-//! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); and while all queues together hold
-//! more than the broker's limit, nothing is given back.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use leveret_store::log::{Entry, Log, Position, QueueId, Target};
+use leveret_store::log::{Entry, Log, QueueId, Target};
 use rustc_hash::FxHashMap;
 
-use crate::command::{Command, Holder, NewConsumer, Publish, Settle};
+use crate::command::{Command, Holder, NewConsumer, Settle};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
 use crate::queue::Queue;
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::shard::expiry::Expiries;
 use crate::shard::peer::Peer;
+use crate::shard::publish::Withheld;
 
 mod deal;
+mod expiry;
 mod peer;
+mod publish;
 pub mod task;
 #[cfg(test)]
 mod tests;
-
-/// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
-const QUEUE_SHARE: usize = 2 * 1024 * 1024;
-
-/// How long allowance is withheld at the most for a queue that drains too slowly.
-const WITHHELD_MAX: Duration = Duration::from_millis(100);
 
 /// How much all queues together may hold in memory.
 #[derive(Debug)]
@@ -60,23 +54,6 @@ impl QueuedBytes {
     }
 }
 
-/// Allowance that is given back later.
-#[derive(Debug)]
-struct Withheld {
-    connection: ConnectionId,
-    bytes: usize,
-    queue: QueueId,
-    until: Instant,
-}
-
-/// A batch that is safe once the log is durable at the position.
-#[derive(Debug)]
-struct Undone {
-    at: Position,
-    connection: ConnectionId,
-    number: u64,
-}
-
 /// See the module.
 pub struct Shard {
     id: ShardId,
@@ -87,13 +64,18 @@ pub struct Shard {
     touched: Vec<QueueId>,
     /// Connections to tell something at the end of the turn.
     spoken_to: Vec<ConnectionId>,
-    undone: VecDeque<Undone>,
+    /// Connections with batches that are not done.
+    undone: Vec<ConnectionId>,
     withheld: VecDeque<Withheld>,
     queued: Arc<QueuedBytes>,
     /// What this shard has counted into `queued`, and what it holds now.
     counted_bytes: i64,
     held_bytes: i64,
     targets: Vec<Target>,
+    /// When unused queues are due to be deleted.
+    expiries: Expiries,
+    /// When this turn began.
+    now: Instant,
 }
 
 impl Shard {
@@ -106,12 +88,14 @@ impl Shard {
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
-            undone: VecDeque::new(),
+            undone: Vec::new(),
             withheld: VecDeque::new(),
             queued,
             counted_bytes: 0,
             held_bytes: 0,
             targets: Vec::new(),
+            expiries: Expiries::default(),
+            now: Instant::now(),
         }
     }
 
@@ -122,9 +106,11 @@ impl Shard {
 
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
+        self.now = now;
         for command in commands {
             self.carry_out(command, now);
         }
+        self.expire_queues();
         self.deal_touched();
         self.report_done();
         self.count_held();
@@ -134,7 +120,8 @@ impl Shard {
 
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.withheld.front().map(|withheld| withheld.until)
+        let withheld = self.withheld.front().map(|withheld| withheld.until);
+        withheld.into_iter().chain(self.expiries.next()).min()
     }
 
     fn carry_out(&mut self, command: Command, now: Instant) {
@@ -184,7 +171,7 @@ impl Shard {
             }
             Command::Release { holder, close } => {
                 self.release(holder, close);
-                self.reply(holder.connection, Ok(Reply::Released));
+                self.reply(holder.connection, Ok(Reply::Released(self.id)));
             }
             Command::Resume(connection) => self.resume(connection),
         }
@@ -196,131 +183,9 @@ impl Shard {
         {
             peer.exclusive.push(handle.id);
         }
-        self.queues.insert(handle.id, Queue::new(handle));
-    }
-
-    fn publish(&mut self, publish: Publish, now: Instant) {
-        let Publish {
-            connection,
-            number,
-            bytes,
-            batch,
-            runs,
-        } = publish;
-        let mut slow = None;
-        let mut at = None;
-        self.targets.clear();
-        for run in &runs {
-            for id in run.queues.iter() {
-                // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
-                let Some(queue) = self.queues.get_mut(id) else {
-                    continue;
-                };
-                let (first, count, first_seq) = (run.first, run.count, queue.next_seq());
-                let before = queue.held_bytes();
-                queue.enqueue(&batch, first, count);
-                self.held_bytes += (queue.held_bytes() - before) as i64;
-                if queue.handle.declaration.durable {
-                    self.targets.push(Target {
-                        queue: *id,
-                        first,
-                        count,
-                        first_seq,
-                    });
-                }
-                if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
-                    slow = Some(*id);
-                }
-                if !queue.touched {
-                    queue.touched = true;
-                    self.touched.push(*id);
-                }
-            }
-        }
-        if batch.has_persistent() && !self.targets.is_empty() {
-            at = Some(self.append(&batch));
-        }
-        if let Some(queue) = slow.or(self.queued.is_over().then_some(QueueId(0))) {
-            let until = now + WITHHELD_MAX;
-            self.withheld.push_back(Withheld {
-                connection,
-                bytes,
-                queue,
-                until,
-            });
-        } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
-            peer.out.returned += bytes;
-        }
-        let at = at
-            .or(self.undone.back().map(|undone| undone.at))
-            .unwrap_or_default();
-        self.undone.push_back(Undone {
-            at,
-            connection,
-            number,
-        });
-    }
-
-    fn append(&mut self, batch: &leveret_message::batch::Batch) -> Position {
-        let group = self
-            .targets
-            .first()
-            .and_then(|target| self.queues.get(&target.queue));
-        let group = group.map_or(leveret_store::log::Group(0), |queue| queue.handle.group);
-        let entry = Entry::Enqueue {
-            group,
-            records: batch.bytes(),
-            bodies: batch.shared_bodies(),
-            targets: &self.targets,
-        };
-        self.log
-            .append(entry)
-            .expect("the memory log takes everything")
-    }
-
-    fn report_done(&mut self) {
-        let durable = self.log.durable();
-        while self
-            .undone
-            .front()
-            .is_some_and(|undone| undone.at <= durable)
-        {
-            let Some(undone) = self.undone.pop_front() else {
-                break;
-            };
-            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, undone.connection) {
-                peer.out.done = undone.number;
-            }
-        }
-    }
-
-    fn count_held(&mut self) {
-        let change = self.held_bytes - self.counted_bytes;
-        if change != 0 {
-            self.counted_bytes = self.held_bytes;
-            self.queued.held.fetch_add(change, Ordering::Relaxed);
-        }
-    }
-
-    fn give_back_withheld(&mut self, now: Instant) {
-        if self.withheld.is_empty() {
-            return;
-        }
-        let over = self.queued.is_over();
-        let (queues, peers, spoken_to) = (&self.queues, &mut self.peers, &mut self.spoken_to);
-        self.withheld.retain_mut(|withheld| {
-            let slow = queues
-                .get(&withheld.queue)
-                .is_some_and(|q| q.ready_bytes() > QUEUE_SHARE);
-            if over {
-                withheld.until = now + WITHHELD_MAX;
-            }
-            let keep = over || (slow && now < withheld.until);
-            if !keep && let Some(peer) = peer(peers, spoken_to, withheld.connection) {
-                peer.out.returned += withheld.bytes;
-            }
-            keep
-        });
+        let id = handle.id;
+        self.queues.insert(id, Queue::new(handle));
+        self.used(id);
     }
 
     fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
@@ -381,10 +246,14 @@ impl Shard {
             return;
         };
         let removed = queue.consumers.remove(of);
-        if removed > 0 && queue.consumers.is_empty() && queue.handle.declaration.auto_delete {
+        let last = removed > 0 && queue.consumers.is_empty();
+        if last && queue.handle.declaration.auto_delete {
             self.drop_queue(id);
-        } else {
-            touch(&mut self.touched, queue);
+            return;
+        }
+        touch(&mut self.touched, queue);
+        if last {
+            self.used(id);
         }
     }
 
@@ -421,7 +290,8 @@ impl Shard {
         Ok(Reply::Got(Some(got)))
     }
 
-    fn count(&self, id: QueueId) -> Result<Reply, Error> {
+    fn count(&mut self, id: QueueId) -> Result<Reply, Error> {
+        self.used(id);
         let queue = self.queues.get(&id).ok_or(Error::Unavailable)?;
         Ok(Reply::Counts {
             ready: queue.ready_count(),

@@ -50,9 +50,10 @@ impl Confirms {
     pub(crate) fn published(&mut self, shards: ShardSet) -> bool {
         let first_of_turn = self.gathered.is_none();
         self.last += 1;
+        let last = self.last;
         let (_, gathered) = self
             .gathered
-            .get_or_insert((self.last, ShardSet::default()));
+            .get_or_insert_with(|| (last, ShardSet::default()));
         gathered.0 |= shards.0;
         first_of_turn
     }
@@ -84,7 +85,7 @@ impl Confirms {
             self.pending.pop_front();
         }
         let waiting = self.pending.front().map(|pending| pending.first);
-        let waiting = waiting.or(self.gathered.map(|(first, _)| first));
+        let waiting = waiting.or_else(|| self.gathered.map(|(first, _)| first));
         let due = waiting.map_or(self.last, |first| first - 1);
         if due > self.confirmed {
             encode::ack(out, channel, due, due - self.confirmed > 1);

@@ -51,7 +51,7 @@ fn look_up(
     }
     let queue = core.vhost.queue(&name)?;
     queue.check_owner(core.connection())?;
-    channel.last_queue = Some(name.clone());
+    channel.last_queue = Some(name);
     Ok(count(core, &queue, declare.nowait))
 }
 
@@ -74,7 +74,8 @@ fn declare(
     let connection = core.connection();
     let declaration = QueueDeclaration {
         name,
-        durable: declare.durable,
+        // It never outlives its connection.
+        durable: declare.durable && !declare.exclusive,
         owner: declare.exclusive.then_some(connection),
         auto_delete: declare.auto_delete,
         arguments,

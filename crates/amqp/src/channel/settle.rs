@@ -1,7 +1,7 @@
 //! `basic.ack`, `nack`, `reject` and `recover`.
 
 use leveret_broker::command::{Command, Holder, Outcome};
-use leveret_broker::runs::Runs;
+use leveret_broker::queue_handle::ShardId;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::basic::{Ack, Nack, Reject};
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -76,7 +76,8 @@ fn settle(
     Ok(())
 }
 
-/// `basic.recover`: everything that the channel holds goes back to its queues.
+/// `basic.recover`: everything that the channel holds goes back to its queues. What is delivered again comes after `recover-ok`: there are
+/// clients that drop, at `recover-ok`, what they have not handed on.
 ///
 /// **Errors**: 540 without `requeue`, as in RabbitMQ.
 pub(super) fn recover(
@@ -91,14 +92,6 @@ pub(super) fn recover(
             "requeue=false",
         ));
     }
-    let unacked = std::mem::take(&mut channel.unacked);
-    let counted = unacked
-        .iter()
-        .filter(|p| p.value.counted)
-        .map(|p| p.count)
-        .sum();
-    core.return_credit(channel, counted);
-    drop::<Runs<_>>(unacked);
     let holder = Holder {
         connection: core.connection(),
         channel: channel.number,
@@ -111,7 +104,23 @@ pub(super) fn recover(
         recovered(core, channel, reply);
         return Ok(Next::Done);
     }
-    Ok(Next::Wait(Question::Recover { shards, reply }))
+    Ok(Next::Wait(Question::Recover {
+        shards,
+        reply,
+        released: 0,
+    }))
+}
+
+/// A shard has taken back what the channel held from it.
+pub(super) fn released(core: &mut Core, channel: &mut Channel, shard: ShardId) {
+    let mut unacked = std::mem::take(&mut channel.unacked);
+    unacked.take(0..=u64::MAX, |piece| {
+        if piece.value.shard != shard {
+            channel.unacked.insert(piece);
+        } else if piece.value.counted {
+            core.return_credit(channel, piece.count);
+        }
+    });
 }
 
 pub(super) fn recovered(core: &mut Core, channel: &Channel, reply: bool) {

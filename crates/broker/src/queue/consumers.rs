@@ -103,7 +103,7 @@ impl Consumers {
 
     /// Whether another consumer may come; an exclusive one has to be alone.
     pub fn admits(&self, exclusive: bool) -> bool {
-        !self.exclusive && !(exclusive && !self.is_empty())
+        !self.exclusive && (!exclusive || self.is_empty())
     }
 
     /// Adds one, last in its priority's turn.
@@ -154,32 +154,10 @@ impl Consumers {
     /// Whose turn it is, and how many messages it may take before it is another's. Those who have no credit leave the order until
     /// [`Consumers::give_back`]; so do those for whom `may_take` says no, until [`Consumers::wake`].
     pub fn next(&mut self, mut may_take: impl FnMut(&Consumer) -> bool) -> Option<Turn> {
-        for ring in &mut self.rings {
-            while let Some(&key) = ring.turn.front() {
-                let at = self.members.binary_search_by_key(&key, |c| c.key).ok()?;
-                let consumer = &mut self.members[at];
-                if consumer.own_credit() > 0 && may_take(consumer) {
-                    let credit = consumer.own_credit().min(consumer.channel_credit());
-                    let most = if ring.turn.len() == 1 { credit } else { 1 };
-                    let Consumer {
-                        holder,
-                        slot,
-                        no_ack,
-                        ..
-                    } = *consumer;
-                    return Some(Turn {
-                        key,
-                        holder,
-                        slot,
-                        no_ack,
-                        most,
-                    });
-                }
-                consumer.in_ring = false;
-                ring.turn.pop_front();
-            }
-        }
-        None
+        let Self { members, rings, .. } = self;
+        rings
+            .iter_mut()
+            .find_map(|ring| next_in(ring, members, &mut may_take))
     }
 
     /// The consumer that [`Consumers::next`] named took `count` messages; its turn is over.
@@ -246,4 +224,36 @@ impl Consumers {
         };
         self.rings[ring].turn.push_back(consumer.key);
     }
+}
+
+/// The first consumer of a ring that may take something; those before it leave the ring.
+fn next_in(
+    ring: &mut Ring,
+    members: &mut [Consumer],
+    mut may_take: impl FnMut(&Consumer) -> bool,
+) -> Option<Turn> {
+    while let Some(&key) = ring.turn.front() {
+        let at = members.binary_search_by_key(&key, |c| c.key).ok()?;
+        let consumer = members.get_mut(at)?;
+        if consumer.own_credit() > 0 && may_take(consumer) {
+            let credit = consumer.own_credit().min(consumer.channel_credit());
+            let most = if ring.turn.len() == 1 { credit } else { 1 };
+            let Consumer {
+                holder,
+                slot,
+                no_ack,
+                ..
+            } = *consumer;
+            return Some(Turn {
+                key,
+                holder,
+                slot,
+                no_ack,
+                most,
+            });
+        }
+        consumer.in_ring = false;
+        ring.turn.pop_front();
+    }
+    None
 }

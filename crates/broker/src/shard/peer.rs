@@ -1,9 +1,9 @@
 //! A connection, as a shard sees it: what it is to be told at the end of the turn, and where it holds or consumes something.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use leveret_store::log::QueueId;
+use leveret_store::log::{Position, QueueId};
 
 use crate::error::Error;
 use crate::link::{ConsumerSlot, DeliveredRun, Event, Link, Reply};
@@ -28,6 +28,8 @@ pub(super) struct Peer {
     pub(super) spoken_to: bool,
     /// Channels and the queues they consume from, or hold messages of. May name more than is true, never less.
     pub(super) held_from: BTreeSet<(u16, QueueId)>,
+    /// Batches that are not done: each is once the log is durable at the position.
+    pub(super) undone: VecDeque<(Position, u64)>,
     /// Its exclusive queues.
     pub(super) exclusive: Vec<QueueId>,
     /// Queues in which a consumer of its left the turn order for lack of room.
@@ -41,6 +43,7 @@ impl Peer {
             out: Out::default(),
             spoken_to: false,
             held_from: BTreeSet::new(),
+            undone: VecDeque::new(),
             exclusive: Vec::new(),
             parked: Vec::new(),
         }
