@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use leveret_broker::command::ChannelCredit;
+use leveret_broker::error::Error;
 use leveret_broker::link::{ConsumerSlot, Reply};
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
 use leveret_broker::runs::{RunValue, Runs};
@@ -115,7 +116,11 @@ pub(crate) enum Next {
 /// What was asked of a shard, and what the answer is for.
 pub(crate) enum Question {
     /// The counts of a declared queue.
-    Declare { queue: Name, nowait: bool },
+    Declare {
+        queue: Name,
+        nowait: bool,
+        again: Option<Box<queue::Again>>,
+    },
     /// A purge.
     Purge { nowait: bool },
     /// A deletion.
@@ -254,15 +259,15 @@ pub(crate) fn is_gathered(method: &Method<'_>) -> bool {
     )
 }
 
-/// Finishes a method with the shard's answer. Gives the question back if more answers are due.
+/// Finishes a method with the shard's answer, or waits for more.
 ///
 /// **Errors**: what the shard refused, such as [`leveret_broker::error::Error::InUse`].
 pub(crate) fn answer(
     core: &mut Core,
     channel: &mut Channel,
     question: Question,
-    reply: Result<Reply, leveret_broker::error::Error>,
-) -> Result<Option<Question>, Exception> {
+    reply: Result<Reply, Error>,
+) -> Result<Next, Exception> {
     match (question, reply) {
         (
             Question::Recover {
@@ -275,7 +280,7 @@ pub(crate) fn answer(
             settle::released(core, channel, shard);
             let released = released | 1 << shard.0;
             if released.count_ones() as usize != shards {
-                return Ok(Some(Question::Recover {
+                return Ok(Next::Wait(Question::Recover {
                     shards,
                     reply,
                     released,
@@ -283,7 +288,7 @@ pub(crate) fn answer(
             }
             settle::recovered(core, channel, reply);
         }
-        (Question::Declare { queue, nowait }, Ok(Reply::Counts { ready, consumers })) => {
+        (Question::Declare { queue, nowait, .. }, Ok(Reply::Counts { ready, consumers })) => {
             queue::declared(core, channel, &queue, (ready, consumers), nowait);
         }
         (Question::Purge { nowait }, Ok(Reply::Purged(count))) => {
@@ -305,10 +310,20 @@ pub(crate) fn answer(
         (Question::Get { queue, no_ack }, Ok(Reply::Got(got))) => {
             deliver::got(core, channel, &queue, no_ack, got);
         }
+        (
+            Question::Declare {
+                nowait,
+                again: Some(again),
+                ..
+            },
+            Err(Error::NotFound(_)),
+        ) => {
+            return queue::make(core, channel, *again, nowait);
+        }
         (_, Err(error)) => return Err(error.into()),
         (_, Ok(reply)) => debug_assert!(false, "a shard answers what it was asked, not {reply:?}"),
     }
-    Ok(None)
+    Ok(Next::Done)
 }
 
 /// The channels of a connection, by number.

@@ -5,6 +5,7 @@
 
 use leveret_broker::command::{Command, Holder};
 use leveret_broker::link::{DeliveredRun, Event, Reply};
+use leveret_wire::frame::Octets;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
 use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
 
@@ -153,16 +154,26 @@ impl Session {
                     arguments,
                 );
             }
+            Frame::Header { channel: 0, header } => {
+                let mut payload = Vec::new();
+                encode::content_header(&mut payload, 0, header.body_size, header.properties);
+                let payload = payload.get(7..payload.len() - 1).unwrap_or_default();
+                self.close(misplaced(2, payload), MethodIds::default());
+            }
+            Frame::Body {
+                channel: 0,
+                payload,
+                ..
+            } => {
+                self.close(misplaced(3, payload), MethodIds::default());
+            }
             Frame::Header { channel, header } => self.header(channel, &header),
             Frame::Body {
                 channel, payload, ..
             } => self.body(channel, payload),
             Frame::Heartbeat { channel: 0 } => {}
             Frame::Heartbeat { .. } => {
-                self.close(
-                    unexpected("heartbeat on a channel other than 0"),
-                    MethodIds::default(),
-                );
+                self.close(misplaced(8, &[]), MethodIds::default());
             }
         }
         0
@@ -439,12 +450,12 @@ impl Session {
                     return;
                 };
                 match answer(&mut self.core, channel, question, reply) {
-                    Ok(None) => {
+                    Ok(Next::Done) => {
                         for event in std::mem::take(&mut self.deferred) {
                             self.event(event);
                         }
                     }
-                    Ok(Some(question)) => {
+                    Ok(Next::Wait(question)) => {
                         self.waiting = Some(Waiting::Method {
                             channel: number,
                             ids,
@@ -482,6 +493,11 @@ impl Session {
             None => {}
         }
     }
+}
+
+/// A frame that channel 0 has no use for, or the other channels.
+fn misplaced(kind: u8, payload: &[u8]) -> Exception {
+    unexpected(format!("type {kind}, {}", Octets::of(payload)))
 }
 
 fn send_channel_close_ok(core: &mut Core, number: u16) {

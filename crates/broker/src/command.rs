@@ -90,7 +90,7 @@ pub struct NewConsumer {
     pub priority: i64,
 }
 
-/// See the module. Commands with a reply are answered by one `Event::Reply`.
+/// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
 #[derive(Debug)]
 pub enum Command {
     /// The first command of a connection to a shard.
@@ -104,7 +104,7 @@ pub enum Command {
     /// Settled messages.
     Settle(ConnectionId, Vec<Settle>),
     /// Adds a consumer. Replies `Consuming`.
-    Consume(Holder, QueueId, NewConsumer),
+    Consume(Holder, Arc<QueueHandle>, NewConsumer),
     /// Removes a consumer; what it holds stays unacked. Replies `Cancelled`.
     Cancel(ConnectionId, QueueId, ConsumerSlot),
     /// Takes one message. Replies `Got`.
@@ -112,12 +112,12 @@ pub enum Command {
         /// Who asks.
         holder: Holder,
         /// From where.
-        queue: QueueId,
+        queue: Arc<QueueHandle>,
         /// Whether it is settled by being sent.
         no_ack: bool,
     },
     /// Removes all ready messages. Replies `Purged`.
-    Purge(ConnectionId, QueueId),
+    Purge(ConnectionId, Arc<QueueHandle>),
     /// Deletes a queue. Replies `Deleted`.
     Delete {
         /// Who asks.
@@ -130,7 +130,7 @@ pub enum Command {
         if_empty: bool,
     },
     /// Replies `Counts`.
-    Count(ConnectionId, QueueId),
+    Count(ConnectionId, Arc<QueueHandle>),
     /// Requeues everything that a channel holds and, with `close`, removes its consumers. Replies `Released`.
     Release {
         /// Whose.

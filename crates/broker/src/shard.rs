@@ -134,7 +134,7 @@ impl Shard {
             Command::Publish(publish) => self.publish(publish, now),
             Command::Settle(connection, settles) => self.settle(connection, &settles),
             Command::Consume(holder, queue, consumer) => {
-                let reply = self.consume(holder, queue, consumer);
+                let reply = self.consume(holder, &queue, consumer);
                 self.reply(holder.connection, reply);
             }
             Command::Cancel(connection, queue, slot) => {
@@ -148,11 +148,11 @@ impl Shard {
                 queue,
                 no_ack,
             } => {
-                let reply = self.get(holder, queue, no_ack);
+                let reply = self.get(holder, &queue, no_ack);
                 self.reply(holder.connection, reply);
             }
             Command::Purge(connection, queue) => {
-                let reply = self.purge(queue).map(Reply::Purged);
+                let reply = self.purge(&queue).map(Reply::Purged);
                 self.reply(connection, reply);
             }
             Command::Delete {
@@ -166,7 +166,7 @@ impl Shard {
             }
             Command::Count(connection, queue) => {
                 self.deal_touched();
-                let reply = self.count(queue);
+                let reply = self.count(&queue);
                 self.reply(connection, reply);
             }
             Command::Release { holder, close } => {
@@ -215,9 +215,10 @@ impl Shard {
         }
     }
 
-    fn consume(&mut self, holder: Holder, id: QueueId, new: NewConsumer) -> Result<Reply, Error> {
+    fn consume(&mut self, holder: Holder, handle: &QueueHandle, new: NewConsumer) -> Result<Reply, Error> {
+        let id = handle.id;
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::Unavailable);
+            return Err(Error::NotFound(handle.resource()));
         };
         if !queue.consumers.admits(new.exclusive) {
             return Err(Error::ExclusiveUse(queue.handle.resource()));
@@ -257,10 +258,11 @@ impl Shard {
         }
     }
 
-    fn get(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
+    fn get(&mut self, holder: Holder, handle: &QueueHandle, no_ack: bool) -> Result<Reply, Error> {
+        let id = handle.id;
         self.deal_touched();
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::Unavailable);
+            return Err(Error::NotFound(handle.resource()));
         };
         let peer = self
             .peers
@@ -290,19 +292,22 @@ impl Shard {
         Ok(Reply::Got(Some(got)))
     }
 
-    fn count(&mut self, id: QueueId) -> Result<Reply, Error> {
-        self.used(id);
-        let queue = self.queues.get(&id).ok_or(Error::Unavailable)?;
+    fn count(&mut self, handle: &QueueHandle) -> Result<Reply, Error> {
+        self.used(handle.id);
+        let Some(queue) = self.queues.get(&handle.id) else {
+            return Err(Error::NotFound(handle.resource()));
+        };
         Ok(Reply::Counts {
             ready: queue.ready_count(),
             consumers: queue.consumers.len() as u64,
         })
     }
 
-    fn purge(&mut self, id: QueueId) -> Result<u64, Error> {
+    fn purge(&mut self, handle: &QueueHandle) -> Result<u64, Error> {
+        let id = handle.id;
         self.deal_touched();
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::Unavailable);
+            return Err(Error::NotFound(handle.resource()));
         };
         self.held_bytes -= queue.ready_bytes() as i64;
         let (log, group) = (&mut self.log, queue.handle.group);

@@ -258,9 +258,10 @@ fn a_queue_with_a_consumer_does_not_expire() {
 fn declare_and_get_put_off_expiry() {
     let connection = Connection::open();
     let (channel, other) = (connection.channel(1), connection.channel(2));
-    let (declared, _) = expiring(&channel, 500);
-    let (got, _) = expiring(&channel, 500);
-    let (_, clock) = expiring(&channel, 2000);
+    // Far longer than a busy machine keeps a request waiting, and far shorter than the clock.
+    let (declared, _) = expiring(&channel, 3000);
+    let (got, _) = expiring(&channel, 3000);
+    let (_, clock) = expiring(&channel, 8000);
     await_exchange_gone(&channel, &clock, || {
         other.inspect(&declared);
         other.get(&got);

@@ -108,7 +108,7 @@ pub(super) fn consume(
         connection: core.connection(),
         channel: channel.number,
     };
-    core.command(queue.shard, Command::Consume(holder, queue.id, new));
+    core.command(queue.shard, Command::Consume(holder, queue, new));
     Ok(Next::Wait(Question::Consume {
         slot,
         nowait: consume.nowait,
@@ -202,7 +202,7 @@ pub(super) fn get(core: &mut Core, channel: &mut Channel, get: Get<'_>) -> Resul
     };
     let command = Command::Get {
         holder,
-        queue: queue.id,
+        queue: Arc::clone(&queue),
         no_ack: get.no_ack,
     };
     core.command(queue.shard, command);

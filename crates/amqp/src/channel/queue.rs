@@ -52,15 +52,29 @@ fn look_up(
     let queue = core.vhost.queue(&name)?;
     queue.check_owner(core.connection())?;
     channel.last_queue = Some(name);
-    Ok(count(core, &queue, declare.nowait))
+    Ok(count(core, queue, declare.nowait, None))
 }
 
-fn count(core: &mut Core, queue: &Arc<QueueHandle>, nowait: bool) -> Next {
-    core.command(queue.shard, Command::Count(core.connection(), queue.id));
+/// Asks for the counts; `again` is the declaration to be made anew if the queue has gone meanwhile.
+fn count(
+    core: &mut Core,
+    queue: Arc<QueueHandle>,
+    nowait: bool,
+    again: Option<Box<Again>>,
+) -> Next {
+    let name = queue.name().clone();
+    core.command(queue.shard, Command::Count(core.connection(), queue));
     Next::Wait(Question::Declare {
-        queue: queue.name().clone(),
+        queue: name,
         nowait,
+        again,
     })
+}
+
+/// A declaration of a queue that was there.
+pub(crate) struct Again {
+    declaration: QueueDeclaration,
+    name_is_own: bool,
 }
 
 fn declare(
@@ -84,14 +98,35 @@ fn declare(
         // An exclusive queue belongs to a connection its shard knows: that is how it goes with it.
         core.know_all_shards();
     }
-    let declared = core.vhost.declare_queue(connection, declaration, own)?;
+    make(
+        core,
+        channel,
+        Again {
+            declaration,
+            name_is_own: own,
+        },
+        declare.nowait,
+    )
+}
+
+/// Makes the queue, or finds the equivalent one that is there.
+pub(super) fn make(
+    core: &mut Core,
+    channel: &mut Channel,
+    again: Again,
+    nowait: bool,
+) -> Result<Next, Exception> {
+    let (declaration, own) = (again.declaration.clone(), again.name_is_own);
+    let declared = core
+        .vhost
+        .declare_queue(core.connection(), declaration, own)?;
     channel.last_queue = Some(declared.queue().name().clone());
     match declared {
         Declared::New(queue) => {
-            declared_ok(core, channel, queue.name(), (0, 0), declare.nowait);
+            self::declared(core, channel, queue.name(), (0, 0), nowait);
             Ok(Next::Done)
         }
-        Declared::Existing(queue) => Ok(count(core, &queue, declare.nowait)),
+        Declared::Existing(queue) => Ok(count(core, queue, nowait, Some(Box::new(again)))),
     }
 }
 
@@ -146,16 +181,6 @@ fn check_dead_letter_access(
 }
 
 pub(super) fn declared(
-    core: &mut Core,
-    channel: &Channel,
-    name: &Name,
-    counts: (u64, u64),
-    nowait: bool,
-) {
-    declared_ok(core, channel, name, counts, nowait);
-}
-
-fn declared_ok(
     core: &mut Core,
     channel: &Channel,
     name: &Name,
@@ -226,7 +251,10 @@ fn purge(core: &mut Core, channel: &mut Channel, purge: Purge<'_>) -> Result<Nex
     core.check(Access::Read, Kind::Queue, &name)?;
     let queue = core.vhost.queue(&name)?;
     queue.check_owner(core.connection())?;
-    core.command(queue.shard, Command::Purge(core.connection(), queue.id));
+    core.command(
+        queue.shard,
+        Command::Purge(core.connection(), Arc::clone(&queue)),
+    );
     Ok(Next::Wait(Question::Purge {
         nowait: purge.nowait,
     }))
