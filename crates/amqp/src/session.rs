@@ -201,7 +201,7 @@ impl Session {
             _ if channel.closing => {}
             _ if channel.content.is_some() => {
                 let exception = contents::interrupted(channel);
-                self.close(exception, ids);
+                self.close(exception, contents::PUBLISH);
             }
             Method::Channel(method::channel::Method::Open(_)) => {
                 let twice = "second 'channel.open' seen";

@@ -190,7 +190,7 @@ fn check_expiration(expiration: &[u8]) -> Result<(), Exception> {
     let reason = match text.parse::<i128>() {
         Ok(ms) if (0..=i128::from(EXPIRATION_MAX)).contains(&ms) => return Ok(()),
         Ok(ms) if ms < 0 => format!("{{value_negative,{ms}}}"),
-        Ok(ms) => format!("{{value_too_big,{ms}}}"),
+        Ok(ms) => format!("{{value_too_large,{ms}}}"),
         Err(_) => {
             let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
             let (number, rest) = text.split_at(digits);

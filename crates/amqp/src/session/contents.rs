@@ -9,7 +9,7 @@ use crate::channel::publish::{Published, PublishedBody, check_size, publish};
 use crate::exception::Exception;
 
 /// What exceptions of a content name as the method at fault.
-const PUBLISH: MethodIds = MethodIds {
+pub(super) const PUBLISH: MethodIds = MethodIds {
     class_id: 60,
     method_id: 40,
 };

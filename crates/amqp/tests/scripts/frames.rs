@@ -27,15 +27,15 @@ pub(crate) fn encode(line: &str, channel: Option<u16>, frame_max: u32) -> Result
         "heartbeat" => return Ok(frame(8, channel.unwrap_or(0), &[])),
         "content-header" => return Ok(frame(2, number, &header(&mut items(rest)?, None)?)),
         "body" => {
-            let [(None, node)] = items(rest)?.try_into().map_err(|_| "body \"octets\"")? else {
-                return Err("body \"octets\"".to_owned());
+            return match items(rest)?.as_slice() {
+                [(None, node)] => Ok(frame(3, number, &node.bytes()?)),
+                _ => Err("body \"octets\"".to_owned()),
             };
-            return Ok(frame(3, number, &node.bytes()?));
         }
         _ => {}
     }
     let method = Method::named(name).ok_or_else(|| format!("no method {name}"))?;
-    let number = channel.unwrap_or(u16::from(method.class_id != 10));
+    let number = channel.unwrap_or_else(|| u16::from(method.class_id != 10));
     let mut items = items(rest)?;
     let body = take(&mut items, "body");
     let mut payload = [method.class_id, method.method_id]
@@ -132,8 +132,9 @@ fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {
 /// The payload of a content header; takes the properties from the items.
 fn header(items: &mut Vec<Item>, body_size: Option<usize>) -> Result<Vec<u8>, String> {
     let claimed = take(items, "body-size").map(|node| node.number());
-    let class_id = take(items, "class").map_or(Ok(60), |node| node.number())?;
-    let size = claimed.transpose()?.or(body_size.map(|size| size as i64));
+    let body_size = body_size.map(|size| size as i128);
+    let class_id = take(items, "class-id").map_or(Ok(60), |node| node.number())?;
+    let size = claimed.transpose()?.or(body_size);
     let mut flags = 0u16;
     let mut list = Vec::new();
     for (index, name) in PROPERTIES.iter().enumerate() {
@@ -256,7 +257,9 @@ impl<'a> Fields<'a> {
 
     fn number(&mut self, octets: usize) -> Result<u64, String> {
         let bytes = self.bytes(octets)?;
-        Ok(bytes.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     }
 
     fn short(&mut self) -> Result<&'a [u8], String> {

@@ -34,7 +34,13 @@ pub(crate) struct Method {
 impl Method {
     /// Whether a content follows.
     pub(crate) fn has_content(&self) -> bool {
-        ["basic.publish", "basic.return", "basic.deliver", "basic.get-ok"].contains(&self.name)
+        [
+            "basic.publish",
+            "basic.return",
+            "basic.deliver",
+            "basic.get-ok",
+        ]
+        .contains(&self.name)
     }
 
     /// The method of that name.

@@ -34,11 +34,22 @@ struct Socket {
     closed: bool,
 }
 
+/// Name, tags, and what is configured, written and read.
+type UserOfTests = (
+    &'static str,
+    &'static [&'static str],
+    Option<[&'static str; 3]>,
+);
+
 /// The users of the scripts, with name as password, and what each may do in `/`.
-const USERS: [(&str, &[&str], Option<[&str; 3]>); 4] = [
+const USERS: [UserOfTests; 4] = [
     ("guest", &["administrator"], Some([".*", ".*", ".*"])),
     // May do everything with what begins with `own-`, and publish to `amq.direct`.
-    ("limited", &[], Some(["^own-", "^(own-|amq\\.direct$)", "^own-"])),
+    (
+        "limited",
+        &[],
+        Some(["^own-", "^(own-|amq\\.direct$)", "^own-"]),
+    ),
     ("stranger", &[], None),
     ("double", &["impersonator"], Some([".*", ".*", ".*"])),
 ];
@@ -149,10 +160,14 @@ impl Sockets {
     pub(crate) fn advance(&mut self, by: Duration) -> Result<(), String> {
         let until = self.now + by;
         for _ in 0..DEADLINES_MAX {
-            let live = self.sockets.values().filter(|socket| !socket.closed);
+            let live = self.sockets.values().filter(|socket| socket.is_live());
             let connections = live.filter_map(|socket| socket.connection.next_deadline());
             let shards = self.shards.iter().filter_map(Shard::next_deadline);
-            let Some(next) = connections.chain(shards).min().filter(|next| *next <= until) else {
+            let Some(next) = connections
+                .chain(shards)
+                .min()
+                .filter(|next| *next <= until)
+            else {
                 self.now = until;
                 return Ok(());
             };
@@ -166,7 +181,7 @@ impl Sockets {
     fn look_after_deadlines(&mut self) {
         let now = self.now;
         let due = |deadline: Option<Instant>| deadline.is_some_and(|deadline| deadline <= now);
-        for socket in self.sockets.values_mut().filter(|socket| !socket.closed) {
+        for socket in self.sockets.values_mut().filter(|socket| socket.is_live()) {
             if due(socket.connection.next_deadline())
                 && socket.connection.on_deadline(now) == Due::Drop
             {
@@ -200,6 +215,10 @@ impl Sockets {
 }
 
 impl Socket {
+    fn is_live(&self) -> bool {
+        !self.closed && !self.connection.is_over()
+    }
+
     /// As the shell of a connection does it: events, input, output.
     fn turn(&mut self, now: Instant) -> bool {
         let mut context = Context::from_waker(Waker::noop());

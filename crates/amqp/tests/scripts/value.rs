@@ -46,7 +46,7 @@ impl Node {
     }
 
     /// The number that a word is.
-    pub(crate) fn number(&self) -> Result<i64, String> {
+    pub(crate) fn number(&self) -> Result<i128, String> {
         match self {
             Node::Word(word) => word.parse().map_err(|_| format!("{word} is no number")),
             other => Err(format!("{other:?} is no number")),
