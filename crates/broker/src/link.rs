@@ -151,14 +151,14 @@ impl Link {
         }
         self.stalled.fetch_or(1 << shard.0, Ordering::SeqCst);
         // The connection may have written everything between the two: then nobody else would see the mark.
-        self.waiting_bytes() < self.waiting_bytes_max / 2
+        self.waiting_bytes() <= self.waiting_bytes_max / 2
     }
 
     /// The connection has written (or dropped) `bytes` of deliveries. Calls `resume` for each shard that waits for room, once there is enough.
     pub fn written(&self, bytes: usize, mut resume: impl FnMut(ShardId)) {
         let before = self.waiting_bytes.fetch_sub(bytes, Ordering::SeqCst);
         debug_assert!(before >= bytes, "every delivered byte is reserved first");
-        if before.saturating_sub(bytes) < self.waiting_bytes_max / 2
+        if before.saturating_sub(bytes) <= self.waiting_bytes_max / 2
             && self.stalled.load(Ordering::SeqCst) != 0
         {
             let stalled = self.stalled.swap(0, Ordering::SeqCst);

@@ -7,6 +7,8 @@
 //!                 ^───────────────────────┘
 //! ```
 //!
+//! `fresh` messages are in memory; those behind them may be `away`, known only by their position in the log, and come back in order.
+//!
 //! Sequence numbers are given in order of arrival and rise. Everything in `returned` was handed out before everything in `fresh`, so its numbers
 //! are lower and it is served first: a requeued message is back in its old place.
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::Batch;
+use leveret_store::log::Position;
 use rustc_hash::FxHashMap;
 
 use crate::command::{Holder, Outcome};
@@ -39,6 +42,12 @@ impl RunValue for Ready {
     fn skip(&mut self, count: u64) {
         self.index += count as u32;
     }
+}
+
+/// Messages that are not in memory.
+#[derive(Clone, Copy, Debug)]
+struct Away {
+    at: Position,
 }
 
 /// As [`Ready`], handed out.
@@ -74,6 +83,12 @@ pub struct Queue {
     /// Who consumes from it.
     pub consumers: Consumers,
     fresh: VecDeque<Piece<Ready>>,
+    away: VecDeque<Piece<Away>>,
+    away_count: u64,
+    /// Whether the first of `away` was asked for.
+    pub reading: bool,
+    /// Those who asked for a message while the next one was away.
+    pub gets: VecDeque<(Holder, bool)>,
     returned: Runs<Ready>,
     unacked: FxHashMap<Holder, Runs<Unacked>>,
     next_seq: u64,
@@ -83,10 +98,10 @@ pub struct Queue {
     unacked_count: u64,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
-    /// When it was last used, and whether its shard will look whether it expires; kept only for queues that can.
+    /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
     pub used_at: Instant,
     /// See `used_at`.
-    pub expiry_scheduled: bool,
+    pub expiry_due: Option<Instant>,
 }
 
 impl Queue {
@@ -96,6 +111,10 @@ impl Queue {
             handle,
             consumers: Consumers::default(),
             fresh: VecDeque::new(),
+            away: VecDeque::new(),
+            away_count: 0,
+            reading: false,
+            gets: VecDeque::new(),
             returned: Runs::default(),
             unacked: FxHashMap::default(),
             next_seq: 1,
@@ -105,13 +124,13 @@ impl Queue {
             unacked_count: 0,
             touched: false,
             used_at: Instant::now(),
-            expiry_scheduled: false,
+            expiry_due: None,
         }
     }
 
     /// How many messages are ready.
     pub fn ready_count(&self) -> u64 {
-        self.fresh_count + self.returned.count()
+        self.fresh_count + self.away_count + self.returned.count()
     }
 
     /// The memory that ready messages stand for, in bytes.
@@ -150,7 +169,63 @@ impl Queue {
         self.fresh.push_back(piece);
     }
 
-    /// How many messages the first run has; 0 if nothing is ready.
+    /// Whether new messages have to go away: some are, or those in memory stand for more than `max` bytes.
+    pub fn is_full(&self, max: usize) -> bool {
+        !self.away.is_empty() || self.ready_bytes > max
+    }
+
+    /// Adds `count` messages behind all others that the log has and memory has not.
+    pub fn enqueue_away(&mut self, at: Position, count: u32) {
+        let piece = Piece {
+            first: self.next_seq,
+            count: u64::from(count),
+            value: Away { at },
+        };
+        self.next_seq += piece.count;
+        self.away_count += piece.count;
+        self.away.push_back(piece);
+    }
+
+    /// The messages to ask for next: the first that are away, if there is room for them below `max` bytes and none were asked for.
+    pub fn wanted(&self, max: usize) -> Option<Position> {
+        let room = !self.reading && self.ready_bytes <= max / 2;
+        self.away
+            .front()
+            .filter(|_| room)
+            .map(|piece| piece.value.at)
+    }
+
+    /// The first messages that were away have come.
+    pub fn arrived(&mut self, batch: Batch) {
+        self.reading = false;
+        let Some(Piece { first, count, .. }) = self.away.pop_front() else {
+            return;
+        };
+        debug_assert_eq!(
+            count,
+            u64::from(batch.len()),
+            "the log gives back what it was given"
+        );
+        self.away_count -= count;
+        self.fresh_count += count;
+        let value = Ready {
+            batch: Arc::new(batch),
+            index: 0,
+        };
+        self.ready_bytes += size(&value, count);
+        self.fresh.push_back(Piece {
+            first,
+            count,
+            value,
+        });
+    }
+
+    /// The positions of all messages that are away.
+    pub fn away(&self) -> impl Iterator<Item = Position> {
+        self.away.iter().map(|piece| piece.value.at)
+    }
+
+    /// How many messages the first run in memory has; 0 if none is ready there.
     pub fn first_run_len(&self) -> u64 {
         let first = self.returned.first().or_else(|| self.fresh.front());
         first.map_or(0, |piece| piece.count)
@@ -268,7 +343,7 @@ impl Queue {
         });
     }
 
-    /// Removes all ready messages; calls `gone` for each run. Returns how many there were.
+    /// Removes all ready messages; calls `gone` for each run. What is [`Queue::away`] has to be forgotten by the log first. Returns how many there were.
     pub fn purge(&mut self, mut gone: impl FnMut(u64, u64)) -> u64 {
         let count = self.ready_count();
         let returned = std::mem::take(&mut self.returned);
@@ -277,6 +352,11 @@ impl Queue {
             .iter()
             .chain(&fresh)
             .for_each(|piece| gone(piece.first, piece.count));
+        self.away
+            .drain(..)
+            .for_each(|piece| gone(piece.first, piece.count));
+        self.away_count = 0;
+        self.reading = false;
         self.fresh_count = 0;
         self.ready_bytes = 0;
         count

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use leveret_store::log::{Entry, Log, QueueId, Target};
+use leveret_store::log::{Entry, Fetched, Log, Position, QueueId, Target};
 use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Holder, NewConsumer, Settle};
@@ -20,6 +20,7 @@ use crate::shard::expiry::Expiries;
 use crate::shard::peer::Peer;
 use crate::shard::publish::Withheld;
 
+mod away;
 mod deal;
 mod expiry;
 mod peer;
@@ -72,6 +73,11 @@ pub struct Shard {
     counted_bytes: i64,
     held_bytes: i64,
     targets: Vec<Target>,
+    /// How many bytes of ready messages a queue keeps in memory.
+    resident_max: usize,
+    /// Which queue asked for what.
+    reading: FxHashMap<Position, QueueId>,
+    fetched: Vec<Fetched>,
     /// When unused queues are due to be deleted.
     expiries: Expiries,
     /// When this turn began.
@@ -94,6 +100,9 @@ impl Shard {
             counted_bytes: 0,
             held_bytes: 0,
             targets: Vec::new(),
+            resident_max: usize::MAX,
+            reading: FxHashMap::default(),
+            fetched: Vec::new(),
             expiries: Expiries::default(),
             now: Instant::now(),
         }
@@ -110,6 +119,7 @@ impl Shard {
         for command in commands {
             self.carry_out(command, now);
         }
+        self.take_fetched();
         self.expire_queues();
         self.deal_touched();
         self.report_done();
@@ -121,7 +131,10 @@ impl Shard {
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
-        withheld.into_iter().chain(self.expiries.next()).min()
+        // The memory log has at once what it is asked for.
+        let fetched = (!self.reading.is_empty()).then_some(self.now);
+        let due = [withheld, self.expiries.next(), fetched];
+        due.into_iter().flatten().min()
     }
 
     fn carry_out(&mut self, command: Command, now: Instant) {
@@ -148,8 +161,9 @@ impl Shard {
                 queue,
                 no_ack,
             } => {
-                let reply = self.get(holder, &queue, no_ack);
-                self.reply(holder.connection, reply);
+                if let Some(reply) = self.get(holder, &queue, no_ack) {
+                    self.reply(holder.connection, reply);
+                }
             }
             Command::Purge(connection, queue) => {
                 let reply = self.purge(&queue).map(Reply::Purged);
@@ -181,7 +195,7 @@ impl Shard {
         if let Some(owner) = handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {
-            peer.exclusive.push(handle.id);
+            peer.exclusive.insert(handle.id);
         }
         let id = handle.id;
         self.queues.insert(id, Queue::new(handle));
@@ -215,7 +229,12 @@ impl Shard {
         }
     }
 
-    fn consume(&mut self, holder: Holder, handle: &QueueHandle, new: NewConsumer) -> Result<Reply, Error> {
+    fn consume(
+        &mut self,
+        holder: Holder,
+        handle: &QueueHandle,
+        new: NewConsumer,
+    ) -> Result<Reply, Error> {
         let id = handle.id;
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err(Error::NotFound(handle.resource()));
@@ -227,9 +246,9 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        peer.held_from.insert((holder.channel, id));
         queue.consumers.add(holder, new);
         touch(&mut self.touched, queue);
+        peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
         Ok(Reply::Consuming)
     }
 
@@ -258,11 +277,30 @@ impl Shard {
         }
     }
 
-    fn get(&mut self, holder: Holder, handle: &QueueHandle, no_ack: bool) -> Result<Reply, Error> {
+    /// Answers at once, or not yet: where the next message is away, when it has come.
+    fn get(
+        &mut self,
+        holder: Holder,
+        handle: &QueueHandle,
+        no_ack: bool,
+    ) -> Option<Result<Reply, Error>> {
         let id = handle.id;
+        self.used(id);
         self.deal_touched();
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::NotFound(handle.resource()));
+            return Some(Err(Error::NotFound(handle.resource())));
+        };
+        if queue.first_run_len() == 0 && queue.ready_count() > 0 {
+            queue.gets.push_back((holder, no_ack));
+            self.fetch(id);
+            return None;
+        }
+        Some(self.take_one(holder, id, no_ack))
+    }
+
+    fn take_one(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Err(Error::Unavailable);
         };
         let peer = self
             .peers
@@ -285,10 +323,12 @@ impl Shard {
                 append_settle(&mut *self.log, queue.handle.group, id, (got.seq, 1));
             }
         } else {
-            peer.held_from.insert((holder.channel, id));
             queue.hold(holder, taken.piece, None);
         }
         self.held_bytes -= (before - queue.held_bytes()) as i64;
+        if !no_ack {
+            peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
+        }
         Ok(Reply::Got(Some(got)))
     }
 
@@ -306,6 +346,7 @@ impl Shard {
     fn purge(&mut self, handle: &QueueHandle) -> Result<u64, Error> {
         let id = handle.id;
         self.deal_touched();
+        self.forget_away(id);
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err(Error::NotFound(handle.resource()));
         };
@@ -335,13 +376,26 @@ impl Shard {
 
     /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
     fn drop_queue(&mut self, id: QueueId) -> u64 {
+        self.forget_away(id);
         let Some(queue) = self.queues.remove(&id) else {
             return 0;
         };
         self.held_bytes -= queue.held_bytes() as i64;
+        self.expiries.forget(&queue);
+        if let Some(owner) = queue.handle.declaration.owner
+            && let Some(peer) = self.peers.get_mut(&owner)
+        {
+            peer.exclusive.remove(&id);
+        }
         queue.handle.mark_deleted();
         if let Some(vhost) = queue.handle.vhost.upgrade() {
             vhost.forget_queue(&queue.handle);
+        }
+        for (holder, _) in &queue.gets {
+            self.reply(
+                holder.connection,
+                Err(Error::NotFound(queue.handle.resource())),
+            );
         }
         for consumer in queue.consumers.iter() {
             let connection = consumer.holder.connection;

@@ -172,6 +172,42 @@ impl Batch {
         (first..first + count).filter_map(|index| self.message(index))
     }
 
+    /// Reads records that were taken from a batch with [`Batch::records`], with all of that batch's shared bodies.
+    ///
+    /// `None` if these are not whole records, or name a body that is not there.
+    pub fn read(records: Vec<u8>, shared: Vec<Bytes>) -> Option<Self> {
+        let mut batch = Self {
+            starts: vec![0],
+            shared,
+            persistent: false,
+            bytes: records,
+        };
+        let mut at = 0;
+        while let Some((head, _)) = batch.bytes.get(at..)?.split_first_chunk::<HEAD>() {
+            let [b0, b1, b2, b3, p0, p1, p2, p3, flags, _, k0, k1] = *head;
+            let body_len = match flags & SHARED_BODY {
+                0 => u32::from_le_bytes([b0, b1, b2, b3]) as usize,
+                _ => size_of::<u32>(),
+            };
+            let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+            at += HEAD + usize::from(u16::from_le_bytes([k0, k1])) + properties_len + body_len;
+            batch.starts.push(u32::try_from(at).ok()?);
+            batch.persistent |= flags & PERSISTENT != 0;
+        }
+        let whole =
+            at == batch.bytes.len() && batch.messages(0, batch.len()).count() as u32 == batch.len();
+        whole.then_some(batch)
+    }
+
+    /// The records of `count` messages from `first` on.
+    pub fn records(&self, first: u32, count: u32) -> &[u8] {
+        let at = |i: u32| self.starts.get(i as usize).map(|start| *start as usize);
+        let range = at(first).zip(at(first + count));
+        range
+            .and_then(|(from, to)| self.bytes.get(from..to))
+            .unwrap_or_default()
+    }
+
     /// The record buffer, as a log stores it.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

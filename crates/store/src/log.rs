@@ -65,7 +65,18 @@ pub enum Error {
     Io(#[from] std::io::Error),
 }
 
-/// Where a shard's entries go.
+/// Messages that come back from [`Log::put_away`].
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// Where they were.
+    pub at: Position,
+    /// Their records, one behind the other.
+    pub records: Vec<u8>,
+    /// Bodies that the records name by index.
+    pub bodies: Vec<Bytes>,
+}
+
+/// Where a shard's entries go, and the messages of its queues that are not in memory.
 pub trait Log: Send {
     /// Appends an entry and gives its position.
     ///
@@ -74,4 +85,18 @@ pub trait Log: Send {
 
     /// Everything at or before this position is as safe as this log makes it.
     fn durable(&self) -> Position;
+
+    /// Takes messages that a queue cannot keep in memory; the queue remembers the position only.
+    ///
+    /// **Effect**: what is safe does not change; the memory is the log's. **Waits**: never.
+    fn put_away(&mut self, records: &[u8], bodies: &[Bytes]) -> Result<Position, Error>;
+
+    /// Asks for what was put away at a position, once. It comes with a later [`Log::take_fetched`]. **Waits**: never.
+    fn fetch(&mut self, at: Position);
+
+    /// Moves what was asked for and has come into `into`, in the order in which it came.
+    fn take_fetched(&mut self, into: &mut Vec<Fetched>);
+
+    /// What was put away at a position is not needed any more.
+    fn forget(&mut self, at: Position);
 }

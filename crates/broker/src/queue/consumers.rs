@@ -3,6 +3,9 @@
 //! Messages are dealt one by one, in turn, among the consumers of the highest priority that has any with credit. A consumer without credit
 //! leaves the turn order (`rings`) and comes back, last, when it has some again; so finding the next one does not cost more with many that
 //! wait.
+//!
+//! A channel's own limit is a counter that its consumers on all shards share: credit is claimed from it before messages are taken, so that two
+//! shards never both spend the last of it.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -10,6 +13,9 @@ use std::sync::atomic::Ordering;
 
 use crate::command::{ChannelCredit, Holder, NewConsumer};
 use crate::link::ConsumerSlot;
+
+#[cfg(test)]
+mod tests;
 
 /// Numbers the consumers of a queue in the order in which they came. Never used twice in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,13 +54,20 @@ impl Consumer {
         })
     }
 
-    fn spend(&mut self, count: u64) {
-        if let Some(credit) = &mut self.credit {
-            *credit -= count as i64;
-        }
+    /// Takes credit for up to `wanted` messages; returns for how many. None may be left when its channel's other consumers were quicker.
+    fn claim(&mut self, wanted: u64) -> u64 {
+        let mut claimed = wanted.min(self.own_credit());
         if let Some(credit) = &self.channel_credit {
-            credit.fetch_sub(count as i64, Ordering::AcqRel);
+            let most = claimed;
+            let _ = credit.fetch_update(Ordering::AcqRel, Ordering::Acquire, |left| {
+                claimed = most.min(left.max(0) as u64);
+                Some(left - claimed as i64)
+            });
         }
+        if let Some(credit) = &mut self.credit {
+            *credit -= claimed as i64;
+        }
+        claimed
     }
 }
 
@@ -69,8 +82,8 @@ pub struct Turn {
     pub slot: ConsumerSlot,
     /// Whether messages are settled by being sent.
     pub no_ack: bool,
-    /// How many messages it may take before it is another's turn.
-    pub most: u64,
+    /// How many messages it takes.
+    pub count: u64,
 }
 
 #[derive(Debug)]
@@ -84,7 +97,7 @@ struct Ring {
 pub struct Consumers {
     /// By key, so in order of subscription.
     members: Vec<Consumer>,
-    /// Highest priority first. Empty rings are kept as long as there are consumers.
+    /// Highest priority first. A ring may be empty until the next consumer goes.
     rings: Vec<Ring>,
     next_key: u64,
     exclusive: bool,
@@ -140,9 +153,7 @@ impl Consumers {
             !goes
         });
         self.exclusive = self.members.iter().any(|consumer| consumer.exclusive);
-        if self.members.is_empty() {
-            self.rings = Vec::new();
-        }
+        self.rings.retain(|ring| !ring.turn.is_empty());
         before - self.members.len()
     }
 
@@ -151,28 +162,18 @@ impl Consumers {
         self.members.iter()
     }
 
-    /// Whose turn it is, and how many messages it may take before it is another's. Those who have no credit leave the order until
-    /// [`Consumers::give_back`]; so do those for whom `may_take` says no, until [`Consumers::wake`].
-    pub fn next(&mut self, mut may_take: impl FnMut(&Consumer) -> bool) -> Option<Turn> {
+    /// Gives the next consumer its turn: one of `available` messages, or all of them where nobody else waits. The credit is spent with that, so
+    /// whoever asks has to hand the messages out. Consumers without credit leave the order until [`Consumers::give_back`]; so do those for whom
+    /// `may_take` says no, until [`Consumers::wake`].
+    pub fn next(
+        &mut self,
+        available: u64,
+        mut may_take: impl FnMut(&Consumer) -> bool,
+    ) -> Option<Turn> {
         let Self { members, rings, .. } = self;
         rings
             .iter_mut()
-            .find_map(|ring| next_in(ring, members, &mut may_take))
-    }
-
-    /// The consumer that [`Consumers::next`] named took `count` messages; its turn is over.
-    pub fn took(&mut self, key: ConsumerKey, count: u64) {
-        let Some(at) = self.find(key) else { return };
-        let consumer = &mut self.members[at];
-        if !consumer.no_ack {
-            consumer.spend(count);
-        }
-        let priority = consumer.priority;
-        if let Some(ring) = self.rings.iter_mut().find(|ring| ring.priority == priority)
-            && ring.turn.len() > 1
-        {
-            ring.turn.rotate_left(1);
-        }
+            .find_map(|ring| next_in(ring, members, available, &mut may_take))
     }
 
     /// Messages of a consumer were settled: it has credit again. One that is gone needs none.
@@ -226,18 +227,24 @@ impl Consumers {
     }
 }
 
-/// The first consumer of a ring that may take something; those before it leave the ring.
+/// The turn of the first consumer of a ring that may take something, which is last after it; those before it leave the ring.
 fn next_in(
     ring: &mut Ring,
     members: &mut [Consumer],
+    available: u64,
     mut may_take: impl FnMut(&Consumer) -> bool,
 ) -> Option<Turn> {
     while let Some(&key) = ring.turn.front() {
         let at = members.binary_search_by_key(&key, |c| c.key).ok()?;
         let consumer = members.get_mut(at)?;
         if consumer.own_credit() > 0 && may_take(consumer) {
-            let credit = consumer.own_credit().min(consumer.channel_credit());
-            let most = if ring.turn.len() == 1 { credit } else { 1 };
+            let alone = ring.turn.len() == 1;
+            let count = consumer.claim(if alone { available } else { available.min(1) });
+            if count == 0 {
+                // The channel's credit went to another shard meanwhile: ask again whether it may take.
+                continue;
+            }
+            ring.turn.rotate_left(1);
             let Consumer {
                 holder,
                 slot,
@@ -249,7 +256,7 @@ fn next_in(
                 holder,
                 slot,
                 no_ack,
-                most,
+                count,
             });
         }
         consumer.in_ring = false;

@@ -29,6 +29,7 @@ impl Shard {
             };
             while deal_once(queue, &mut table) {}
             self.held_bytes -= (before - queue.held_bytes()) as i64;
+            self.fetch(id);
         }
     }
 }
@@ -44,28 +45,28 @@ struct Table<'a> {
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
 /// nobody to take it.
 fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
-    if queue.first_run_len() == 0 {
+    let available = queue.first_run_len();
+    if available == 0 {
         return false;
     }
     let id = queue.handle.id;
     let (shard, peers) = (table.shard, &mut *table.peers);
     let next = queue
         .consumers
-        .next(|consumer| may_take(consumer, shard, peers, id));
+        .next(available, |consumer| may_take(consumer, shard, peers, id));
     let Some(Turn {
         key,
         holder,
         slot,
         no_ack,
-        most,
+        count,
     }) = next
     else {
         return false;
     };
-    let Some(taken) = queue.take_ready(most) else {
-        return false;
-    };
-    queue.consumers.took(key, taken.piece.count);
+    let taken = queue
+        .take_ready(count)
+        .expect("the first run has as many as were available");
     let run = DeliveredRun {
         consumer: slot,
         queue: id,
@@ -103,8 +104,6 @@ fn may_take(
     if peer.link.has_room(shard) && consumer.channel_credit() > 0 {
         return true;
     }
-    if peer.parked.last() != Some(&queue) {
-        peer.parked.push(queue);
-    }
+    peer.parked.insert(queue);
     false
 }

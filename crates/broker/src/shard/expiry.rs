@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use leveret_store::log::QueueId;
 
+use crate::queue::Queue;
 use crate::shard::Shard;
 
 /// When queues are to be looked at.
@@ -18,6 +19,13 @@ impl Expiries {
     /// When the next one is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.0.first().map(|(due, _)| *due)
+    }
+
+    /// A queue has gone before its time.
+    pub(super) fn forget(&mut self, queue: &Queue) {
+        if let Some(due) = queue.expiry_due {
+            self.0.remove(&(due, queue.handle.id));
+        }
     }
 
     fn pop_due(&mut self, now: Instant) -> Option<QueueId> {
@@ -39,9 +47,10 @@ impl Shard {
             return;
         };
         queue.used_at = self.now;
-        if !queue.expiry_scheduled {
-            queue.expiry_scheduled = true;
-            self.expiries.0.insert((self.now + expires, id));
+        if queue.expiry_due.is_none() {
+            let due = self.now + expires;
+            queue.expiry_due = Some(due);
+            self.expiries.0.insert((due, id));
         }
     }
 
@@ -51,7 +60,7 @@ impl Shard {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };
-            queue.expiry_scheduled = false;
+            queue.expiry_due = None;
             let Some(expires) = queue.handle.settings.expires else {
                 continue;
             };
@@ -62,7 +71,7 @@ impl Shard {
             if due <= self.now {
                 self.drop_queue(id);
             } else {
-                queue.expiry_scheduled = true;
+                queue.expiry_due = Some(due);
                 self.expiries.0.insert((due, id));
             }
         }

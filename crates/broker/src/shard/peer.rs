@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::link::{ConsumerSlot, DeliveredRun, Event, Link, Reply};
 use crate::queue_handle::ShardId;
 
+/// Sets of queues smaller than this are not looked through for queues that are gone.
+const TIDY_MIN: usize = 64;
+
 /// What a connection is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Out {
@@ -31,9 +34,11 @@ pub(super) struct Peer {
     /// Batches that are not done: each is once the log is durable at the position.
     pub(super) undone: VecDeque<(Position, u64)>,
     /// Its exclusive queues.
-    pub(super) exclusive: Vec<QueueId>,
-    /// Queues in which a consumer of its left the turn order for lack of room.
-    pub(super) parked: Vec<QueueId>,
+    pub(super) exclusive: BTreeSet<QueueId>,
+    /// Queues in which a consumer of its left the turn order for lack of room or of its channel's credit.
+    pub(super) parked: BTreeSet<QueueId>,
+    /// How large `held_from` and `parked` may get before queues that are gone are taken out of them.
+    tidy_at: usize,
 }
 
 impl Peer {
@@ -44,8 +49,25 @@ impl Peer {
             spoken_to: false,
             held_from: BTreeSet::new(),
             undone: VecDeque::new(),
-            exclusive: Vec::new(),
-            parked: Vec::new(),
+            exclusive: BTreeSet::new(),
+            parked: BTreeSet::new(),
+            tidy_at: TIDY_MIN,
+        }
+    }
+
+    /// Notes that a channel consumes from a queue, or holds messages of it. Now and then, forgets queues that are gone: a connection may live
+    /// long and use many.
+    pub(super) fn note_held(
+        &mut self,
+        channel: u16,
+        queue: QueueId,
+        is_alive: impl Fn(&QueueId) -> bool,
+    ) {
+        self.held_from.insert((channel, queue));
+        if self.held_from.len() + self.parked.len() >= self.tidy_at {
+            self.held_from.retain(|(_, queue)| is_alive(queue));
+            self.parked.retain(is_alive);
+            self.tidy_at = TIDY_MIN.max(2 * (self.held_from.len() + self.parked.len()));
         }
     }
 

@@ -12,13 +12,14 @@ use leveret_store::log::{Entry, Group, Position, QueueId, Target};
 
 use crate::command::Publish;
 use crate::link::ConnectionId;
+use crate::shard::away::put_away;
 use crate::shard::{Shard, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
-const QUEUE_SHARE: usize = 2 * 1024 * 1024;
+pub(super) const QUEUE_SHARE: usize = 2 * 1024 * 1024;
 
 /// How long allowance is withheld at the most for a queue that drains too slowly.
-const WITHHELD_MAX: Duration = Duration::from_millis(100);
+pub(super) const WITHHELD_MAX: Duration = Duration::from_millis(100);
 
 /// Allowance that is given back later.
 #[derive(Debug)]
@@ -49,7 +50,12 @@ impl Shard {
                 };
                 let (first, count, first_seq) = (run.first, run.count, queue.next_seq());
                 let before = queue.held_bytes();
-                queue.enqueue(&batch, first, count);
+                if queue.is_full(self.resident_max) {
+                    let at = put_away(&mut *self.log, &batch, (first, count));
+                    queue.enqueue_away(at, count);
+                } else {
+                    queue.enqueue(&batch, first, count);
+                }
                 self.held_bytes += (queue.held_bytes() - before) as i64;
                 if queue.handle.declaration.durable {
                     self.targets.push(Target {

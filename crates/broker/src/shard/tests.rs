@@ -1,1 +1,13 @@
-//! Tests of the module.
+//! Tests of a shard, driven through `Shard::turn` as its task drives it, with the vhost's door before it.
+//!
+//! `fixture` is the stage: a shard, its vhost, connections, and what they are told, message by message. `model` is RabbitMQ's semantics
+//! without batches, runs and rings; `property` holds the shard against it. The other files are cases by subject.
+
+mod allowance;
+mod away;
+mod bounds;
+mod consuming;
+mod fixture;
+mod lifetime;
+mod model;
+mod property;

@@ -57,3 +57,38 @@ fn the_next_batch_reserves_what_the_last_needed() {
     builder.push(new(b"\x00\x00", false), b"x");
     assert!(builder.batch.bytes.capacity() >= size);
 }
+
+#[test]
+fn records_can_be_read_again() {
+    let mut builder = BatchBuilder::default();
+    builder.push(new(b"\x00\x01a", true), b"first");
+    builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
+    builder.push(new(b"\x00\x01c", false), b"");
+    let batch = builder.seal();
+    let bodies = batch.shared_bodies().to_vec();
+    let again = Batch::read(batch.records(1, 2).to_vec(), bodies).unwrap();
+    assert_eq!(again.len(), 2);
+    assert!(!again.has_persistent());
+    assert_eq!(
+        (again.message(0), again.message(1)),
+        (batch.message(1), batch.message(2))
+    );
+    assert_eq!(Batch::read(vec![], vec![]).unwrap().len(), 0);
+}
+
+#[test]
+fn what_is_no_record_is_not_read() {
+    let mut builder = BatchBuilder::default();
+    builder.push(new(b"\x00\x01a", true), b"first");
+    builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
+    let batch = builder.seal();
+    assert!(
+        Batch::read(batch.bytes().to_vec(), vec![]).is_none(),
+        "a body is missing"
+    );
+    for len in 1..batch.bytes().len() {
+        let cut = batch.bytes()[..len].to_vec();
+        let read = Batch::read(cut, batch.shared_bodies().to_vec());
+        assert!(read.is_none_or(|read| read.len() == 1), "cut at {len}");
+    }
+}

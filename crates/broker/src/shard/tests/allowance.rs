@@ -1,0 +1,222 @@
+//! When publishers get their allowance back, and when their batches are done.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use leveret_store::log::{Entry, Error, Fetched, Log, Position};
+
+use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, purge, settle};
+use crate::command::{NewConsumer, Outcome};
+use crate::queue_handle::{QueueHandle, ShardId};
+use crate::shard::Shard;
+use crate::shard::publish::{QUEUE_SHARE, WITHHELD_MAX};
+
+/// Publishes a batch of ten messages that is a quarter of a queue's share.
+fn publish_quarter(fixture: &mut Fixture, client: &mut Client, queue: &Arc<QueueHandle>) -> usize {
+    let batch = fixture.batch(10, QUEUE_SHARE / 40, false);
+    let bytes = batch.size(0, 10);
+    let command = Fixture::publish_batch(client, &[queue], batch);
+    fixture.turn([command]);
+    bytes
+}
+
+/// A queue with a consumer that holds one message at a time.
+fn slow_queue(fixture: &mut Fixture, client: &Client) -> Arc<QueueHandle> {
+    let queue = fixture.queue("q");
+    let slow = NewConsumer {
+        prefetch: 1,
+        ..consumer(1)
+    };
+    fixture.turn([consume(client, &queue, slow)]);
+    queue
+}
+
+#[test]
+fn a_queue_without_consumers_gives_allowance_back_at_once() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = fixture.queue("q");
+    for _ in 0..8 {
+        let bytes = publish_quarter(&mut fixture, &mut client, &queue);
+        assert_eq!(client.returned(), bytes);
+    }
+    assert_eq!(fixture.shard.next_deadline(), None);
+}
+
+#[test]
+fn a_slow_queue_gives_allowance_back_as_it_drains() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = slow_queue(&mut fixture, &client);
+    let mut bytes = 0;
+    for _ in 0..4 {
+        bytes = publish_quarter(&mut fixture, &mut client, &queue);
+        assert_eq!(client.returned(), bytes, "the share is not used up");
+    }
+    publish_quarter(&mut fixture, &mut client, &queue);
+    assert_eq!(client.returned(), 0);
+    // One message of fifty is handed out at a time: with ten settled, no more than the share is left.
+    for seq in 1..=10 {
+        let ack = settle(&client, &queue, (seq, 1), Outcome::Ack);
+        fixture.turn([ack]);
+        let expected = if fixture.shard.withheld.is_empty() {
+            bytes
+        } else {
+            0
+        };
+        assert_eq!(client.returned(), expected, "after {seq}");
+        let over = fixture.shard.queues[&queue.id].ready_bytes() > QUEUE_SHARE;
+        assert_eq!(fixture.shard.withheld.is_empty(), !over, "after {seq}");
+    }
+    assert!(fixture.shard.withheld.is_empty());
+}
+
+#[test]
+fn a_slow_queue_gives_allowance_back_in_the_end() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = slow_queue(&mut fixture, &client);
+    for _ in 0..4 {
+        publish_quarter(&mut fixture, &mut client, &queue);
+    }
+    client.all();
+    let started = fixture.now;
+    let first = publish_quarter(&mut fixture, &mut client, &queue);
+    fixture.now += Duration::from_millis(30);
+    let second = publish_quarter(&mut fixture, &mut client, &queue);
+    assert_eq!(client.returned(), 0);
+    assert_eq!(fixture.shard.next_deadline(), Some(started + WITHHELD_MAX));
+    fixture.now = started + WITHHELD_MAX - Duration::from_millis(1);
+    fixture.turn([]);
+    assert_eq!(client.returned(), 0);
+    fixture.now = started + WITHHELD_MAX;
+    fixture.turn([]);
+    assert_eq!(client.returned(), first);
+    fixture.now += Duration::from_millis(30);
+    fixture.turn([]);
+    assert_eq!(client.returned(), second);
+    assert_eq!(fixture.shard.next_deadline(), None);
+}
+
+#[test]
+fn a_queue_that_goes_gives_allowance_back() {
+    for end in ["purge", "delete"] {
+        let mut fixture = Fixture::new();
+        let mut client = fixture.client();
+        let queue = slow_queue(&mut fixture, &client);
+        for _ in 0..5 {
+            publish_quarter(&mut fixture, &mut client, &queue);
+        }
+        client.all();
+        fixture.turn([match end {
+            "purge" => purge(&client, &queue),
+            _ => delete(&client, &queue),
+        }]);
+        assert!(client.returned() > 0, "{end}");
+        assert_eq!(fixture.shard.next_deadline(), None, "{end}");
+    }
+}
+
+#[test]
+fn over_the_memory_limit_nothing_comes_back_until_under_it() {
+    let mut fixture = Fixture::with_memory(1000);
+    let mut client = fixture.client();
+    let other = fixture.client();
+    let queue = fixture.queue("q");
+    // 24 bytes each. The first batch goes over; what is held counts from the end of its turn on.
+    let publish = fixture.publish(&mut client, &[&queue], 50);
+    fixture.turn([publish]);
+    assert_eq!(client.returned(), 1200);
+    assert_eq!(fixture.queued.held(), 1200);
+    let publish = fixture.publish(&mut client, &[&queue], 1);
+    fixture.turn([publish]);
+    for _ in 0..5 {
+        fixture.now += WITHHELD_MAX;
+        fixture.turn([]);
+        assert_eq!(client.returned(), 0);
+        assert_eq!(
+            fixture.shard.next_deadline(),
+            Some(fixture.now + WITHHELD_MAX),
+            "another shard may get below the limit, and tells nobody"
+        );
+    }
+    let get = |no_ack| get(&other, &queue, no_ack);
+    // A message that is handed out is still held; 1,224 - 9 * 24 is over, too.
+    fixture.turn((0..9).map(|_| get(true)).chain([get(false)]));
+    assert_eq!((client.returned(), fixture.queued.held()), (0, 1008));
+    fixture.turn([get(true)]);
+    assert_eq!((client.returned(), fixture.queued.held()), (24, 984));
+    assert_eq!(fixture.shard.next_deadline(), None);
+}
+
+#[test]
+fn what_is_published_to_a_queue_that_is_gone_is_done_all_the_same() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = fixture.queue("q");
+    let publish = fixture.publish(&mut client, &[&queue], 2);
+    fixture.turn([delete(&client, &queue), publish]);
+    assert_eq!(client.all(), [Seen::Deleted(0), Seen::Progress(1, 48)]);
+    assert_eq!(fixture.queued.held(), 0);
+}
+
+/// A log that is durable when a test says so.
+#[derive(Debug)]
+struct SlowLog {
+    last: u64,
+    durable: Arc<AtomicU64>,
+}
+
+impl Log for SlowLog {
+    fn append(&mut self, _entry: Entry<'_>) -> Result<Position, leveret_store::log::Error> {
+        self.last += 1;
+        Ok(Position(self.last))
+    }
+
+    fn durable(&self) -> Position {
+        Position(self.durable.load(Ordering::SeqCst))
+    }
+
+    fn put_away(&mut self, _: &[u8], _: &[Bytes]) -> Result<Position, Error> {
+        panic!("queues have no limit here")
+    }
+
+    fn fetch(&mut self, _: Position) {}
+
+    fn take_fetched(&mut self, _: &mut Vec<Fetched>) {}
+
+    fn forget(&mut self, _: Position) {}
+}
+
+#[test]
+fn a_batch_is_done_when_the_log_is_past_it_and_those_before() {
+    let durable = Arc::new(AtomicU64::new(0));
+    let mut fixture = Fixture::new();
+    let log = SlowLog {
+        last: 0,
+        durable: Arc::clone(&durable),
+    };
+    fixture.shard = Shard::new(ShardId(0), Box::new(log), Arc::clone(&fixture.queued));
+    let (mut client, mut other) = (fixture.client(), fixture.client());
+    let kept = fixture.declare("kept", |declaration| declaration.durable = true);
+    let passing = fixture.queue("passing");
+    let commands = [
+        fixture.publish(&mut client, &[&passing], 1),
+        fixture.publish(&mut client, &[&kept, &passing], 1),
+        fixture.publish(&mut client, &[&passing], 1),
+        fixture.publish(&mut other, &[&kept], 1),
+    ];
+    fixture.turn(commands);
+    // Allowance comes back at once; batch 1 needs no log, batch 3 waits behind batch 2.
+    assert_eq!(client.all(), [Seen::Progress(1, 72)]);
+    assert_eq!(other.all(), [Seen::Progress(0, 24)]);
+    durable.store(1, Ordering::SeqCst);
+    fixture.turn([]);
+    assert_eq!(client.all(), [Seen::Progress(3, 0)]);
+    assert_eq!(other.all(), []);
+    durable.store(2, Ordering::SeqCst);
+    fixture.turn([]);
+    assert_eq!(other.all(), [Seen::Progress(1, 0)]);
+}

@@ -1,0 +1,147 @@
+//! A queue that keeps little in memory is like any other: same messages, same order, same counts.
+
+use leveret_store::log::Log;
+
+use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, settle};
+use crate::command::{Command, NewConsumer, Outcome};
+
+/// A fixture whose queues keep two small messages in memory, or a few more: whole runs come and go.
+fn fixture() -> Fixture {
+    let mut fixture = Fixture::new();
+    fixture.shard.set_resident_max(50);
+    fixture
+}
+
+/// Turns until the log has nothing to bring any more.
+fn settle_down(fixture: &mut Fixture) {
+    for _ in 0..1000 {
+        fixture.turn([]);
+        if fixture.shard.reading.is_empty() {
+            return;
+        }
+    }
+    panic!("the log goes on bringing messages");
+}
+
+fn publish_singly(fixture: &mut Fixture, client: &mut Client, queue: &str, count: u32) {
+    let queue = fixture.vhost.queue(queue).unwrap();
+    for _ in 0..count {
+        let publish = fixture.publish(client, &[&queue], 1);
+        fixture.turn([publish]);
+    }
+}
+
+#[test]
+fn memory_is_bounded_and_the_order_kept() {
+    let mut fixture = fixture();
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 100);
+    fixture.turn([Command::Count(client.id(), queue.clone())]);
+    assert_eq!(client.told(), [Seen::Counts(100, 0)]);
+    assert!(
+        fixture.queued.held() < 100,
+        "{} bytes in memory",
+        fixture.queued.held()
+    );
+
+    fixture.turn([consume(
+        &client,
+        &queue,
+        NewConsumer {
+            no_ack: true,
+            ..consumer(1)
+        },
+    )]);
+    settle_down(&mut fixture);
+    let told = client.told();
+    assert_eq!(told.first(), Some(&Seen::Consuming));
+    let messages: Vec<_> = told[1..]
+        .iter()
+        .map(|seen| match seen {
+            Seen::Delivery(delivery) => (delivery.seq, delivery.message, delivery.redelivered),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let expected: Vec<_> = (1..=100).map(|i| (i, i, false)).collect();
+    assert_eq!(messages, expected);
+    assert_eq!(fixture.queued.held(), 0);
+}
+
+#[test]
+fn a_get_waits_for_a_message_that_is_away() {
+    let mut fixture = fixture();
+    fixture.shard.set_resident_max(0);
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 5);
+    for expected in 1..=5 {
+        fixture.turn([get(&client, &queue, true)]);
+        settle_down(&mut fixture);
+        match client.told().as_slice() {
+            [Seen::Got(Some(delivery), left)] => {
+                assert_eq!((delivery.message, *left), (expected, 5 - expected));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    fixture.turn([get(&client, &queue, true)]);
+    assert_eq!(client.told(), [Seen::Got(None, 0)]);
+}
+
+#[test]
+fn what_is_requeued_comes_before_what_is_away() {
+    let mut fixture = fixture();
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 10);
+    fixture.turn([consume(
+        &client,
+        &queue,
+        NewConsumer {
+            prefetch: 1,
+            ..consumer(1)
+        },
+    )]);
+    settle_down(&mut fixture);
+    fixture.turn([settle(&client, &queue, (1, 1), Outcome::Requeue)]);
+    settle_down(&mut fixture);
+    for seq in 1..=10 {
+        fixture.turn([settle(&client, &queue, (seq, 1), Outcome::Ack)]);
+        settle_down(&mut fixture);
+    }
+    let told = client.told();
+    let messages: Vec<_> = told[1..]
+        .iter()
+        .map(|seen| match seen {
+            Seen::Delivery(delivery) => (delivery.message, delivery.redelivered),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let mut expected = vec![(1, false), (1, true)];
+    expected.extend((2..=10).map(|i| (i, false)));
+    assert_eq!(messages, expected);
+}
+
+#[test]
+fn purge_and_delete_leave_nothing_in_the_log() {
+    let mut fixture = fixture();
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 20);
+    let away: Vec<_> = fixture.shard.queues[&queue.id].away().collect();
+    assert!(away.len() > 10);
+    fixture.turn([Command::Purge(client.id(), queue.clone())]);
+    assert_eq!(client.told(), [Seen::Purged(20)]);
+    publish_singly(&mut fixture, &mut publisher, "q", 20);
+    let more: Vec<_> = fixture.shard.queues[&queue.id].away().collect();
+    fixture.turn([delete(&client, &queue)]);
+    assert_eq!(client.told(), [Seen::Deleted(20)]);
+    let mut fetched = vec![];
+    away.iter()
+        .chain(&more)
+        .for_each(|at| fixture.shard.log.fetch(*at));
+    Log::take_fetched(&mut *fixture.shard.log, &mut fetched);
+    assert!(fetched.is_empty(), "{} are still there", fetched.len());
+    assert_eq!(fixture.queued.held(), 0);
+}
