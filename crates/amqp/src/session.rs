@@ -4,19 +4,18 @@
 //! order in which they came. While a shard's answer is awaited, no frame is taken.
 
 use leveret_broker::command::{Command, Holder};
-use leveret_broker::link::{DeliveredRun, Event, Reply};
+use leveret_broker::link::Event;
 use leveret_wire::frame::Octets;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
 use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
 
 use crate::channel::content::unexpected;
-use crate::channel::{
-    Channel, Channels, Next, Question, answer, carry_out, consume, deliver, is_gathered,
-};
+use crate::channel::{Channel, Channels, Next, Question, carry_out, is_gathered};
 use crate::core::Core;
 use crate::exception::{Exception, Level};
 
 mod contents;
+mod events;
 
 /// A method, by its ids: what `close` says was at fault.
 #[derive(Clone, Copy, Debug, Default)]
@@ -373,125 +372,6 @@ impl Session {
 
     fn forget_channel(&mut self, number: u16) {
         self.channels.remove(number);
-    }
-
-    /// Takes an event of a shard.
-    pub(crate) fn event(&mut self, event: Event) {
-        match event {
-            Event::Deliveries(ref runs) if self.comes_after_recover_ok(runs) => {
-                self.deferred.push(event);
-            }
-            Event::Deliveries(runs) => {
-                for run in &runs {
-                    deliver::deliver(&mut self.core, &mut self.channels, run);
-                }
-            }
-            Event::Progress {
-                shard,
-                done,
-                returned,
-            } => {
-                self.core.progress(shard, done, returned);
-                if done > 0 {
-                    self.write_confirms();
-                }
-            }
-            Event::Reply(reply) => self.reply(reply),
-            Event::ConsumerCancelled(slot) => {
-                let channel = self
-                    .core
-                    .consumers
-                    .get(slot)
-                    .map(|consumer| consumer.channel);
-                if let Some(channel) = channel.and_then(|number| self.channels.get(number)) {
-                    consume::lost(&mut self.core, channel, slot);
-                } else {
-                    self.core.consumers.remove(slot);
-                }
-            }
-            Event::Close(reason) => self.close_forced(&reason),
-        }
-    }
-
-    /// Whether these are new deliveries of a shard that has taken back what it is to take back, while another one has not.
-    fn comes_after_recover_ok(&self, runs: &[DeliveredRun]) -> bool {
-        let Some(Waiting::Method {
-            question: Question::Recover { released, .. },
-            ..
-        }) = self.waiting
-        else {
-            return false;
-        };
-        let consumer = runs
-            .first()
-            .and_then(|run| self.core.consumers.get(run.consumer));
-        consumer.is_some_and(|consumer| released & (1 << consumer.queue.shard.0) != 0)
-    }
-
-    fn write_confirms(&mut self) {
-        for channel in self.channels.iter_mut() {
-            if let Some(confirms) = channel.confirms.as_mut().filter(|c| c.is_pending())
-                && !channel.closing
-            {
-                let done = self.core.done.as_slice();
-                confirms.write(channel.number, done, self.core.out.buffer());
-            }
-        }
-    }
-
-    fn reply(&mut self, reply: Result<Reply, leveret_broker::error::Error>) {
-        match self.waiting.take() {
-            Some(Waiting::Method {
-                channel: number,
-                ids,
-                question,
-            }) => {
-                let Some(channel) = self.channels.get(number) else {
-                    return;
-                };
-                match answer(&mut self.core, channel, question, reply) {
-                    Ok(Next::Done) => {
-                        for event in std::mem::take(&mut self.deferred) {
-                            self.event(event);
-                        }
-                    }
-                    Ok(Next::Wait(question)) => {
-                        self.waiting = Some(Waiting::Method {
-                            channel: number,
-                            ids,
-                            question,
-                        });
-                    }
-                    Err(exception) => self.fail(number, exception, ids),
-                }
-            }
-            Some(Waiting::CloseChannel {
-                channel,
-                shards,
-                then,
-            }) if shards > 1 => {
-                self.waiting = Some(Waiting::CloseChannel {
-                    channel,
-                    shards: shards - 1,
-                    then,
-                });
-            }
-            Some(Waiting::CloseChannel { channel, then, .. }) => {
-                self.channel_released(channel, then)
-            }
-            // Answers to an earlier question may still come before the one to `Disconnect`.
-            Some(Waiting::Disconnect { shards, then }) => match reply {
-                Ok(Reply::Disconnected) if shards == 1 => self.ended = Some(then),
-                Ok(Reply::Disconnected) => {
-                    self.waiting = Some(Waiting::Disconnect {
-                        shards: shards - 1,
-                        then,
-                    });
-                }
-                _ => self.waiting = Some(Waiting::Disconnect { shards, then }),
-            },
-            None => {}
-        }
     }
 }
 

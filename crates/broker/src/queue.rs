@@ -99,7 +99,7 @@ pub struct Queue {
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
     /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
-    pub used_at: Instant,
+    pub used_at: Option<Instant>,
     /// See `used_at`.
     pub expiry_due: Option<Instant>,
 }
@@ -123,7 +123,7 @@ impl Queue {
             unacked_bytes: 0,
             unacked_count: 0,
             touched: false,
-            used_at: Instant::now(),
+            used_at: None,
             expiry_due: None,
         }
     }

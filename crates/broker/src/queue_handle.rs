@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use leveret_message::name::Name;
 use leveret_message::table::Table;
-use leveret_store::log::{Group, QueueId};
+use leveret_store::log::Group;
+pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
 
 use crate::arguments::QueueSettings;

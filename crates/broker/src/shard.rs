@@ -80,8 +80,8 @@ pub struct Shard {
     fetched: Vec<Fetched>,
     /// When unused queues are due to be deleted.
     expiries: Expiries,
-    /// When this turn began.
-    now: Instant,
+    /// When this turn began; none before the first one.
+    now: Option<Instant>,
 }
 
 impl Shard {
@@ -104,7 +104,7 @@ impl Shard {
             reading: FxHashMap::default(),
             fetched: Vec::new(),
             expiries: Expiries::default(),
-            now: Instant::now(),
+            now: None,
         }
     }
 
@@ -115,12 +115,12 @@ impl Shard {
 
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
-        self.now = now;
+        self.now = Some(now);
         for command in commands {
             self.carry_out(command, now);
         }
         self.take_fetched();
-        self.expire_queues();
+        self.expire_queues(now);
         self.deal_touched();
         self.report_done();
         self.count_held();
@@ -132,7 +132,7 @@ impl Shard {
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
         // The memory log has at once what it is asked for.
-        let fetched = (!self.reading.is_empty()).then_some(self.now);
+        let fetched = self.now.filter(|_| !self.reading.is_empty());
         let due = [withheld, self.expiries.next(), fetched];
         due.into_iter().flatten().min()
     }

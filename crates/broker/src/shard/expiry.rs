@@ -43,32 +43,32 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
-        let Some(expires) = queue.handle.settings.expires else {
+        let Some((expires, now)) = queue.handle.settings.expires.zip(self.now) else {
             return;
         };
-        queue.used_at = self.now;
+        queue.used_at = Some(now);
         if queue.expiry_due.is_none() {
-            let due = self.now + expires;
+            let due = now + expires;
             queue.expiry_due = Some(due);
             self.expiries.0.insert((due, id));
         }
     }
 
     /// Deletes the queues that have not been used for as long as they were told to wait.
-    pub(super) fn expire_queues(&mut self) {
-        while let Some(id) = self.expiries.pop_due(self.now) {
+    pub(super) fn expire_queues(&mut self, now: Instant) {
+        while let Some(id) = self.expiries.pop_due(now) {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };
             queue.expiry_due = None;
-            let Some(expires) = queue.handle.settings.expires else {
+            let Some((expires, used_at)) = queue.handle.settings.expires.zip(queue.used_at) else {
                 continue;
             };
             if !queue.consumers.is_empty() {
                 continue;
             }
-            let due = queue.used_at + expires;
-            if due <= self.now {
+            let due = used_at + expires;
+            if due <= now {
                 self.drop_queue(id);
             } else {
                 queue.expiry_due = Some(due);
