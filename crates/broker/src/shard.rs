@@ -22,6 +22,7 @@ use crate::shard::publish::Withheld;
 
 mod away;
 mod deal;
+mod ending;
 mod expiry;
 mod peer;
 mod publish;
@@ -256,27 +257,6 @@ impl Shard {
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
     }
 
-    /// Removes consumers of a queue; an auto-delete queue goes with its last one.
-    fn remove_consumers(
-        &mut self,
-        id: QueueId,
-        of: impl FnMut(&crate::queue::consumers::Consumer) -> bool,
-    ) {
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return;
-        };
-        let removed = queue.consumers.remove(of);
-        let last = removed > 0 && queue.consumers.is_empty();
-        if last && queue.handle.declaration.auto_delete {
-            self.drop_queue(id);
-            return;
-        }
-        touch(&mut self.touched, queue);
-        if last {
-            self.used(id);
-        }
-    }
-
     /// Answers at once, or not yet: where the next message is away, when it has come.
     fn get(
         &mut self,
@@ -358,91 +338,6 @@ impl Shard {
                 append_settle(&mut **log, group, id, (first, count));
             }
         }))
-    }
-
-    fn delete(&mut self, id: QueueId, if_unused: bool, if_empty: bool) -> Result<u64, Error> {
-        self.deal_touched();
-        let Some(queue) = self.queues.get(&id) else {
-            return Ok(0);
-        };
-        if if_unused && !queue.consumers.is_empty() {
-            return Err(Error::InUse(queue.handle.resource()));
-        }
-        if if_empty && queue.ready_count() > 0 {
-            return Err(Error::NotEmpty(queue.handle.resource()));
-        }
-        Ok(self.drop_queue(id))
-    }
-
-    /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
-    fn drop_queue(&mut self, id: QueueId) -> u64 {
-        self.forget_away(id);
-        let Some(queue) = self.queues.remove(&id) else {
-            return 0;
-        };
-        self.held_bytes -= queue.held_bytes() as i64;
-        self.expiries.forget(&queue);
-        if let Some(owner) = queue.handle.declaration.owner
-            && let Some(peer) = self.peers.get_mut(&owner)
-        {
-            peer.exclusive.remove(&id);
-        }
-        queue.handle.mark_deleted();
-        if let Some(vhost) = queue.handle.vhost.upgrade() {
-            vhost.forget_queue(&queue.handle);
-        }
-        for (holder, _) in &queue.gets {
-            self.reply(
-                holder.connection,
-                Err(Error::NotFound(queue.handle.resource())),
-            );
-        }
-        for consumer in queue.consumers.iter() {
-            let connection = consumer.holder.connection;
-            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
-                peer.cancelled(consumer.slot);
-            }
-        }
-        queue.ready_count()
-    }
-
-    fn release(&mut self, holder: Holder, close: bool) {
-        let Some(peer) = self.peers.get_mut(&holder.connection) else {
-            return;
-        };
-        let held_from = peer.held_from_by(holder.channel, close);
-        for id in held_from {
-            let Some(queue) = self.queues.get_mut(&id) else {
-                continue;
-            };
-            queue.release(holder);
-            touch(&mut self.touched, queue);
-            if close {
-                self.remove_consumers(id, |consumer| consumer.holder == holder);
-            }
-        }
-    }
-
-    fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else {
-            return;
-        };
-        let exclusive = std::mem::take(&mut peer.exclusive);
-        for channel in peer.channels() {
-            self.release(
-                Holder {
-                    connection,
-                    channel,
-                },
-                true,
-            );
-        }
-        for id in exclusive {
-            self.drop_queue(id);
-        }
-        self.reply(connection, Ok(Reply::Disconnected));
-        self.speak();
-        self.peers.remove(&connection);
     }
 
     fn resume(&mut self, connection: ConnectionId) {

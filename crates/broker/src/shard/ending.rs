@@ -1,0 +1,118 @@
+//! How consumers, channels, connections and queues end. Whatever was handed out to them is ready again, in its old place.
+
+use leveret_store::log::QueueId;
+
+use crate::command::Holder;
+use crate::error::Error;
+use crate::link::{ConnectionId, Reply};
+use crate::queue::consumers::Consumer;
+use crate::shard::{Shard, peer, touch};
+
+impl Shard {
+    /// Removes consumers of a queue; an auto-delete queue goes with its last one.
+    pub(super) fn remove_consumers(&mut self, id: QueueId, of: impl FnMut(&Consumer) -> bool) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let removed = queue.consumers.remove(of);
+        let last = removed > 0 && queue.consumers.is_empty();
+        if last && queue.handle.declaration.auto_delete {
+            self.drop_queue(id);
+            return;
+        }
+        touch(&mut self.touched, queue);
+        if last {
+            self.used(id);
+        }
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        id: QueueId,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u64, Error> {
+        self.deal_touched();
+        let Some(queue) = self.queues.get(&id) else {
+            return Ok(0);
+        };
+        if if_unused && !queue.consumers.is_empty() {
+            return Err(Error::InUse(queue.handle.resource()));
+        }
+        if if_empty && queue.ready_count() > 0 {
+            return Err(Error::NotEmpty(queue.handle.resource()));
+        }
+        Ok(self.drop_queue(id))
+    }
+
+    /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
+    pub(super) fn drop_queue(&mut self, id: QueueId) -> u64 {
+        self.forget_away(id);
+        let Some(queue) = self.queues.remove(&id) else {
+            return 0;
+        };
+        self.held_bytes -= queue.held_bytes() as i64;
+        self.expiries.forget(&queue);
+        if let Some(owner) = queue.handle.declaration.owner
+            && let Some(peer) = self.peers.get_mut(&owner)
+        {
+            peer.exclusive.remove(&id);
+        }
+        queue.handle.mark_deleted();
+        if let Some(vhost) = queue.handle.vhost.upgrade() {
+            vhost.forget_queue(&queue.handle);
+        }
+        for (holder, _) in &queue.gets {
+            self.reply(
+                holder.connection,
+                Err(Error::NotFound(queue.handle.resource())),
+            );
+        }
+        for consumer in queue.consumers.iter() {
+            let connection = consumer.holder.connection;
+            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+                peer.cancelled(consumer.slot);
+            }
+        }
+        queue.ready_count()
+    }
+
+    pub(super) fn release(&mut self, holder: Holder, close: bool) {
+        let Some(peer) = self.peers.get_mut(&holder.connection) else {
+            return;
+        };
+        let held_from = peer.held_from_by(holder.channel, close);
+        for id in held_from {
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
+            queue.release(holder);
+            touch(&mut self.touched, queue);
+            if close {
+                self.remove_consumers(id, |consumer| consumer.holder == holder);
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, connection: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&connection) else {
+            return;
+        };
+        let exclusive = std::mem::take(&mut peer.exclusive);
+        for channel in peer.channels() {
+            self.release(
+                Holder {
+                    connection,
+                    channel,
+                },
+                true,
+            );
+        }
+        for id in exclusive {
+            self.drop_queue(id);
+        }
+        self.reply(connection, Ok(Reply::Disconnected));
+        self.speak();
+        self.peers.remove(&connection);
+    }
+}
