@@ -446,6 +446,13 @@ impl Connection {
     }
 }
 
+/// However a connection ends, also by a panic of its task: the shards hear of it, and what it held is ready again.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}
+
 /// A frame that has no place in the handshake.
 fn not_yet() -> Exception {
     Exception::connection(

@@ -11,10 +11,14 @@ use leveret_broker::broker::{Broker, BrokerSettings};
 use leveret_broker::shard::task::shard_task;
 use leveret_broker::users::Users;
 use leveret_message::name::Name;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::listen::Stream;
 use crate::machine::Machine;
+
+/// The exit code of a program that found an error of its own: EX_SOFTWARE of sysexits.h.
+const SOFTWARE: i32 = 70;
 
 /// What clients are told when the broker stops.
 const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'";
@@ -40,7 +44,10 @@ impl Server {
         let (broker, shards) = Broker::new(settings);
         tracing::info!(shards = shards.len(), "broker started");
         for shard in shards {
-            tokio::spawn(shard_task(shard, broker.shards.clone()));
+            tokio::spawn(watch(tokio::spawn(shard_task(
+                shard,
+                broker.shards.clone(),
+            ))));
         }
         Server {
             broker,
@@ -68,6 +75,13 @@ impl Server {
     pub(crate) fn close_connections(&self) {
         self.broker.connections.close_all(SHUTDOWN);
     }
+}
+
+/// A shard never ends. Where one does, by a panic, its queues are in an unknown state: the program ends rather than go on without them.
+async fn watch(shard: JoinHandle<()>) {
+    let ended = shard.await;
+    tracing::error!("a shard has ended, so the broker ends: {ended:?}");
+    std::process::exit(SOFTWARE);
 }
 
 fn amqp_settings(config: &Config) -> AmqpSettings {
