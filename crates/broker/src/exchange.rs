@@ -5,11 +5,12 @@
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashSet;
 
 use crate::arguments::ExchangeSettings;
 use crate::bindings::{Bindings, ExchangeKind, canonical_arguments};
@@ -36,9 +37,10 @@ pub struct Exchange {
     /// What the arguments say.
     pub settings: ExchangeSettings,
     version: AtomicU64,
+    deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
     /// Where this exchange is a destination. Touched under the vhost's door only.
-    pub(crate) sources: Mutex<Vec<Source>>,
+    pub(crate) sources: Mutex<FxHashSet<Source>>,
 }
 
 /// Where a binding leads. Two are equal when they are the same queue or exchange, not only alike.
@@ -50,7 +52,7 @@ pub enum Destination {
     Exchange(Arc<Exchange>),
 }
 
-/// A binding seen from its destination.
+/// A binding seen from its destination. Two are equal when they are the same exchange's, under the same key and arguments.
 #[derive(Clone, Debug)]
 pub struct Source {
     /// The exchange that the binding is from.
@@ -102,8 +104,9 @@ impl Exchange {
             arguments,
             settings,
             version: AtomicU64::new(0),
+            deleted: AtomicBool::new(false),
             bindings: RwLock::new(Bindings::new(kind)),
-            sources: Mutex::new(Vec::new()),
+            sources: Mutex::default(),
         }
     }
 
@@ -124,6 +127,11 @@ impl Exchange {
     /// Rises with every change of the bindings and at deletion.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Whether it is gone. Once true, for ever true; the version rises after that for the last time.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     /// Calls `each` for every binding that matches; the same destination may come more than once.
@@ -159,11 +167,8 @@ impl Exchange {
             .map_err(|error| Error::Unacceptable(error.to_string()))?;
         if new {
             self.bump();
-            to.sources().lock().push(Source {
-                exchange: Arc::clone(self),
-                binding_key: binding_key.into(),
-                arguments,
-            });
+            let source = self.as_source(binding_key, &arguments);
+            to.sources().lock().insert(source);
         }
         Ok(())
     }
@@ -178,17 +183,24 @@ impl Exchange {
         let removed = self.bindings.write().remove(binding_key, arguments, to);
         if removed {
             self.bump();
-            to.sources().lock().retain(|source| {
-                !(Arc::ptr_eq(&source.exchange, self)
-                    && *source.binding_key == *binding_key
-                    && source.arguments == *arguments)
-            });
+            let source = self.as_source(binding_key, arguments);
+            to.sources().lock().remove(&source);
         }
         removed
     }
 
-    /// Takes all bindings out, for deletion.
+    /// A binding of this exchange, as its destination knows it.
+    pub(crate) fn as_source(self: &Arc<Self>, binding_key: &[u8], arguments: &Table) -> Source {
+        Source {
+            exchange: Arc::clone(self),
+            binding_key: binding_key.into(),
+            arguments: arguments.clone(),
+        }
+    }
+
+    /// Marks it as deleted and takes all bindings out.
     pub(crate) fn take_bindings(&self) -> Bindings<Destination> {
+        self.deleted.store(true, Ordering::Release);
         let taken = std::mem::replace(&mut *self.bindings.write(), Bindings::new(self.kind));
         self.bump();
         taken
@@ -203,7 +215,7 @@ impl Exchange {
 }
 
 impl Destination {
-    pub(crate) fn sources(&self) -> &Mutex<Vec<Source>> {
+    pub(crate) fn sources(&self) -> &Mutex<FxHashSet<Source>> {
         match self {
             Destination::Queue(queue) => &queue.sources,
             Destination::Exchange(exchange) => &exchange.sources,
@@ -215,6 +227,24 @@ impl Destination {
             Destination::Queue(queue) => Arc::as_ptr(queue) as usize,
             Destination::Exchange(exchange) => Arc::as_ptr(exchange) as usize,
         }
+    }
+}
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.exchange, &other.exchange)
+            && self.binding_key == other.binding_key
+            && self.arguments == other.arguments
+    }
+}
+
+impl Eq for Source {}
+
+impl Hash for Source {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (Arc::as_ptr(&self.exchange) as usize).hash(state);
+        self.binding_key.hash(state);
+        self.arguments.hash(state);
     }
 }
 

@@ -28,7 +28,10 @@ pub const ALLOWANCE: usize = 1024 * 1024;
 /// How many routes a connection remembers; when there are more, it forgets them all.
 const ROUTES_MAX: usize = 4096;
 
-/// A route that was computed: an index, good until the next [`Publisher::hand_over`].
+/// How many queues the remembered routes lead to; when there are more, it forgets them all: a route may lead to thousands.
+const ROUTED_QUEUES_MAX: usize = 64 * 1024;
+
+/// A route that was computed: an index, good until the next [`Publisher::route`] or [`Publisher::hand_over`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteIndex(usize);
 
@@ -87,6 +90,8 @@ pub struct Publisher {
     shards: Shards,
     lanes: Vec<Lane>,
     routes: Vec<Route>,
+    /// How many queues `routes` lead to, each counted as often as it is named.
+    routed_queues: usize,
     by_key: FxHashMap<Box<[u8]>, RouteIndex>,
     /// The last answer, so that a stream to one queue costs one comparison.
     last_key: Vec<u8>,
@@ -105,6 +110,7 @@ impl Publisher {
             shards,
             lanes,
             routes: Vec::new(),
+            routed_queues: 0,
             by_key: FxHashMap::default(),
             last_key: Vec::new(),
             last: None,
@@ -150,16 +156,13 @@ impl Publisher {
         routing_keys: impl Iterator<Item = &'k [u8]>,
         headers: Option<TableRef<'_>>,
     ) -> RouteIndex {
-        let mut reached = Reached::default();
-        let mut keys = 0;
-        for key in routing_keys {
-            route(&self.vhost, exchange, key, headers, &mut reached);
-            keys += 1;
-        }
-        if self.routes.len() >= ROUTES_MAX && self.is_empty() {
+        let keys: Vec<&[u8]> = routing_keys.collect();
+        let reached = route(&self.vhost, exchange, &keys, headers);
+        if self.routes.len() >= ROUTES_MAX || self.routed_queues >= ROUTED_QUEUES_MAX {
             self.forget_routes();
         }
-        let fleeting = reached.fleeting || keys != 1;
+        let fleeting = reached.fleeting || keys.len() != 1;
+        self.routed_queues += reached.queues.len();
         let index = RouteIndex(self.routes.len());
         self.routes.push(Route::new(reached, self.turn));
         if !fleeting {
@@ -177,13 +180,13 @@ impl Publisher {
 
     fn forget_routes(&mut self) {
         self.routes.clear();
+        self.routed_queues = 0;
         self.by_key.clear();
         self.last = None;
     }
 
     /// Forgets every route, for example because permissions changed.
     pub fn forget(&mut self) {
-        debug_assert!(self.is_empty(), "routes may be in use until the hand-over");
         self.forget_routes();
     }
 
@@ -253,9 +256,6 @@ impl Publisher {
                 runs: std::mem::take(&mut lane.runs),
             };
             self.shards.send(shard, Command::Publish(publish));
-        }
-        if self.routes.len() > ROUTES_MAX {
-            self.forget_routes();
         }
     }
 

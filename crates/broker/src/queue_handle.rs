@@ -8,6 +8,7 @@ use leveret_message::table::Table;
 use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
+use rustc_hash::FxHashSet;
 
 use crate::arguments::QueueSettings;
 use crate::error::{Error, Kind, Resource};
@@ -51,7 +52,7 @@ pub struct QueueHandle {
     pub settings: QueueSettings,
     pub(crate) vhost: Weak<Vhost>,
     /// The bindings that lead here. Touched under the vhost's door only.
-    pub(crate) sources: Mutex<Vec<Source>>,
+    pub(crate) sources: Mutex<FxHashSet<Source>>,
     deleted: AtomicBool,
 }
 
@@ -71,7 +72,7 @@ impl QueueHandle {
             declaration,
             settings,
             vhost,
-            sources: Mutex::new(Vec::new()),
+            sources: Mutex::default(),
             deleted: AtomicBool::new(false),
         }
     }

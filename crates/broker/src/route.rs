@@ -1,7 +1,7 @@
 //! Routing: which queues a message reaches. A pure function over the topology.
 //!
-//! Each exchange is visited once, each queue reported once, whatever loops the bindings form. An exchange that matches nothing hands the
-//! message to its alternate exchange.
+//! Each exchange is visited once, each queue reported once, whatever loops the bindings form. An exchange that matches none of the message's
+//! routing keys hands it to its alternate exchange.
 
 use std::sync::Arc;
 
@@ -26,22 +26,20 @@ pub struct Reached {
     pub fleeting: bool,
 }
 
-/// Adds to `reached` the queues that a message published to `exchange` reaches under `routing_key`.
+/// The queues that a message published to `exchange` reaches under its routing keys: its own and those of `CC` and `BCC`. Every exchange on the
+/// way is asked with all of them, as in RabbitMQ.
 ///
-/// Each call visits each exchange once; calls for further routing keys of one message add to the same answer.
-///
-/// **Cost**: a lookup for each exchange visited; compares queues pairwise below 32 of them.
+/// **Cost**: a lookup for each exchange visited and key; compares queues pairwise below 32 of them.
 pub fn route(
     vhost: &Vhost,
     exchange: &Arc<Exchange>,
-    routing_key: &[u8],
+    routing_keys: &[&[u8]],
     headers: Option<TableRef<'_>>,
-    reached: &mut Reached,
-) {
+) -> Reached {
+    let mut reached = Reached::default();
     let mut next = vec![Arc::clone(exchange)];
-    let visited_before = reached.visited.len();
     while let Some(exchange) = next.pop() {
-        let visited = &reached.visited[visited_before..];
+        let visited = &reached.visited;
         if visited.iter().any(|(seen, _)| Arc::ptr_eq(seen, &exchange)) {
             continue;
         }
@@ -49,22 +47,27 @@ pub fn route(
             .visited
             .push((Arc::clone(&exchange), exchange.version()));
         if exchange.is_default() {
-            let queue = str::from_utf8(routing_key)
-                .ok()
-                .and_then(|name| vhost.find_queue(name));
-            reached.fleeting |= queue.is_none();
-            reached.queues.extend(queue);
+            for routing_key in routing_keys {
+                let queue = str::from_utf8(routing_key)
+                    .ok()
+                    .and_then(|name| vhost.find_queue(name));
+                reached.fleeting |= queue.is_none();
+                reached.queues.extend(queue);
+            }
             continue;
         }
-        reached.fleeting |= exchange.kind == ExchangeKind::Headers;
+        // An exchange that was deleted before its version was read keeps that version for ever, and a new one of its name is another exchange.
+        reached.fleeting |= exchange.kind == ExchangeKind::Headers || exchange.is_deleted();
         let mut matched = false;
-        exchange.matches(routing_key, headers, |destination| {
-            matched = true;
-            match destination {
-                Destination::Queue(queue) => reached.queues.push(Arc::clone(queue)),
-                Destination::Exchange(further) => next.push(Arc::clone(further)),
-            }
-        });
+        for routing_key in routing_keys {
+            exchange.matches(routing_key, headers, |destination| {
+                matched = true;
+                match destination {
+                    Destination::Queue(queue) => reached.queues.push(Arc::clone(queue)),
+                    Destination::Exchange(further) => next.push(Arc::clone(further)),
+                }
+            });
+        }
         if let Some(alternate) = &exchange.settings.alternate_exchange
             && !matched
         {
@@ -74,6 +77,7 @@ pub fn route(
         }
     }
     remove_duplicates(&mut reached.queues);
+    reached
 }
 
 fn remove_duplicates(queues: &mut Vec<Arc<QueueHandle>>) {

@@ -99,7 +99,7 @@ impl Vhost {
         queue.mark_deleted();
         self.queues
             .remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
-        self.unbind_all(&Destination::Queue(Arc::clone(queue)));
+        self.unbind_all(Destination::Queue(Arc::clone(queue)));
     }
 
     /// Declares an exchange. `Ok` if it is new or an equivalent one was there.
@@ -223,48 +223,53 @@ impl Vhost {
             return;
         };
         let arguments = canonical_arguments(&binding.arguments.to_owned());
-        if source.unbind(binding.binding_key, &arguments, to) {
-            self.drop_exchange_if_unused(&source);
+        if source.unbind(binding.binding_key, &arguments, to) && is_over(&source) {
+            self.drop_exchange(&source);
         }
     }
 
-    /// Takes away every binding that leads to `to`.
-    fn unbind_all(&self, to: &Destination) {
-        let sources = std::mem::take(&mut *to.sources().lock());
-        for Source {
-            exchange,
-            binding_key,
-            arguments,
-        } in sources
-        {
-            exchange.unbind(&binding_key, &arguments, to);
-            self.drop_exchange_if_unused(&exchange);
-        }
-    }
-
-    fn drop_exchange_if_unused(&self, exchange: &Arc<Exchange>) {
-        if exchange.auto_delete && exchange.bindings_count() == 0 {
-            self.drop_exchange(exchange);
+    /// Takes away every binding that leads to `to`. Auto-delete exchanges that lose their last binding end, and so do in turn those that lead to
+    /// them: in a loop, because clients make such chains as long as they like.
+    fn unbind_all(&self, to: Destination) {
+        let mut ended = vec![to];
+        while let Some(to) = ended.pop() {
+            let sources = std::mem::take(&mut *to.sources().lock());
+            for Source {
+                exchange,
+                binding_key,
+                arguments,
+            } in sources
+            {
+                exchange.unbind(&binding_key, &arguments, &to);
+                if is_over(&exchange) {
+                    self.end_exchange(&exchange);
+                    ended.push(Destination::Exchange(exchange));
+                }
+            }
         }
     }
 
     fn drop_exchange(&self, exchange: &Arc<Exchange>) {
+        self.end_exchange(exchange);
+        self.unbind_all(Destination::Exchange(Arc::clone(exchange)));
+    }
+
+    /// Takes an exchange out of the directory, and the bindings that lead from it.
+    fn end_exchange(&self, exchange: &Arc<Exchange>) {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
         let from = exchange.take_bindings();
         for (key, arguments, to) in from.iter() {
-            forget_source(to, exchange, key, arguments);
+            to.sources()
+                .lock()
+                .remove(&exchange.as_source(key, arguments));
         }
-        self.unbind_all(&Destination::Exchange(Arc::clone(exchange)));
     }
 }
 
-fn forget_source(to: &Destination, exchange: &Arc<Exchange>, key: &[u8], arguments: &Table) {
-    to.sources().lock().retain(|source| {
-        !(Arc::ptr_eq(&source.exchange, exchange)
-            && *source.binding_key == *key
-            && source.arguments == *arguments)
-    });
+/// Whether an exchange lives only as long as it has bindings, and has lost the last one.
+fn is_over(exchange: &Exchange) -> bool {
+    exchange.auto_delete && !exchange.is_deleted() && exchange.bindings_count() == 0
 }
 
 /// Queue redeclaration, as RabbitMQ compares it: <https://www.rabbitmq.com/docs/queues#property-equivalence>.

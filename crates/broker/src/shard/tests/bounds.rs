@@ -34,7 +34,8 @@ fn queues_that_came_and_went_are_forgotten() {
             delete(&client, &handle),
         ];
         fixture.turn(commands);
-        (client.all(), publisher.all());
+        client.all();
+        publisher.all();
     }
     assert_eq!(fixture.vhost.queues_count(), 0);
     let peer = peer(&fixture, &client);

@@ -213,13 +213,13 @@ impl Fixture {
 
     /// One turn of the shard, with what the door has sent before the commands.
     pub(super) fn turn(&mut self, commands: impl IntoIterator<Item = Command>) {
-        let mut all = self.from_door();
+        let mut all = self.take_from_door();
         all.extend(commands);
         self.shard.turn(all.into_iter(), self.now);
     }
 
     /// What the door has sent.
-    pub(super) fn from_door(&self) -> Vec<Command> {
+    pub(super) fn take_from_door(&self) -> Vec<Command> {
         let mut commands = Vec::new();
         self.shards.mailbox(ShardId(0)).take(&mut commands);
         commands

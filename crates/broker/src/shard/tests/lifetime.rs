@@ -109,7 +109,8 @@ fn a_deleted_queue_s_consumers_are_told_after_their_last_delivery() {
         ),
     ];
     fixture.turn(commands);
-    (client.told(), other.told());
+    client.told();
+    other.told();
     let commands = [
         fixture.publish(&mut client, &[&queue], 2),
         delete(&client, &queue),
@@ -211,7 +212,7 @@ fn a_queue_expires_when_it_was_not_used_for_long_enough() {
     arguments.put("x-expires", 1000);
     let queue = fixture.declare("q", |new| new.arguments = arguments.finish());
     let started = fixture.now;
-    let mut at = |fixture: &mut Fixture, ms, commands: Vec<Command>| {
+    let at = |fixture: &mut Fixture, ms, commands: Vec<Command>| {
         fixture.now = started + Duration::from_millis(ms);
         fixture.turn(commands);
         fixture.vhost.find_queue("q").is_some()
