@@ -17,7 +17,8 @@ pub mod publisher;
 pub mod queue;
 pub mod queue_handle;
 pub mod route;
-pub mod runs;
 pub mod shard;
 pub mod users;
 pub mod vhost;
+
+pub use leveret_store::runs;
