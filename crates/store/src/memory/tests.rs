@@ -22,7 +22,7 @@ fn an_entry_is_durable_as_soon_as_it_is_appended() {
 fn what_was_put_away_comes_back_once() {
     let mut log = MemoryLog::default();
     let body = Bytes::from_static(b"large");
-    let first = log.put_away(b"one", &[body.clone()]).unwrap();
+    let first = log.put_away(b"one", std::slice::from_ref(&body)).unwrap();
     let second = log.put_away(b"two", &[]).unwrap();
     let mut fetched = vec![];
     log.take_fetched(&mut fetched);
