@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
 use crate::arguments::ExchangeSettings;
 use crate::bindings::{Bindings, ExchangeKind, canonical_arguments};
@@ -40,7 +40,7 @@ pub struct Exchange {
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
     /// Where this exchange is a destination. Touched under the vhost's door only.
-    pub(crate) sources: Mutex<FxHashSet<Source>>,
+    pub(crate) sources: Mutex<Sources>,
 }
 
 /// Where a binding leads. Two are equal when they are the same queue or exchange, not only alike.
@@ -52,16 +52,17 @@ pub enum Destination {
     Exchange(Arc<Exchange>),
 }
 
-/// A binding seen from its destination. Two are equal when they are the same exchange's, under the same key and arguments.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// The exchange that the binding is from.
-    pub exchange: Arc<Exchange>,
-    /// Its binding key.
-    pub binding_key: Box<[u8]>,
-    /// Its arguments.
-    pub arguments: Table,
+/// A binding seen from its destination.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Source {
+    /// The exchange that the binding is from, by its address: the map that this is the key of keeps it alive.
+    exchange: usize,
+    pub(crate) binding_key: Box<[u8]>,
+    pub(crate) arguments: Table,
 }
+
+/// The bindings that lead to a queue or exchange, and the exchanges they are from.
+pub(crate) type Sources = FxHashMap<Source, Arc<Exchange>>;
 
 /// What a declaration says of an exchange.
 #[derive(Clone, Debug)]
@@ -168,7 +169,7 @@ impl Exchange {
         if new {
             self.bump();
             let source = self.as_source(binding_key, &arguments);
-            to.sources().lock().insert(source);
+            to.sources().lock().insert(source, Arc::clone(self));
         }
         Ok(())
     }
@@ -192,7 +193,7 @@ impl Exchange {
     /// A binding of this exchange, as its destination knows it.
     pub(crate) fn as_source(self: &Arc<Self>, binding_key: &[u8], arguments: &Table) -> Source {
         Source {
-            exchange: Arc::clone(self),
+            exchange: Arc::as_ptr(self) as usize,
             binding_key: binding_key.into(),
             arguments: arguments.clone(),
         }
@@ -215,7 +216,7 @@ impl Exchange {
 }
 
 impl Destination {
-    pub(crate) fn sources(&self) -> &Mutex<FxHashSet<Source>> {
+    pub(crate) fn sources(&self) -> &Mutex<Sources> {
         match self {
             Destination::Queue(queue) => &queue.sources,
             Destination::Exchange(exchange) => &exchange.sources,
@@ -227,24 +228,6 @@ impl Destination {
             Destination::Queue(queue) => Arc::as_ptr(queue) as usize,
             Destination::Exchange(exchange) => Arc::as_ptr(exchange) as usize,
         }
-    }
-}
-
-impl PartialEq for Source {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.exchange, &other.exchange)
-            && self.binding_key == other.binding_key
-            && self.arguments == other.arguments
-    }
-}
-
-impl Eq for Source {}
-
-impl Hash for Source {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (Arc::as_ptr(&self.exchange) as usize).hash(state);
-        self.binding_key.hash(state);
-        self.arguments.hash(state);
     }
 }
 

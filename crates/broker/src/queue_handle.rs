@@ -8,11 +8,10 @@ use leveret_message::table::Table;
 use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
-use rustc_hash::FxHashSet;
 
 use crate::arguments::QueueSettings;
 use crate::error::{Error, Kind, Resource};
-use crate::exchange::Source;
+use crate::exchange::Sources;
 use crate::link::ConnectionId;
 use crate::vhost::Vhost;
 
@@ -52,7 +51,7 @@ pub struct QueueHandle {
     pub settings: QueueSettings,
     pub(crate) vhost: Weak<Vhost>,
     /// The bindings that lead here. Touched under the vhost's door only.
-    pub(crate) sources: Mutex<FxHashSet<Source>>,
+    pub(crate) sources: Mutex<Sources>,
     deleted: AtomicBool,
 }
 

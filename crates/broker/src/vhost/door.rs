@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use leveret_message::name::Name;
-use leveret_message::table::{Table, TableRef};
+use leveret_message::table::TableRef;
 
 use crate::arguments::{
     ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
@@ -15,7 +15,7 @@ use crate::arguments::{
 use crate::bindings::canonical_arguments;
 use crate::command::Command;
 use crate::error::{Error, Kind, Resource};
-use crate::exchange::{Destination, Exchange, ExchangeDeclaration, Source};
+use crate::exchange::{Destination, Exchange, ExchangeDeclaration};
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
 use crate::vhost::Vhost;
@@ -234,13 +234,8 @@ impl Vhost {
         let mut ended = vec![to];
         while let Some(to) = ended.pop() {
             let sources = std::mem::take(&mut *to.sources().lock());
-            for Source {
-                exchange,
-                binding_key,
-                arguments,
-            } in sources
-            {
-                exchange.unbind(&binding_key, &arguments, &to);
+            for (source, exchange) in sources {
+                exchange.unbind(&source.binding_key, &source.arguments, &to);
                 if is_over(&exchange) {
                     self.end_exchange(&exchange);
                     ended.push(Destination::Exchange(exchange));

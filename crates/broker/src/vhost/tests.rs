@@ -260,7 +260,7 @@ fn exclusive_queues_are_their_owner_s() {
         ..a_queue("q")
     };
     vhost.declare_queue(ME, mine.clone(), false).unwrap();
-    let again = vhost.declare_queue(ME, mine.clone(), false);
+    let again = vhost.declare_queue(ME, mine, false);
     assert!(matches!(again, Ok(Declared::Existing(_))));
     let theirs = QueueDeclaration {
         owner: Some(OTHER),
@@ -269,7 +269,7 @@ fn exclusive_queues_are_their_owner_s() {
     let locked = "cannot obtain exclusive access to locked queue 'q' in vhost 'v'. It could be originally declared on another \
                   connection or the exclusive property value does not match that of the original declaration.";
     let refusals = [
-        refusal(vhost.declare_queue(OTHER, theirs.clone(), false)),
+        refusal(vhost.declare_queue(OTHER, theirs, false)),
         refusal(vhost.declare_queue(OTHER, a_queue("q"), false)),
         refusal(vhost.declare_queue(ME, a_queue("q"), false)),
         refusal(vhost.bind_queue(OTHER, "q", binding("amq.fanout", ""))),

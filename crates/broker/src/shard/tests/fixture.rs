@@ -278,11 +278,6 @@ impl Fixture {
         builder.seal()
     }
 
-    /// The number that the next message will have.
-    pub(super) fn next_message(&self) -> u64 {
-        self.next_message
-    }
-
     /// One run of small messages to these queues.
     pub(super) fn publish(
         &mut self,
