@@ -225,6 +225,11 @@ impl Queue {
         self.away.iter().map(|piece| piece.value.at)
     }
 
+    /// Whether messages are ready, but none of them in memory.
+    pub fn is_next_away(&self) -> bool {
+        self.first_run_len() == 0 && self.away_count > 0
+    }
+
     /// How many messages the first run in memory has; 0 if none is ready there.
     pub fn first_run_len(&self) -> u64 {
         let first = self.returned.first().or_else(|| self.fresh.front());

@@ -270,7 +270,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return Some(Err(Error::NotFound(handle.resource())));
         };
-        if queue.first_run_len() == 0 && queue.ready_count() > 0 {
+        if queue.is_next_away() {
             queue.gets.push_back((holder, no_ack));
             self.fetch(id);
             return None;
@@ -333,11 +333,13 @@ impl Shard {
         self.held_bytes -= queue.ready_bytes() as i64;
         let (log, group) = (&mut self.log, queue.handle.group);
         let durable = queue.handle.declaration.durable;
-        Ok(queue.purge(|first, count| {
+        let count = queue.purge(|first, count| {
             if durable {
                 append_settle(&mut **log, group, id, (first, count));
             }
-        }))
+        });
+        self.answer_gets(id);
+        Ok(count)
     }
 
     fn resume(&mut self, connection: ConnectionId) {

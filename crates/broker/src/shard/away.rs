@@ -44,9 +44,21 @@ impl Shard {
             queue.arrived(batch);
             self.held_bytes += (queue.held_bytes() - before) as i64;
             touch(&mut self.touched, queue);
-            while let Some((holder, no_ack)) =
-                self.queues.get_mut(&id).and_then(|q| q.gets.pop_front())
-            {
+            self.answer_gets(id);
+        }
+    }
+
+    /// Answers those who wait for a message, until the next one is away.
+    pub(super) fn answer_gets(&mut self, id: QueueId) {
+        while let Some(queue) = self.queues.get_mut(&id) {
+            if queue.gets.is_empty() {
+                return;
+            }
+            if queue.is_next_away() {
+                self.fetch(id);
+                return;
+            }
+            if let Some((holder, no_ack)) = queue.gets.pop_front() {
                 let reply = self.take_one(holder, id, no_ack);
                 self.reply(holder.connection, reply);
             }

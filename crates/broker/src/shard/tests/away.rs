@@ -2,7 +2,7 @@
 
 use leveret_store::log::Log;
 
-use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, settle};
+use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, purge, settle};
 use crate::command::{Command, NewConsumer, Outcome};
 
 /// A fixture whose queues keep two small messages in memory, or a few more: whole runs come and go.
@@ -144,4 +144,38 @@ fn purge_and_delete_leave_nothing_in_the_log() {
     Log::take_fetched(&mut *fixture.shard.log, &mut fetched);
     assert!(fetched.is_empty(), "{} are still there", fetched.len());
     assert_eq!(fixture.queued.held(), 0);
+}
+
+#[test]
+fn those_who_wait_for_a_message_each_get_one() {
+    let mut fixture = fixture();
+    fixture.shard.set_resident_max(0);
+    let mut publisher = fixture.client();
+    let waiting = [(); 4].map(|()| fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 4);
+    fixture.turn([get(&publisher, &queue, true)]);
+    fixture.turn(waiting.each_ref().map(|client| get(client, &queue, false)));
+    settle_down(&mut fixture);
+    for (client, expected) in waiting.iter().zip([Some(2), Some(3), Some(4), None]) {
+        match client.told().as_slice() {
+            [Seen::Got(got, _)] => assert_eq!(got.map(|got| got.message), expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_message_hears_of_a_purge() {
+    let mut fixture = fixture();
+    fixture.shard.set_resident_max(0);
+    let mut publisher = fixture.client();
+    let (client, other) = (fixture.client(), fixture.client());
+    let queue = fixture.queue("q");
+    publish_singly(&mut fixture, &mut publisher, "q", 3);
+    fixture.turn([get(&publisher, &queue, true)]);
+    fixture.turn([get(&client, &queue, true), purge(&other, &queue)]);
+    settle_down(&mut fixture);
+    assert_eq!(other.told(), [Seen::Purged(2)]);
+    assert_eq!(client.told(), [Seen::Got(None, 0)]);
 }
