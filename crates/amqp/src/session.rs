@@ -3,6 +3,7 @@
 //! Publishes and settles are gathered; before any other method is carried out, what was gathered is handed over, so that methods take effect in the
 //! order in which they came. While a shard's answer is awaited, no frame is taken.
 
+use leveret_broker::alarms::Alarms;
 use leveret_broker::command::{Command, Holder};
 use leveret_broker::link::Event;
 use leveret_wire::frame::Octets;
@@ -14,6 +15,7 @@ use crate::channel::{Channel, Channels, Next, Question, carry_out, is_gathered};
 use crate::core::Core;
 use crate::exception::{Exception, Level};
 
+mod alarm;
 mod contents;
 mod events;
 
@@ -67,6 +69,10 @@ pub(crate) struct Session {
     waiting: Option<Waiting>,
     /// Deliveries that have to come after `recover-ok`, which waits for another shard.
     deferred: Vec<Event>,
+    /// The alarms that are on.
+    alarms: Alarms,
+    /// Whether it has published while one was on: then nothing is read until all are off.
+    blocked: bool,
     /// Present once the shards have forgotten the connection.
     ended: Option<Ended>,
 }
@@ -74,6 +80,8 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(core: Core) -> Self {
         Self {
+            alarms: core.broker.alarms(),
+            blocked: false,
             core,
             channels: Channels::default(),
             waiting: None,
@@ -82,9 +90,13 @@ impl Session {
         }
     }
 
-    /// Whether frames are taken: no answer is awaited, and the shards have not withheld the allowance.
+    /// Whether frames are taken: no answer is awaited, no alarm blocks it, and the shards have not withheld the allowance.
     pub(crate) fn takes_input(&self) -> bool {
-        self.waiting.is_none() && self.ended.is_none() && self.core.publisher.has_allowance()
+        self.takes_frames() && self.core.publisher.has_allowance()
+    }
+
+    fn takes_frames(&self) -> bool {
+        self.waiting.is_none() && self.ended.is_none() && !self.blocked
     }
 
     /// How it ended, once.
@@ -95,7 +107,7 @@ impl Session {
     /// Takes frames from the input until it is used up or an answer is awaited; returns how many bytes were used.
     pub(crate) fn input(&mut self, decoder: &mut Decoder, input: &[u8]) -> usize {
         let mut used = 0;
-        while self.waiting.is_none() && self.ended.is_none() {
+        while self.takes_frames() {
             let rest = input.get(used..).unwrap_or_default();
             match decoder.next(rest) {
                 Ok(Some((len, frame))) => {

@@ -56,6 +56,8 @@ pub(crate) fn start(settings: &AmqpSettings) -> AMQPClass {
 pub(crate) struct ClientCapabilities {
     /// It wants `basic.cancel` when a consumer loses its queue.
     pub(crate) consumer_cancel_notify: bool,
+    /// It wants `connection.blocked` and `unblocked`.
+    pub(crate) connection_blocked: bool,
     /// It wants `connection.close` when its login is refused.
     pub(crate) authentication_failure_close: bool,
     /// The name it gives its connection.
@@ -76,6 +78,7 @@ impl ClientCapabilities {
         let name = properties.find("connection_name");
         Self {
             consumer_cancel_notify: has("consumer_cancel_notify"),
+            connection_blocked: has("connection.blocked"),
             authentication_failure_close: has("authentication_failure_close"),
             connection_name: name.and_then(|name| name.as_str().map(str::to_owned)),
         }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use leveret_message::name::Name;
 use leveret_store::memory::MemoryLog;
+use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
+use crate::alarms::Alarms;
 use crate::command::Shards;
 use crate::connections::Connections;
 use crate::error::Error;
@@ -42,6 +44,7 @@ pub struct Broker {
     /// What all queues together hold.
     pub queued: Arc<QueuedBytes>,
     vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
+    alarms: Mutex<Alarms>,
 }
 
 impl Broker {
@@ -72,6 +75,7 @@ impl Broker {
             shards,
             queued,
             vhosts,
+            alarms: Mutex::default(),
         };
         (Arc::new(broker), machines)
     }
@@ -82,5 +86,22 @@ impl Broker {
     pub fn vhost(&self, name: &str) -> Result<Arc<Vhost>, Error> {
         let found = self.vhosts.get(name).map(|vhost| Arc::clone(&vhost));
         found.ok_or_else(|| Error::VhostNotFound(Name::new(name).unwrap_or_default()))
+    }
+
+    /// The alarms that are on.
+    pub fn alarms(&self) -> Alarms {
+        *self.alarms.lock()
+    }
+
+    /// Sets which alarms are on. Connections hear of it where it changes something; returns whether it did. **Waits**: never.
+    pub fn set_alarms(&self, alarms: Alarms) -> bool {
+        let mut on = self.alarms.lock();
+        if *on == alarms {
+            return false;
+        }
+        *on = alarms;
+        // Under the lock, so that connections hear of changes in their order.
+        self.connections.tell_alarms(alarms);
+        true
     }
 }

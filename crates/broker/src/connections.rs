@@ -8,6 +8,7 @@ use leveret_message::name::Name;
 use rustc_hash::FxBuildHasher;
 use tokio::sync::Notify;
 
+use crate::alarms::Alarms;
 use crate::link::{ConnectionId, Event, Link};
 
 /// What is known of a connection from outside.
@@ -56,6 +57,13 @@ impl Connections {
     pub fn close_all(&self, reason: &str) {
         for connection in &self.live {
             connection.link.events.push(Event::Close(reason.to_owned()));
+        }
+    }
+
+    /// Tells all of them which alarms are on. **Waits**: never.
+    pub(crate) fn tell_alarms(&self, alarms: Alarms) {
+        for connection in &self.live {
+            connection.link.events.push(Event::Alarms(alarms));
         }
     }
 

@@ -3,6 +3,7 @@
 //! Nothing here knows a frame or a socket. `crates/ARCHITECTURE.md` tells who owns which state. Reading order: `broker`, `vhost`, `exchange`,
 //! `route`, `publisher`, `command`, `shard`, `queue`, `link`.
 
+pub mod alarms;
 pub mod arguments;
 pub mod bindings;
 pub mod broker;

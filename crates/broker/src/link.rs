@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use leveret_message::batch::Batch;
 use leveret_store::log::QueueId;
 
+use crate::alarms::Alarms;
 use crate::error::Error;
 use crate::mailbox::Mailbox;
 use crate::queue_handle::ShardId;
@@ -118,6 +119,8 @@ pub enum Event {
     Reply(Result<Reply, Error>),
     /// A consumer lost its queue.
     ConsumerCancelled(ConsumerSlot),
+    /// Alarms went on or off; these are on now.
+    Alarms(Alarms),
     /// The broker wants the connection closed, with this reason.
     Close(String),
 }

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod alarms;
 mod check;
 mod compat;
 mod environment;
@@ -23,6 +24,7 @@ mod log;
 mod tests;
 mod users;
 
+pub(crate) use alarms::Alarms;
 pub(crate) use compat::Compat;
 pub(crate) use environment::Environment;
 pub(crate) use limits::Limits;
@@ -46,6 +48,7 @@ pub(crate) struct Config {
     pub(crate) listeners: Listeners,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
+    pub(crate) alarms: Alarms,
     pub(crate) compat: Compat,
     pub(crate) shutdown: Shutdown,
     /// Who may log in, and what each may do.
@@ -69,6 +72,7 @@ impl Default for Config {
             listeners: Listeners::default(),
             limits: Limits::default(),
             log: Log::default(),
+            alarms: Alarms::default(),
             compat: Compat::default(),
             shutdown: Shutdown::default(),
             users: vec![User::guest()],

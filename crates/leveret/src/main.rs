@@ -22,6 +22,7 @@ use crate::machine::Machine;
 use crate::serve::Server;
 use crate::signals::Signals;
 
+mod alarms;
 mod arguments;
 mod config;
 mod connections;

@@ -13,6 +13,7 @@ use leveret_broker::users::Users;
 use leveret_message::name::Name;
 use tokio::task::JoinHandle;
 
+use crate::alarms::Watch;
 use crate::config::Config;
 use crate::listen::Stream;
 use crate::machine::Machine;
@@ -49,6 +50,7 @@ impl Server {
                 broker.shards.clone(),
             ))));
         }
+        tokio::spawn(Watch::new(config, machine).run(Arc::clone(&broker)));
         Server {
             broker,
             amqp: Arc::new(amqp_settings(config)),

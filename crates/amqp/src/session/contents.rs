@@ -60,8 +60,9 @@ impl Session {
         };
         let outcome = check_size(&self.core, header.body_size)
             .and_then(|()| publish(&mut self.core, channel, message));
-        if let Err(exception) = outcome {
-            self.fail(number, exception, PUBLISH);
+        match outcome {
+            Ok(()) => self.published(),
+            Err(exception) => self.fail(number, exception, PUBLISH),
         }
         len
     }
@@ -140,8 +141,9 @@ impl Session {
             properties: &header.properties,
             body: PublishedBody::Collected(header.body),
         };
-        if let Err(exception) = publish(&mut self.core, channel, message) {
-            self.fail(number, exception, PUBLISH);
+        match publish(&mut self.core, channel, message) {
+            Ok(()) => self.published(),
+            Err(exception) => self.fail(number, exception, PUBLISH),
         }
     }
 

@@ -41,6 +41,7 @@ impl Session {
                     self.core.consumers.remove(slot);
                 }
             }
+            Event::Alarms(alarms) => self.alarms_changed(alarms),
             Event::Close(reason) => self.close_forced(&reason),
         }
     }

@@ -17,6 +17,8 @@ pub(super) fn check(config: &Config) -> Result<(), Nonsense> {
     check_listeners(config)?;
     check_limits(config)?;
     log::check_level(&config.log.level).map_err(|reason| nonsense("log.level", reason))?;
+    let watermark = config.alarms.memory_high_watermark;
+    within("alarms.memory_high_watermark", watermark, 0.01..=1.0)?;
     check_compat(config)?;
     within("shutdown.wait_secs", config.shutdown.wait_secs, 0..=3600)?;
     check_vhosts(config)?;

@@ -173,6 +173,10 @@ fn set(config: &mut Config, key: &str, default: &Value, text: &str) -> Result<()
             text.parse()
                 .map_err(|_| format!("`{text}` is not a whole number"))?,
         ),
+        Value::Float(_) => Value::Float(
+            text.parse()
+                .map_err(|_| format!("`{text}` is not a number"))?,
+        ),
         Value::Boolean(_) => Value::Boolean(
             text.parse()
                 .map_err(|_| format!("`{text}` is not true or false"))?,

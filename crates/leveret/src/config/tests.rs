@@ -145,6 +145,7 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             }
             "limits.outbox_bytes_max" | "limits.frame_max" => ("99999", Value::from(99_999)),
             _ if default.is_integer() => ("7", Value::from(7)),
+            _ if default.is_float() => ("0.5", Value::from(0.5)),
             _ => ("text", Value::from("text")),
         };
         let loaded = load_with(None, &[(&variable_of(&key), text)], &[]).unwrap();

@@ -124,6 +124,7 @@ fn seen(event: Event) -> Vec<Seen> {
         }
         Event::ConsumerCancelled(slot) => Seen::Cancelled(slot.0),
         Event::Close(reason) => panic!("a shard asked for a close: {reason}"),
+        Event::Alarms(alarms) => panic!("a shard raised an alarm: {alarms}"),
         Event::Reply(Err(error)) => Seen::Refused(error),
         Event::Reply(Ok(reply)) => replied(reply),
     };
@@ -169,7 +170,7 @@ fn replied(reply: Reply) -> Seen {
     }
 }
 
-fn number(batch: &Batch, index: u32) -> u64 {
+pub(super) fn number(batch: &Batch, index: u32) -> u64 {
     let message = batch.message(index).expect("runs lie within their batch");
     let body = message.body.as_bytes();
     u64::from_le_bytes(*body.first_chunk().expect("bodies begin with a number"))

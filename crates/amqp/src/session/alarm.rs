@@ -1,0 +1,42 @@
+//! Alarms, as a connection feels them: whoever publishes while one is on is not read from until all are off.
+//!
+//! Clients with the capability hear `connection.blocked` and `unblocked` (<https://www.rabbitmq.com/docs/connection-blocked>). Connections that only
+//! consume feel nothing.
+
+use leveret_broker::alarms::Alarms;
+use leveret_wire::encode;
+use leveret_wire::protocol::{AMQPClass, connection};
+
+use super::Session;
+
+impl Session {
+    /// A message was published.
+    #[inline]
+    pub(super) fn published(&mut self) {
+        if self.alarms.any() && !self.blocked {
+            self.block();
+        }
+    }
+
+    #[cold]
+    fn block(&mut self) {
+        self.blocked = true;
+        if self.core.client.connection_blocked {
+            let reason = encode::short_string(&self.alarms.to_string());
+            let blocked = connection::AMQPMethod::Blocked(connection::Blocked { reason });
+            self.core.send(0, AMQPClass::Connection(blocked));
+        }
+    }
+
+    /// Alarms went on or off.
+    pub(super) fn alarms_changed(&mut self, alarms: Alarms) {
+        self.alarms = alarms;
+        if self.blocked && !alarms.any() {
+            self.blocked = false;
+            if self.core.client.connection_blocked {
+                let unblocked = connection::AMQPMethod::Unblocked(connection::Unblocked {});
+                self.core.send(0, AMQPClass::Connection(unblocked));
+            }
+        }
+    }
+}
