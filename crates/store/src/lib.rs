@@ -6,6 +6,7 @@
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
+pub mod disk;
 pub mod log;
 pub mod memory;
 pub mod runs;
