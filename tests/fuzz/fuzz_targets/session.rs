@@ -3,8 +3,8 @@
 //! Whatever the first one sends, what it gets back is whole frames, and the second one goes on publishing and getting its own messages. The first octet
 //! chooses between octets from the protocol header on, octets after a valid handshake, and steps: methods of the table below with arguments that
 //! are nearly right, parts of contents, pauses. Leaks are not looked for: two exchanges that are bound to each other keep each other when a whole
-//! broker is dropped, which only happens here. Run: `cargo +nightly fuzz run --fuzz-dir tests/fuzz session -- -rss_limit_mb=1024
-//! -malloc_limit_mb=64 -detect_leaks=0`.
+//! broker is dropped, which only happens here. Run: `ASAN_OPTIONS=detect_leaks=0 cargo +nightly fuzz run --fuzz-dir tests/fuzz session --
+//! -rss_limit_mb=1024 -malloc_limit_mb=64 -max_len=2048 -len_control=0`.
 
 #![no_main]
 
