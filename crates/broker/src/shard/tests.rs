@@ -1,7 +1,8 @@
 //! Tests of a shard, driven through `Shard::turn` as its task drives it, with the vhost's door before it.
 //!
 //! `fixture` is the stage: a shard, its vhost, connections, and what they are told, message by message. `model` is RabbitMQ's semantics
-//! without batches, runs and rings; `property` holds the shard against it. The other files are cases by subject.
+//! without batches, runs and rings; `stage` puts connections before both, and `property` lets them say what comes to mind. The other files are
+//! cases by subject.
 
 mod allowance;
 mod away;
@@ -11,3 +12,4 @@ mod fixture;
 mod lifetime;
 mod model;
 mod property;
+mod stage;

@@ -14,6 +14,8 @@ use crate::error::{Error, Resource};
 use crate::link::ConnectionId;
 use crate::queue_handle::QueueHandle;
 
+mod deal;
+
 /// A connection and how it numbers the consumer.
 type ConsumerName = (ConnectionId, u32);
 
@@ -72,11 +74,17 @@ impl Queue {
 
     fn bytes(&self) -> usize {
         let unacked = self.unacked.values().map(|(message, ..)| message.bytes);
-        self.ready.values().map(|message| message.bytes).chain(unacked).sum()
+        self.ready
+            .values()
+            .map(|message| message.bytes)
+            .chain(unacked)
+            .sum()
     }
 
     fn consumer(&mut self, name: ConsumerName) -> Option<&mut Consumer> {
-        self.consumers.iter_mut().find(|consumer| consumer.name == name)
+        self.consumers
+            .iter_mut()
+            .find(|consumer| consumer.name == name)
     }
 
     fn enter(&mut self, name: ConsumerName) {
@@ -139,8 +147,14 @@ impl Model {
         self.connections.remove(&connection);
     }
 
+    /// A channel has credit for so many; a counter may take the place of one that is gone.
+    pub(super) fn set_credit(&mut self, counter: usize, count: i64) {
+        self.credits.insert(counter, count);
+    }
+
     pub(super) fn add_credit(&mut self, counter: usize, count: i64) {
-        *self.credits.entry(counter).or_default() += count;
+        let credit = self.credits.get_mut(&counter);
+        *credit.expect("channels have credit first") += count;
     }
 
     /// A connection has written some of its outbox; whether that makes it ask for more.
@@ -160,77 +174,6 @@ impl Model {
     fn touch(&mut self, queue: QueueId) {
         if !self.touched.contains(&queue) {
             self.touched.push(queue);
-        }
-    }
-
-    /// The end of a turn; and what the answers to most questions need to be true.
-    pub(super) fn deal(&mut self) {
-        while let Some(id) = self.touched.pop() {
-            while self.deal_one(id) {}
-        }
-    }
-
-    fn deal_one(&mut self, id: QueueId) -> bool {
-        let Some((seq, name)) = self.next(id) else {
-            return false;
-        };
-        let queue = self.queues.get_mut(&id).expect("it has a message");
-        let message = queue.ready.remove(&seq).expect("it is the first");
-        queue.turn.retain(|other| *other != name);
-        queue.turn.push(name);
-        let consumer = queue.consumer(name).expect("it is its turn");
-        let holder = consumer.holder;
-        if !consumer.new.no_ack {
-            consumer.unacked += 1;
-            let credit = consumer.new.channel_credit.as_ref().map(address);
-            queue.unacked.insert(seq, (message, holder, Some(name)));
-            if let Some(credit) = credit {
-                self.add_credit(credit, -1);
-            }
-        }
-        let delivery = Delivery {
-            consumer: name.1,
-            queue: id,
-            seq,
-            message: message.number,
-            redelivered: message.redelivered,
-        };
-        self.tell(name.0, Seen::Delivery(delivery));
-        let connection = self.connections.get_mut(&name.0);
-        connection.expect("its consumers go with it").waiting += message.bytes;
-        true
-    }
-
-    /// The first message, and whose turn it is: of those of the highest priority, whoever has waited longest and has credit and room.
-    fn next(&mut self, id: QueueId) -> Option<(u64, ConsumerName)> {
-        loop {
-            let queue = self.queues.get(&id)?;
-            let seq = *queue.ready.first_key_value()?.0;
-            let of = |name: &ConsumerName| queue.consumers.iter().find(|c| c.name == *name);
-            let priority = |name: &&ConsumerName| of(name).map(|c| c.new.priority);
-            // `rev`, because of several that are highest the last one is taken.
-            let name = *queue.turn.iter().rev().max_by_key(priority)?;
-            let consumer = of(&name)?;
-            let limit = u64::from(consumer.new.prefetch);
-            let own = consumer.new.no_ack || limit == 0 || consumer.unacked < limit;
-            let channel = consumer.new.channel_credit.as_ref().filter(|_| !consumer.new.no_ack);
-            let shared = channel.is_none_or(|credit| self.credits[&address(credit)] > 0);
-            let connection = self.connections.get_mut(&name.0)?;
-            let mut may_take = own;
-            if own {
-                let full = connection.waiting >= connection.outbox_max;
-                connection.stalled |= full;
-                let room = !full || connection.waiting <= connection.outbox_max / 2;
-                may_take = room && shared;
-                if !may_take {
-                    connection.passed_over_in.insert(id);
-                }
-            }
-            if may_take {
-                return Some((seq, name));
-            }
-            let queue = self.queues.get_mut(&id)?;
-            queue.turn.retain(|other| *other != name);
         }
     }
 
@@ -373,7 +316,10 @@ impl Model {
 
     fn note_used(&mut self, holder: Holder, queue: QueueId) {
         let connection = self.connections.get_mut(&holder.connection);
-        connection.expect("it asks").used.insert((holder.channel, queue));
+        connection
+            .expect("it asks")
+            .used
+            .insert((holder.channel, queue));
     }
 
     fn get(&mut self, holder: Holder, handle: &QueueHandle, no_ack: bool) -> Seen {
@@ -429,7 +375,9 @@ impl Model {
         let before = queue.consumers.len();
         queue.consumers.retain(|consumer| !of(consumer));
         let left = &queue.consumers;
-        queue.turn.retain(|name| left.iter().any(|c| c.name == *name));
+        queue
+            .turn
+            .retain(|name| left.iter().any(|c| c.name == *name));
         if queue.consumers.is_empty() && before > 0 && queue.auto_delete {
             self.drop_queue(id);
         } else {
@@ -462,7 +410,11 @@ impl Model {
         let Some(connection) = self.connections.get(&id) else {
             return;
         };
-        let channels: BTreeSet<u16> = connection.used.iter().map(|(channel, _)| *channel).collect();
+        let channels: BTreeSet<u16> = connection
+            .used
+            .iter()
+            .map(|(channel, _)| *channel)
+            .collect();
         for channel in channels {
             let holder = Holder {
                 connection: id,
@@ -470,7 +422,10 @@ impl Model {
             };
             self.release(holder, true);
         }
-        let owned = self.queues.iter().filter(|(_, queue)| queue.owner == Some(id));
+        let owned = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.owner == Some(id));
         let owned: Vec<QueueId> = owned.map(|(queue, _)| *queue).collect();
         for queue in owned {
             self.drop_queue(queue);

@@ -1,62 +1,18 @@
 //! Random commands, turn by turn, against the model: every connection is told the same, message by message, and the counts agree.
 //!
-//! Connections behave as real ones do: they settle what they were given, give their channel's credit back with it, write what waits in their
-//! outbox, and say nothing on a channel they are closing. At the end everyone lets go of everything, and nothing may be left anywhere.
+//! At the end everyone lets go of everything: no consumer may be stuck, and nothing may be left anywhere.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
-use leveret_message::batch::Batch;
-use leveret_store::log::QueueId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::fixture::{Client, Delivery, Fixture, Seen};
-use super::model::{Model, address};
-use crate::command::{ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, Settle};
-use crate::link::ConsumerSlot;
-use crate::queue_handle::QueueHandle;
+use super::stage::{CLIENTS, Consumer, QUEUES, Stage, Step};
+use crate::command::Outcome;
 
-const CLIENTS: usize = 3;
-/// Plain, durable, auto-delete, and exclusive to the first client.
-const QUEUES: [&str; 4] = ["plain", "durable", "auto_delete", "exclusive"];
-const EXCLUSIVE: usize = 3;
-/// The second channel has credit for this many.
-const CHANNEL_CREDIT: i64 = 3;
+type Turn = Vec<(usize, Step)>;
 
-#[derive(Clone, Debug)]
-enum Step {
-    Declare(usize),
-    Delete(usize, bool, bool),
-    Purge(usize),
-    Count(usize),
-    Get(usize, u16, bool),
-    Consume(usize, u16, Consumer),
-    /// One of its consumers, by number.
-    Cancel(usize),
-    /// Runs of one batch: to which queues, as bits, and how many.
-    Publish(Vec<(u8, u32)>),
-    /// Of what it holds: from which on, how many, and how.
-    Settle(usize, usize, Outcome),
-    Release(u16, bool),
-    Disconnect,
-    /// Writes so many quarters of what waits in its outbox.
-    Write(usize),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Consumer {
-    no_ack: bool,
-    exclusive: bool,
-    prefetch: u16,
-    priority: i64,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Vec<(usize, Step)>>> {
+fn steps() -> impl Strategy<Value = Vec<Turn>> {
     let queue = || 0..QUEUES.len();
     let channel = || 1..=2_u16;
     let rarely = || prop::bool::weighted(0.1);
@@ -79,359 +35,45 @@ fn steps() -> impl Strategy<Value = Vec<Vec<(usize, Step)>>> {
         10 => vec((1..16_u8, 1..5_u32), 1..4).prop_map(Step::Publish),
         10 => (0..16_usize, 1..8_usize, outcome).prop_map(|(at, n, o)| Step::Settle(at, n, o)),
         1 => (channel(), any::<bool>()).prop_map(|(c, close)| Step::Release(c, close)),
-        1 => Just(Step::Disconnect).prop_filter("one in three", |_| true),
+        1 => Just(Step::Disconnect),
         4 => (1..=4_usize).prop_map(Step::Write),
     ];
     vec(vec((0..CLIENTS, step), 1..5), 1..60)
 }
 
-/// A message that a connection has and has not settled.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    queue: QueueId,
-    seq: u64,
-    channel: u16,
-    /// Whether it takes the channel's credit.
-    counted: bool,
+fn run(turns: &[Turn], outbox_max: Option<usize>) -> Vec<String> {
+    let mut stage = Stage::new(outbox_max);
+    turns.iter().for_each(|turn| stage.turn(turn));
+    stage.finish();
+    stage.transcript
 }
 
-struct Connection {
-    client: Client,
-    consumers: BTreeMap<u32, (QueueId, u16, bool)>,
-    held: Vec<Held>,
-    credit: ChannelCredit,
-    credit_returned: bool,
-    /// What the answers that are to come are about.
-    gets: VecDeque<(u16, bool)>,
-    releases: VecDeque<(u16, bool)>,
-    /// Says nothing more in this turn.
-    silent: bool,
-    taken: usize,
-    returned: usize,
-    done: u64,
-}
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
-struct Stage {
-    fixture: Fixture,
-    model: Model,
-    connections: Vec<Connection>,
-    queues: BTreeMap<usize, Arc<QueueHandle>>,
-    /// With small outboxes, batches of one message: only then is the outbox looked at before every single one.
-    outbox_max: Option<usize>,
-    next_slot: u32,
-    transcript: Vec<String>,
-}
+    #[test]
+    fn behaves_like_the_model(turns in steps()) {
+        run(&turns, None);
+    }
 
-fn connection(fixture: &mut Fixture, model: &mut Model, outbox_max: Option<usize>) -> Connection {
-    let outbox_max = outbox_max.unwrap_or(usize::MAX);
-    let client = fixture.connect(outbox_max);
-    model.connect(client.id(), outbox_max);
-    let credit = Arc::new(AtomicI64::new(CHANNEL_CREDIT));
-    model.add_credit(address(&credit), CHANNEL_CREDIT);
-    Connection {
-        client,
-        consumers: BTreeMap::new(),
-        held: Vec::new(),
-        credit,
-        credit_returned: false,
-        gets: VecDeque::new(),
-        releases: VecDeque::new(),
-        silent: false,
-        taken: 0,
-        returned: 0,
-        done: 0,
+    #[test]
+    fn behaves_like_the_model_with_small_outboxes(turns in steps(), max in 0..200_usize) {
+        run(&turns, Some(max));
     }
 }
 
-impl Stage {
-    fn new(outbox_max: Option<usize>) -> Self {
-        let (mut fixture, mut model) = (Fixture::new(), Model::default());
-        let connections = (0..CLIENTS)
-            .map(|_| connection(&mut fixture, &mut model, outbox_max))
-            .collect();
-        Self {
-            fixture,
-            model,
-            connections,
-            queues: BTreeMap::new(),
-            outbox_max,
-            next_slot: 1,
-            transcript: Vec::new(),
-        }
-    }
-
-    fn turn(&mut self, steps: &[(usize, Step)]) {
-        let mut commands = Vec::new();
-        for (who, step) in steps {
-            if std::mem::take(&mut self.connections[*who].credit_returned) {
-                let connection = self.connections[*who].client.id();
-                commands.push(Command::Resume(connection));
-            }
-            if !self.connections[*who].silent {
-                self.say(*who, step, &mut commands);
-            }
-        }
-        commands.iter().for_each(|command| self.model.apply(command));
-        self.model.deal();
-        self.fixture.turn(commands);
-        (0..CLIENTS).for_each(|who| self.hear(who));
-        self.compare();
-    }
-
-    /// The commands that a step of a connection becomes.
-    fn say(&mut self, who: usize, step: &Step, commands: &mut Vec<Command>) {
-        let connection = self.connections[who].client.id();
-        match *step {
-            Step::Declare(queue) => self.declare(who, queue, commands),
-            Step::Publish(ref runs) => self.publish(who, runs, commands),
-            Step::Settle(at, count, outcome) => self.settle(who, at, count, outcome, commands),
-            Step::Write(quarters) => {
-                let client = &self.connections[who].client;
-                let bytes = client.link.waiting_bytes() * quarters / 4;
-                let mut resumed = false;
-                client.link.written(bytes, |_| resumed = true);
-                assert_eq!(resumed, self.model.written(connection, bytes));
-                commands.extend(resumed.then_some(Command::Resume(connection)));
-            }
-            Step::Cancel(at) => {
-                let consumers = &self.connections[who].consumers;
-                let slot = consumers.iter().nth(at % consumers.len().max(1));
-                commands.extend(slot.map(|(slot, (queue, ..))| {
-                    Command::Cancel(connection, *queue, ConsumerSlot(*slot))
-                }));
-            }
-            Step::Release(channel, close) => {
-                self.connections[who].releases.push_back((channel, close));
-                self.connections[who].silent = true;
-                let holder = self.connections[who].client.holder(channel);
-                commands.push(Command::Release { holder, close });
-            }
-            Step::Disconnect => {
-                self.connections[who].silent = true;
-                commands.push(Command::Disconnect(connection));
-            }
-            Step::Delete(queue, ..)
-            | Step::Purge(queue)
-            | Step::Count(queue)
-            | Step::Get(queue, ..)
-            | Step::Consume(queue, ..) => {
-                if let Some(handle) = self.queues.get(&queue).map(Arc::clone)
-                    && handle.check_owner(connection).is_ok()
-                {
-                    commands.push(self.ask(who, handle, step));
-                }
-            }
-        }
-    }
-
-    fn ask(&mut self, who: usize, queue: Arc<QueueHandle>, step: &Step) -> Command {
-        let of = &mut self.connections[who];
-        let connection = of.client.id();
-        match *step {
-            Step::Delete(_, if_unused, if_empty) => Command::Delete {
-                connection,
-                queue: queue.id,
-                if_unused,
-                if_empty,
-            },
-            Step::Purge(_) => Command::Purge(connection, queue),
-            Step::Get(_, channel, no_ack) => {
-                of.gets.push_back((channel, no_ack));
-                let holder = of.client.holder(channel);
-                Command::Get {
-                    holder,
-                    queue,
-                    no_ack,
-                }
-            }
-            Step::Consume(_, channel, new) => {
-                let slot = self.next_slot;
-                self.next_slot += 1;
-                of.consumers.insert(slot, (queue.id, channel, new.no_ack));
-                let new = NewConsumer {
-                    slot: ConsumerSlot(slot),
-                    no_ack: new.no_ack,
-                    exclusive: new.exclusive,
-                    prefetch: new.prefetch,
-                    channel_credit: (channel == 2).then(|| Arc::clone(&of.credit)),
-                    priority: new.priority,
-                };
-                Command::Consume(of.client.holder(channel), queue, new)
-            }
-            _ => Command::Count(connection, queue),
-        }
-    }
-
-    fn declare(&mut self, who: usize, queue: usize, commands: &mut Vec<Command>) {
-        let connection = self.connections[who].client.id();
-        let exclusive = queue == EXCLUSIVE;
-        if exclusive && who != 0 {
-            return;
-        }
-        let name = QUEUES[queue];
-        let handle = self.fixture.declare_by(connection, name, |declaration| {
-            declaration.durable = name == "durable";
-            declaration.auto_delete = name == "auto_delete";
-            declaration.owner = exclusive.then_some(connection);
-        });
-        self.queues.insert(queue, handle);
-        commands.extend(self.fixture.take_from_door());
-    }
-
-    fn publish(&mut self, who: usize, runs: &[(u8, u32)], commands: &mut Vec<Command>) {
-        let handles = |bits: u8| -> Arc<[QueueId]> {
-            let named = self.queues.iter().filter(|(at, _)| bits & (1 << **at) != 0);
-            named.map(|(_, handle)| handle.id).collect()
-        };
-        let runs: Vec<(Arc<[QueueId]>, u32)> = runs
+#[test]
+fn the_same_commands_have_the_same_effects() {
+    let mut runner = TestRunner::deterministic();
+    let mut deliveries = 0;
+    for _ in 0..20 {
+        let turns = steps().new_tree(&mut runner).unwrap().current();
+        let first = run(&turns, Some(100));
+        assert_eq!(first, run(&turns, Some(100)));
+        deliveries += first
             .iter()
-            .map(|(bits, count)| (handles(*bits), *count))
-            .filter(|(queues, _)| !queues.is_empty())
-            .collect();
-        if self.outbox_max.is_some() {
-            for (queues, count) in runs {
-                for _ in 0..count {
-                    let batch = self.fixture.batch(1, 8, true);
-                    let run = (Arc::clone(&queues), 1);
-                    commands.push(self.batch(who, batch, &[run]));
-                }
-            }
-        } else if !runs.is_empty() {
-            let count = runs.iter().map(|(_, count)| count).sum();
-            let batch = self.fixture.batch(count, 8, true);
-            commands.push(self.batch(who, batch, &runs));
-        }
+            .filter(|line| line.contains("Delivery"))
+            .count();
     }
-
-    fn batch(&mut self, who: usize, batch: Arc<Batch>, of: &[(Arc<[QueueId]>, u32)]) -> Command {
-        let by = &mut self.connections[who];
-        by.client.batches += 1;
-        let bytes = batch.size(0, batch.len());
-        by.taken += bytes;
-        let mut first = 0;
-        let mut runs = Vec::new();
-        for (queues, count) in of {
-            runs.push(Run {
-                queues: Arc::clone(queues),
-                first,
-                count: *count,
-            });
-            first += count;
-        }
-        Command::Publish(Publish {
-            connection: by.client.id(),
-            number: by.client.batches,
-            bytes,
-            batch,
-            runs,
-        })
-    }
-
-    fn settle(
-        &mut self,
-        who: usize,
-        at: usize,
-        count: usize,
-        outcome: Outcome,
-        commands: &mut Vec<Command>,
-    ) {
-        let held = &mut self.connections[who].held;
-        if held.is_empty() {
-            return;
-        }
-        let first = at % held.len();
-        let last = held.len().min(first + count);
-        let mut settles: Vec<Settle> = Vec::new();
-        let mut counted = 0;
-        for one in held.drain(first..last) {
-            counted += i64::from(one.counted);
-            match settles.last_mut() {
-                Some(last)
-                    if (last.queue, last.channel) == (one.queue, one.channel)
-                        && last.first_seq + last.count == one.seq =>
-                {
-                    last.count += 1;
-                }
-                _ => settles.push(Settle {
-                    queue: one.queue,
-                    channel: one.channel,
-                    first_seq: one.seq,
-                    count: 1,
-                    outcome,
-                }),
-            }
-        }
-        let connection = self.connections[who].client.id();
-        self.return_credit(who, counted);
-        commands.push(Command::Settle(connection, settles));
-        if std::mem::take(&mut self.connections[who].credit_returned) {
-            commands.push(Command::Resume(connection));
-        }
-    }
-
-    fn return_credit(&mut self, who: usize, count: i64) {
-        let of = &mut self.connections[who];
-        if count > 0 {
-            of.credit_returned |= of.credit.fetch_add(count, Ordering::SeqCst) <= 0;
-            self.model.add_credit(address(&of.credit), count);
-        }
-    }
-
-    /// Reads what a connection was told, and holds it against the model.
-    fn hear(&mut self, who: usize) {
-        let of = &mut self.connections[who];
-        of.silent = false;
-        let mut told = of.client.all();
-        for seen in &told {
-            if let Seen::Progress(done, returned) = seen {
-                assert!(*done == 0 || *done > of.done, "{done} after {}", of.done);
-                of.done = of.done.max(*done);
-                of.returned += returned;
-            }
-        }
-        assert_eq!(of.done, of.client.batches, "the memory log is never behind");
-        told.retain(|seen| !matches!(seen, Seen::Progress(..)));
-        assert_eq!(told, self.model.told(of.client.id()), "client {who}");
-        self.transcript.push(format!("{who}: {told:?}"));
-        for seen in told {
-            self.note(who, &seen);
-        }
-    }
-
-    fn note(&mut self, who: usize, seen: &Seen) {
-        let of = &mut self.connections[who];
-        match seen {
-            Seen::Delivery(delivery) => {
-                let (_, channel, no_ack) = of.consumers[&delivery.consumer];
-                if !no_ack {
-                    of.held.push(held(delivery, channel, channel == 2));
-                }
-            }
-            Seen::Got(got, _) => {
-                let (channel, no_ack) = of.gets.pop_front().expect("it asked");
-                let got = got.filter(|_| !no_ack);
-                of.held.extend(got.map(|got| held(&got, channel, false)));
-            }
-            Seen::Refused(crate::error::Error::NotFound(_)) => self.settle_refusal(who),
-            Seen::Released => {
-                let (channel, close) = of.releases.pop_front().expect("it asked");
-                let counted = of.held.iter().filter(|h| h.channel == channel && h.counted);
-                let counted = counted.count() as i64;
-                of.held.retain(|held| held.channel != channel);
-                if close && channel == 2 {
-                    of.credit = Arc::new(AtomicI64::new(CHANNEL_CREDIT));
-                    let credit = address(&of.credit);
-                    self.model.add_credit(credit, CHANNEL_CREDIT);
-                } else {
-                    self.return_credit(who, counted);
-                }
-            }
-            Seen::Disconnected => {
-                self.model.forget(of.client.id());
-                let new = connection(&mut self.fixture, &mut self.model, self.outbox_max);
-                self.connections[who] = new;
-            }
-            _ => {}
-        }
-    }
+    assert!(deliveries > 100, "{deliveries} lines with deliveries");
 }
