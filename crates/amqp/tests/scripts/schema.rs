@@ -117,6 +117,8 @@ connection.open 10 40 virtual-host:shortstr -:shortstr -:bit
 connection.open-ok 10 41 -:shortstr
 connection.close 10 50 reply-code:short reply-text:shortstr class-id:short method-id:short
 connection.close-ok 10 51
+connection.blocked 10 60 reason:shortstr
+connection.unblocked 10 61
 connection.update-secret 10 70 new-secret:longstr reason:shortstr
 channel.open 20 10 -:shortstr
 channel.open-ok 20 11 -:longstr

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use leveret_broker::alarms::Alarms;
+
 use crate::frames::{decode, encode};
 use crate::sockets::Sockets;
 use crate::value::{Node, items};
@@ -147,6 +149,12 @@ impl Run {
             "lose" => self.sockets().lose(connection_number(first)?),
             "advance" => self.sockets().advance(duration(first)?),
             "limits" => self.limits(rest),
+            "alarms" => {
+                let (memory, disk) = (rest.contains("memory"), rest.contains("disk"));
+                self.sockets().broker.set_alarms(Alarms { memory, disk });
+                self.sockets().settle();
+                Ok(())
+            }
             "stop" => {
                 self.sockets().broker.connections.close_all(rest);
                 self.sockets().settle();
@@ -317,6 +325,8 @@ struct Login {
     channel_max: i128,
     /// Whether the client can take `basic.cancel`.
     cancel: bool,
+    /// Whether it can take `connection.blocked`.
+    blocked: bool,
 }
 
 impl Default for Login {
@@ -328,6 +338,7 @@ impl Default for Login {
             frame_max: 131_072,
             channel_max: 2047,
             cancel: true,
+            blocked: true,
         }
     }
 }
@@ -342,6 +353,7 @@ impl Login {
             "frame-max" => self.frame_max = node.number()? as u32,
             "channel-max" => self.channel_max = node.number()?,
             "consumer-cancel-notify" => self.cancel = text()? == "true",
+            "connection-blocked" => self.blocked = text()? == "true",
             _ => return Err(format!("a connection has no '{name}'")),
         }
         Ok(())
@@ -355,11 +367,12 @@ impl Login {
             frame_max,
             channel_max,
             cancel,
+            blocked,
         } = self;
         [
             "header".to_owned(),
             format!(
-                "connection.start-ok client-properties={{capabilities: {{consumer_cancel_notify: {cancel}, \
+                "connection.start-ok client-properties={{capabilities: {{consumer_cancel_notify: {cancel}, connection.blocked: {blocked}, \
                  authentication_failure_close: true}}}} mechanism=PLAIN response=\"\\x00{user}\\x00{user}\" locale=en_US"
             ),
             format!(
