@@ -6,7 +6,9 @@
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
+pub mod crc;
 pub mod disk;
+pub mod entry;
 pub mod log;
 pub mod memory;
 pub mod runs;
