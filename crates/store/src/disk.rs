@@ -1,6 +1,6 @@
 //! The disk as the store sees it: one data folder, files written and read at places, and what is true after each call.
 //!
-//! All I/O of the store goes through [`Disk`] and [`File`], and there are two: `RealDisk` is the operating system, `SimDisk` a page
+//! All I/O of the store goes through [`Disk`] and [`File`], and there are two: [`RealDisk`] is the operating system, [`SimDisk`] a page
 //! cache and platters in memory that can lose what was not synced and fail when told to. What the store may rely on is what is written at
 //! these traits, and no more: the simulated disk takes away everything else.
 //!
@@ -16,8 +16,13 @@ use std::path::{Component, Path};
 use std::sync::Arc;
 
 mod real;
+mod sim;
+
+#[cfg(test)]
+mod tests;
 
 pub use real::RealDisk;
+pub use sim::{Counts, Faults, SimDisk};
 
 /// A data folder: names of files and folders, and when they last.
 ///
@@ -36,8 +41,8 @@ pub trait Disk: Send + Sync + Debug {
     /// Opens a file for reading and writing, or for reading alone where writing is not permitted. **Errors**: `NotFound`.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
 
-    /// Gives a file another name; a file that had that name loses it. Open files stay what they are. Folders are not renamed.
-    /// **Errors**: `NotFound` where the file or the new folder is missing.
+    /// Gives a file another name; a file that had that name loses it. Open files stay what they are.
+    /// **Errors**: `NotFound` where the file or the new folder is missing, `IsADirectory` for a folder.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Takes a file's name away; its space is given back when nobody has it open any more. **Errors**: `NotFound`.
@@ -153,4 +158,15 @@ fn check_path(path: &Path) -> io::Result<()> {
         io::ErrorKind::InvalidInput,
         format!("{} is not a path in the data folder", path.display()),
     ))
+}
+
+/// Refuses a path that is not that of a file or folder in the data folder.
+fn check_name(path: &Path) -> io::Result<()> {
+    if path.as_os_str().is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the data folder itself is not for this",
+        ));
+    }
+    check_path(path)
 }

@@ -9,9 +9,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 
-use super::{Disk, File, Filesystem, Lock, check_path};
+use super::{Disk, File, Filesystem, Lock, check_name, check_path};
 
 mod filesystem;
 
@@ -44,8 +44,15 @@ impl RealDisk {
         Ok(Self { root })
     }
 
-    fn path(&self, path: &Path) -> io::Result<PathBuf> {
+    /// Where a folder is, which may be the data folder.
+    fn folder(&self, path: &Path) -> io::Result<PathBuf> {
         check_path(path)?;
+        Ok(self.root.join(path))
+    }
+
+    /// Where something in the data folder is.
+    fn path(&self, path: &Path) -> io::Result<PathBuf> {
+        check_name(path)?;
         Ok(self.root.join(path))
     }
 }
@@ -80,7 +87,11 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        fs::rename(self.path(from)?, self.path(to)?)
+        let (from, to) = (self.path(from)?, self.path(to)?);
+        if fs::symlink_metadata(&from)?.is_dir() {
+            return Err(ErrorKind::IsADirectory.into());
+        }
+        fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -89,7 +100,7 @@ impl Disk for RealDisk {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(self.path(folder)?)? {
+        for entry in fs::read_dir(self.folder(folder)?)? {
             let entry = entry?;
             let metadata = entry.metadata()?;
             if metadata.is_file() {
@@ -110,7 +121,10 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
-        let folder = fs::File::open(self.path(folder)?)?;
+        let folder = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::DIRECTORY.bits().cast_signed())
+            .open(self.folder(folder)?)?;
         Ok(rustix::fs::fsync(folder)?)
     }
 
