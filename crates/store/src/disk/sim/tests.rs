@@ -249,3 +249,22 @@ fn space_of_a_removed_file_comes_back_when_it_is_closed() {
         "the removal was not synced"
     );
 }
+
+#[test]
+fn what_no_name_leads_to_after_a_crash_takes_no_space() {
+    let disk = SimDisk::new(1);
+    disk.create_dir(path("d")).unwrap();
+    let file = disk.create(path("d/f")).unwrap();
+    file.allocate(100).unwrap();
+    file.sync().unwrap();
+    disk.sync_dir(path("d")).unwrap();
+    disk.set_faults(Faults {
+        capacity: Some(150),
+        ..Faults::default()
+    });
+    let found = found(&disk, |disk| {
+        let there = content(disk, "d/f").is_some();
+        (there, disk.free_bytes().unwrap())
+    });
+    assert_eq!(found, [(true, 50), (false, 150)].into());
+}
