@@ -127,7 +127,11 @@ pub(crate) enum Question {
     /// A new consumer.
     Consume { slot: ConsumerSlot, nowait: bool },
     /// The end of a consumer.
-    Cancel { slot: ConsumerSlot, nowait: bool },
+    Cancel {
+        slot: ConsumerSlot,
+        tag: Name,
+        nowait: bool,
+    },
     /// A message.
     Get {
         queue: Arc<QueueHandle>,
@@ -303,8 +307,8 @@ pub(crate) fn answer(
             core.consumers.remove(slot);
             return Err(error.into());
         }
-        (Question::Cancel { slot, nowait }, Ok(Reply::Cancelled)) => {
-            consume::cancelled(core, channel, slot, nowait);
+        (Question::Cancel { slot, tag, nowait }, Ok(Reply::Cancelled)) => {
+            consume::cancelled(core, channel, slot, &tag, nowait);
         }
         (Question::Get { queue, no_ack }, Ok(Reply::Got(got))) => {
             deliver::got(core, channel, &queue, no_ack, got);

@@ -144,27 +144,33 @@ pub(super) fn cancel(core: &mut Core, channel: &mut Channel, cancel: Cancel<'_>)
     let Some(consumer) = core.consumers.get(slot) else {
         return Next::Done;
     };
-    let (shard, queue) = (consumer.queue.shard, consumer.queue.id);
+    let (shard, queue, tag) = (
+        consumer.queue.shard,
+        consumer.queue.id,
+        consumer.tag.clone(),
+    );
     core.command(shard, Command::Cancel(core.connection(), queue, slot));
     Next::Wait(Question::Cancel {
         slot,
+        tag,
         nowait: cancel.nowait,
     })
 }
 
-pub(super) fn cancelled(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot, nowait: bool) {
-    let Some(consumer) = core.consumers.remove(slot) else {
-        return;
-    };
-    channel.consumers.remove(&consumer.tag);
+/// The consumer is gone: by this, or with its queue just before. The client gets its answer either way.
+pub(super) fn cancelled(
+    core: &mut Core,
+    channel: &mut Channel,
+    slot: ConsumerSlot,
+    tag: &Name,
+    nowait: bool,
+) {
+    if channel.consumers.remove(tag).is_some() {
+        core.consumers.remove(slot);
+    }
     if !nowait {
-        cancel_ok(
-            core,
-            channel,
-            basic::CancelOk {
-                consumer_tag: short(&consumer.tag),
-            },
-        );
+        let consumer_tag = short(tag);
+        cancel_ok(core, channel, basic::CancelOk { consumer_tag });
     }
 }
 

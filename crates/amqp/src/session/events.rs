@@ -84,6 +84,8 @@ impl Session {
                 };
                 match answer(&mut self.core, channel, question, reply) {
                     Ok(Next::Done) => {
+                        // The answer may have given credit back, and the client need not say anything more.
+                        self.hand_over();
                         for event in std::mem::take(&mut self.deferred) {
                             self.event(event);
                         }

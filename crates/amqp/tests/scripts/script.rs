@@ -45,8 +45,8 @@ pub(crate) fn run(script: &str) -> Outcome {
 #[derive(Default)]
 struct Run {
     sockets: Option<Sockets>,
-    /// Octets of the client's lines that end in `&`, for the connection that sends them.
-    joined: Option<(u32, Vec<u8>)>,
+    /// Octets of the client's lines that end in `&`, by the connection that sends them.
+    joined: Vec<(u32, Vec<u8>)>,
     frame_max: HashMap<u32, u32>,
     names: Names,
     /// What came back since the last client's line, with the connection it came on.
@@ -125,15 +125,15 @@ impl Run {
         };
         let frame_max = self.frame_max.get(&number).copied().unwrap_or(131_072);
         let octets = encode(&self.names.actual(text), said.channel, frame_max)?;
-        let (of, joined) = self.joined.get_or_insert_with(|| (number, Vec::new()));
-        if *of != number {
-            return Err("one read is of one connection".to_owned());
+        match self.joined.iter_mut().find(|(of, _)| *of == number) {
+            Some((_, joined)) => joined.extend(octets),
+            None => self.joined.push((number, octets)),
         }
-        joined.extend(octets);
-        if !joins && let Some((number, octets)) = self.joined.take() {
-            self.sockets().send(number, &octets)?;
+        if joins {
+            return Ok(());
         }
-        Ok(())
+        let joined = std::mem::take(&mut self.joined);
+        self.sockets().send_all(&joined)
     }
 
     fn directive(&mut self, line: &str) -> Result<(), String> {

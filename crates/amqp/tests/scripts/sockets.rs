@@ -121,12 +121,19 @@ impl Sockets {
 
     /// Sends octets.
     pub(crate) fn send(&mut self, number: u32, bytes: &[u8]) -> Result<(), String> {
-        let socket = self.sockets.get_mut(&number).ok_or("no such socket")?;
-        if socket.closed {
-            return Err("the broker has closed the socket".to_owned());
+        self.send_all(&[(number, bytes.to_vec())])
+    }
+
+    /// Sends octets to several connections, which read them before any shard runs.
+    pub(crate) fn send_all(&mut self, all: &[(u32, Vec<u8>)]) -> Result<(), String> {
+        for (number, bytes) in all {
+            let socket = self.sockets.get_mut(number).ok_or("no such socket")?;
+            if socket.closed {
+                return Err("the broker has closed the socket".to_owned());
+            }
+            socket.input.extend_from_slice(bytes);
+            socket.fresh = true;
         }
-        socket.input.extend_from_slice(bytes);
-        socket.fresh = true;
         self.settle();
         Ok(())
     }
