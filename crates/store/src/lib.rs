@@ -12,3 +12,4 @@ pub mod entry;
 pub mod log;
 pub mod memory;
 pub mod runs;
+pub mod segment;
