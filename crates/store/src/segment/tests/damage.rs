@@ -141,6 +141,29 @@ fn a_damaged_length_or_link_costs_one_message_among_many() {
 }
 
 #[test]
+fn two_damages_near_each_other_cost_two_messages() {
+    let disk = new_disk();
+    let content = large();
+    write(&disk, ID, &content).unwrap();
+    let spots = spots(&content);
+    let path = sealed_path(ID);
+    for (n, pair) in spots.windows(4).enumerate().step_by(7) {
+        // One has a wrong length, so that it must be found from behind, past the other or up to it.
+        for (length, number) in [(&pair[0], &pair[n % 3 + 1]), (&pair[n % 3 + 1], &pair[0])] {
+            let flips = [length.range.start + 1, number.range.start + 9];
+            for at in flips {
+                disk.flip(Path::new(&path), at, 2).unwrap();
+            }
+            let reader = SegmentReader::open(&disk, ID).unwrap();
+            check_lost(&reader, &content, &[length, number]);
+            for at in flips {
+                disk.flip(Path::new(&path), at, 2).unwrap();
+            }
+        }
+    }
+}
+
+#[test]
 fn an_overwritten_block_costs_the_messages_that_it_touches() {
     let content = large();
     let disk = new_disk();
