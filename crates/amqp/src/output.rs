@@ -11,6 +11,9 @@ mod tests;
 /// Buffers larger than this are not kept by an idle connection.
 const KEPT_CAPACITY: usize = 1024;
 
+/// What was written stays in the buffer while it is less than this, or less than what waits behind it.
+const WRITTEN_KEPT: usize = 64 * 1024;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
@@ -94,7 +97,18 @@ impl Output {
         if self.is_empty() {
             self.bytes.clear();
             self.written = 0;
+        } else if self.written >= WRITTEN_KEPT.max(self.bytes.len() / 2) {
+            self.forget_written();
         }
+    }
+
+    /// Makes room: a peer that reads slowly and asks for ever more may never let the buffer be empty.
+    fn forget_written(&mut self) {
+        self.bytes.drain(..self.written);
+        for (offset, _) in &mut self.shared {
+            *offset -= self.written;
+        }
+        self.written = 0;
     }
 
     /// Takes over an empty buffer with room, where this one has none.

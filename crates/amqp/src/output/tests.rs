@@ -46,3 +46,29 @@ fn an_idle_output_keeps_no_large_buffer() {
     output.take_back(&mut pool);
     assert!(pool.capacity() >= 100_000 && output.bytes.capacity() == 0);
 }
+
+#[test]
+fn a_buffer_that_is_never_empty_does_not_grow() {
+    let mut output = Output::default();
+    let (mut said, mut written) = (vec![], vec![]);
+    for round in 0..1000u32 {
+        let piece = round.to_le_bytes().repeat(1000);
+        said.extend_from_slice(&piece);
+        if round % 7 == 0 {
+            output.push_shared(Bytes::from(piece));
+        } else {
+            output.buffer().extend_from_slice(&piece);
+        }
+        while output.len() > 3000 {
+            let mut slices = [IoSlice::new(&[]); 1];
+            output.slices(&mut slices);
+            let taken = slices[0].len().min(2999);
+            written.extend_from_slice(&slices[0][..taken]);
+            output.advance(taken);
+        }
+        assert!(!output.is_empty());
+        assert!(output.bytes.len() < 2 * WRITTEN_KEPT, "{round}");
+    }
+    written.extend(drain(&mut output, 100));
+    assert!(written == said, "in order, and whole");
+}
