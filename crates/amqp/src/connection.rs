@@ -25,6 +25,9 @@ use crate::session::{Ended, MethodIds, Session, connection_close, connection_clo
 use crate::settings::{AmqpSettings, Peer};
 use crate::start;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a refused login is kept waiting before its socket is closed: guessing passwords takes time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(3);
 
@@ -68,7 +71,10 @@ pub struct Connection {
 struct Heartbeat {
     interval: Option<Duration>,
     last_read: Instant,
+    /// When something was said, whether or not the socket has taken it.
     last_written: Instant,
+    /// When the socket last took something.
+    last_taken: Instant,
 }
 
 /// What is due at a connection's deadline.
@@ -107,6 +113,7 @@ impl Connection {
                 interval: None,
                 last_read: now,
                 last_written: now,
+                last_taken: now,
             },
         }
     }
@@ -373,6 +380,8 @@ impl Connection {
             Ended::ByClient => {
                 encode::method(self.out.buffer(), 0, connection_close_ok());
                 self.stage = Stage::Over;
+                // It may never read it.
+                self.deadline = Some(now + self.settings.handshake_timeout);
             }
             Ended::ByBroker(why) => {
                 let (exception, ids) = *why;
@@ -386,9 +395,8 @@ impl Connection {
     /// Something was written.
     pub(crate) fn written(&mut self, now: Instant) {
         self.heartbeat.last_written = now;
-        if let Stage::Open(session) = &mut self.stage
-            && session.core.out.is_empty()
-        {
+        self.heartbeat.last_taken = now;
+        if let Stage::Open(session) = &mut self.stage {
             session.core.written();
         }
     }
@@ -425,7 +433,10 @@ impl Connection {
         let Some(interval) = self.heartbeat.interval else {
             return Due::GoOn;
         };
-        if !self.takes_input() {
+        if self.output_ref().len() >= OUTPUT_MAX {
+            // Nothing is read because the peer does not read either: then its reading is the sign of life.
+            self.heartbeat.last_read = self.heartbeat.last_read.max(self.heartbeat.last_taken);
+        } else if !self.takes_input() {
             // What is not read cannot be missed.
             self.heartbeat.last_read = now;
         }

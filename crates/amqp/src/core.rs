@@ -231,9 +231,10 @@ impl Core {
         self.publisher.returned(shard, returned);
     }
 
-    /// Everything in the output was written: the shards may send more.
+    /// Output was written: the shards may send as much more. Where other things wait among the deliveries, these count as the last to be written.
     pub(crate) fn written(&mut self) {
-        let bytes = std::mem::take(&mut self.unwritten_deliveries);
+        let bytes = self.unwritten_deliveries.saturating_sub(self.out.len());
+        self.unwritten_deliveries -= bytes;
         if bytes > 0 {
             let connection = self.connection();
             let shards = &self.broker.shards;

@@ -1,0 +1,244 @@
+//! Connections whose peer reads little or nothing: what the scripts cannot say, since there everything is read.
+
+use leveret_broker::broker::BrokerSettings;
+use leveret_broker::shard::Shard;
+use leveret_broker::users::{PasswordHash, Permission, User, UserDirectory, Users};
+use leveret_message::name::Name;
+use leveret_wire::protocol::{basic, channel, queue};
+use leveret_wire::types::{FieldTable, ShortString};
+
+use super::*;
+
+/// A connection that is open with channel 1, the queue `q` and a consumer of it, and its shard.
+struct Stage {
+    connection: Connection,
+    shard: Shard,
+    broker: Arc<Broker>,
+    now: Instant,
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("short")
+}
+
+fn users() -> Users {
+    let mut directory = UserDirectory::default();
+    directory.put_user(User {
+        name: name("guest"),
+        tags: Box::default(),
+        password: Some(PasswordHash::new(b"guest")),
+    });
+    let everything = Permission::new(".*", ".*", ".*").expect("patterns are valid");
+    directory.put_permission(name("guest"), name("/"), everything);
+    Users::new(directory)
+}
+
+impl Stage {
+    fn new(heartbeat: u16) -> Self {
+        let (broker, mut shards) = Broker::new(BrokerSettings {
+            shards: 1,
+            vhosts: vec![name("/")],
+            users: users(),
+            queued_bytes_max: 64 * 1024 * 1024,
+        });
+        let settings = Arc::new(AmqpSettings {
+            outbox_bytes_max: 64 * 1024,
+            ..AmqpSettings::default()
+        });
+        let peer = Peer {
+            name: "test".to_owned(),
+            is_loopback: true,
+        };
+        let now = Instant::now();
+        let connection = Connection::new(Arc::clone(&broker), settings, peer, now);
+        let mut stage = Self {
+            connection,
+            shard: shards.pop().expect("there is one"),
+            broker,
+            now,
+        };
+        stage.open(heartbeat);
+        stage
+    }
+
+    fn open(&mut self, heartbeat: u16) {
+        use connection_class::{AMQPMethod, Open, StartOk, TuneOk};
+        self.input(b"AMQP\x00\x00\x09\x01");
+        for method in [
+            AMQPMethod::StartOk(StartOk {
+                client_properties: FieldTable::default(),
+                mechanism: ShortString::from("PLAIN"),
+                response: "\0guest\0guest".into(),
+                locale: ShortString::from("en_US"),
+            }),
+            AMQPMethod::TuneOk(TuneOk {
+                channel_max: 2047,
+                frame_max: 131_072,
+                heartbeat,
+            }),
+            AMQPMethod::Open(Open {
+                virtual_host: ShortString::from("/"),
+            }),
+        ] {
+            self.say(0, AMQPClass::Connection(method));
+        }
+        let open = channel::AMQPMethod::Open(channel::Open {});
+        self.say(1, AMQPClass::Channel(open));
+        let declare = queue::AMQPMethod::Declare(queue::Declare {
+            queue: ShortString::from("q"),
+            passive: false,
+            durable: false,
+            exclusive: false,
+            auto_delete: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.say(1, AMQPClass::Queue(declare));
+        let consume = basic::AMQPMethod::Consume(basic::Consume {
+            queue: ShortString::from("q"),
+            consumer_tag: ShortString::from("c"),
+            no_local: false,
+            no_ack: true,
+            exclusive: false,
+            nowait: false,
+            arguments: FieldTable::default(),
+        });
+        self.say(1, AMQPClass::Basic(consume));
+        self.take(usize::MAX);
+    }
+
+    fn input(&mut self, bytes: &[u8]) {
+        assert!(self.connection.takes_input());
+        let used = self.connection.input(bytes, self.now);
+        assert_eq!(used, bytes.len());
+        self.settle();
+    }
+
+    fn say(&mut self, channel: u16, method: AMQPClass) {
+        let mut bytes = Vec::new();
+        encode::method(&mut bytes, channel, method);
+        self.input(&bytes);
+    }
+
+    fn publish(&mut self, routing_key: &str, mandatory: bool, body: &[u8]) {
+        let mut bytes = Vec::new();
+        let publish = basic::AMQPMethod::Publish(basic::Publish {
+            exchange: ShortString::from(""),
+            routing_key: ShortString::from(routing_key),
+            mandatory,
+            immediate: false,
+        });
+        encode::method(&mut bytes, 1, AMQPClass::Basic(publish));
+        encode::content_header(&mut bytes, 1, body.len() as u64, &[0, 0]);
+        encode::body(&mut bytes, 1, body, 131_072);
+        self.input(&bytes);
+    }
+
+    /// Runs the shard and takes its events until nothing moves. What the connection has to say stays where it is.
+    fn settle(&mut self) {
+        let mut commands = Vec::new();
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        loop {
+            let told = self
+                .broker
+                .shards
+                .mailbox(self.shard.id())
+                .take(&mut commands);
+            self.shard.turn(commands.drain(..), self.now);
+            let heard = self.connection.poll_events(&mut context, self.now);
+            if !told && heard.is_pending() {
+                return;
+            }
+        }
+    }
+
+    /// The socket takes up to so many bytes.
+    fn take(&mut self, most: usize) {
+        let count = most.min(self.connection.output().len());
+        self.connection.output().advance(count);
+        self.connection.written(self.now);
+        self.settle();
+    }
+
+    /// Looks after every deadline up to `by` from now; whether the connection was dropped.
+    fn is_dropped_within(&mut self, by: Duration) -> bool {
+        let until = self.now + by;
+        while let Some(next) = self.connection.next_deadline() {
+            if next > until {
+                break;
+            }
+            self.now = next.max(self.now);
+            if self.connection.on_deadline(self.now) == Due::Drop {
+                return true;
+            }
+        }
+        self.now = until;
+        false
+    }
+}
+
+/// Fills the output until nothing more is read: with messages that no queue takes.
+fn fill(stage: &mut Stage) {
+    let body = vec![7; 100_000];
+    while stage.connection.takes_input() {
+        stage.publish("nowhere", true, &body);
+    }
+    assert!(stage.connection.output().len() >= OUTPUT_MAX);
+}
+
+#[test]
+fn who_closes_and_reads_nothing_is_dropped() {
+    for heartbeat in [0, 60] {
+        let mut stage = Stage::new(heartbeat);
+        let close = connection_class::AMQPMethod::Close(connection_class::Close {
+            reply_code: 200,
+            reply_text: ShortString::from("bye"),
+            class_id: 0,
+            method_id: 0,
+        });
+        stage.say(0, AMQPClass::Connection(close));
+        assert!(stage.connection.is_over() && !stage.connection.output().is_empty());
+        assert!(!stage.is_dropped_within(Duration::from_secs(9)));
+        assert!(stage.is_dropped_within(Duration::from_secs(1)));
+    }
+}
+
+#[test]
+fn who_neither_reads_nor_is_read_is_dropped() {
+    let mut stage = Stage::new(10);
+    fill(&mut stage);
+    assert!(!stage.is_dropped_within(Duration::from_secs(19)));
+    assert!(stage.is_dropped_within(Duration::from_secs(1)));
+}
+
+#[test]
+fn who_reads_slowly_is_not() {
+    let mut stage = Stage::new(10);
+    fill(&mut stage);
+    for _ in 0..10 {
+        assert!(!stage.is_dropped_within(Duration::from_secs(15)));
+        stage.take(1);
+        assert!(!stage.connection.takes_input());
+    }
+    assert!(!stage.is_dropped_within(Duration::from_secs(19)));
+    assert!(stage.is_dropped_within(Duration::from_secs(1)));
+}
+
+#[test]
+fn deliveries_follow_what_was_written_though_the_output_is_never_empty() {
+    let mut stage = Stage::new(0);
+    let (body, mut taken) = (vec![7; 10_000], 0);
+    for _ in 0..50 {
+        stage.publish("q", false, &body);
+    }
+    for _ in 0..1000 {
+        // Something else waits whenever the socket takes more.
+        stage.publish("nowhere", true, b"");
+        let most = (stage.connection.output().len() - 1).min(10_000);
+        taken += most;
+        stage.take(most);
+        assert!(!stage.connection.output().is_empty());
+    }
+    assert!(stage.connection.link.waiting_bytes() < body.len());
+    assert!(taken > 50 * body.len());
+}
