@@ -13,3 +13,4 @@ pub mod log;
 pub mod memory;
 pub mod runs;
 pub mod segment;
+pub mod wal;

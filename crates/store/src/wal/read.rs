@@ -1,0 +1,120 @@
+//! Reading files of the log: large reads, small views, and a batch as the scan hands it on.
+//!
+//! Nothing is allocated by a length that was not checked against the file's.
+
+use std::io;
+use std::sync::Arc;
+
+use super::header::BatchHeader;
+use super::{BATCH_HEADER_LEN, WalFile, padded};
+use crate::crc::crc32c;
+use crate::disk::File;
+use crate::entry::{Entries, Lsn};
+
+/// How much is read at once.
+const READ_LEN: u64 = 1 << 20;
+
+/// A batch whose checksums are right.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Where it begins.
+    pub lsn: Lsn,
+    /// Where it ends, its padding included.
+    pub end: Lsn,
+    /// Everything below this was synced when it was built.
+    pub durable: Lsn,
+    /// When it was built, in ms of unix time.
+    pub unix_ms: u64,
+    /// Its entries, one behind the other.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Batch<'a> {
+    /// Its entries with their lsns; one that is malformed ends them.
+    pub fn entries(&self) -> Entries<'a> {
+        Entries::new(Lsn(self.lsn.0 + BATCH_HEADER_LEN as u64), self.payload)
+    }
+}
+
+/// What stands in the log at a place.
+pub(super) enum Found<'a> {
+    /// A whole batch with its header and the header's checksum.
+    Batch(BatchHeader, u32, Batch<'a>),
+    /// A header that is right, and a payload that is not.
+    Header(BatchHeader),
+    /// The remains of a header of this life of the file.
+    Remains,
+    /// Nothing of this life of the file.
+    Nothing,
+}
+
+/// A file of the log that is being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) info: WalFile,
+    file: Arc<dyn File>,
+    buffer: Vec<u8>,
+    /// Where the buffer's first byte lies in the file.
+    at: u64,
+}
+
+impl Reading {
+    pub(super) fn new(info: WalFile, file: Arc<dyn File>) -> Self {
+        Self {
+            info,
+            file,
+            buffer: Vec::new(),
+            at: 0,
+        }
+    }
+
+    /// What stands at an lsn.
+    pub(super) fn find(&mut self, lsn: Lsn) -> io::Result<Found<'_>> {
+        let (info, header_len) = (self.info, BATCH_HEADER_LEN as u64);
+        let Some(offset) = info.offset(lsn) else {
+            return Ok(Found::Nothing);
+        };
+        let Some(bytes) = self.bytes(offset, header_len)? else {
+            return Ok(Found::Nothing);
+        };
+        let Some((header, crc)) = BatchHeader::read(bytes, lsn, info.mark()) else {
+            return Ok(match BatchHeader::was_here(bytes, lsn, info.mark()) {
+                true => Found::Remains,
+                false => Found::Nothing,
+            });
+        };
+        let end = Lsn(lsn.0 + padded(header.payload_len as usize));
+        let payload = match end <= info.end() {
+            true => self.bytes(offset + header_len, u64::from(header.payload_len))?,
+            false => None,
+        };
+        let Some(payload) = payload.filter(|payload| crc32c(payload) == header.payload_crc) else {
+            return Ok(Found::Header(header));
+        };
+        let batch = Batch {
+            lsn,
+            end,
+            durable: header.durable,
+            unix_ms: header.unix_ms,
+            payload,
+        };
+        Ok(Found::Batch(header, crc, batch))
+    }
+
+    /// Bytes of the file; none where it does not have them.
+    fn bytes(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
+        let left = self.info.len.saturating_sub(offset);
+        if len > left {
+            return Ok(None);
+        }
+        let buffered = self.at..self.at + self.buffer.len() as u64;
+        if offset < buffered.start || offset + len > buffered.end {
+            self.buffer.resize(READ_LEN.max(len).min(left) as usize, 0);
+            let read = self.file.read_at(offset, &mut self.buffer)?;
+            self.buffer.truncate(read);
+            self.at = offset;
+        }
+        let from = (offset - self.at) as usize;
+        Ok(self.buffer.get(from..from + len as usize))
+    }
+}
