@@ -6,9 +6,11 @@
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
+pub mod checkpoint;
 pub mod crc;
 pub mod disk;
 pub mod entry;
+pub mod index;
 pub mod log;
 pub mod memory;
 pub mod runs;

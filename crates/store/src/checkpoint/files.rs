@@ -1,0 +1,151 @@
+//! Checkpoints as files: written beside the last, two kept, the newest that is whole read.
+//!
+//! `ckpt/<generation:016x>.ckpt` exists only whole and synced: it is built as `.tmp`, synced, renamed, and the folder synced. A crash at any
+//! moment leaves the newest of before or the new one. Only the two newest files are ever read: what an older one names may be gone.
+
+use std::io;
+use std::path::Path;
+
+use super::{Damage, Header, decode, encode};
+use crate::disk::Disk;
+use crate::index::Index;
+
+/// The folder of the checkpoints, below the data folder.
+pub const FOLDER: &str = "ckpt";
+
+/// How many checkpoints are kept.
+const KEPT: usize = 2;
+
+/// How much is written in one call.
+const WRITE_LEN: usize = 1 << 20;
+
+/// A checkpoint that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What it says besides the index.
+    pub header: Header,
+    /// The index.
+    pub index: Index,
+    /// The newer one that could not be used, if there was one: its path, and why.
+    pub damaged: Vec<(String, Damage)>,
+}
+
+/// Why no checkpoint was read.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The folder cannot be read.
+    #[error("the folder {FOLDER} cannot be read: {0}")]
+    Folder(#[source] io::Error),
+    /// There are checkpoints, and none can be used.
+    #[error("no checkpoint can be used: {}", list(.0))]
+    NoneValid(Vec<(String, Damage)>),
+}
+
+fn list(damaged: &[(String, Damage)]) -> String {
+    let each = damaged
+        .iter()
+        .map(|(path, damage)| format!("{path}: {damage}"));
+    each.collect::<Vec<_>>().join("; ")
+}
+
+fn path(generation: u64) -> String {
+    format!("{FOLDER}/{generation:016x}.ckpt")
+}
+
+/// Writes a checkpoint, and removes all but this one and the newest before it.
+///
+/// **Effect**: synced, under its name. **Waits**: for the disk. **Errors**: what the disk says; one of a sync means what such errors mean
+/// (see [`Disk`]). After an error the checkpoints of before are as they were.
+pub fn write(disk: &dyn Disk, index: &Index, header: &Header) -> io::Result<()> {
+    let folder = Path::new(FOLDER);
+    let building = format!("{FOLDER}/{:016x}.tmp", header.generation);
+    match disk.remove(Path::new(&building)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = disk.create(Path::new(&building))?;
+    let mut offset = 0;
+    for bytes in encode(index, header).chunks(WRITE_LEN) {
+        file.write_at(offset, bytes)?;
+        offset += bytes.len() as u64;
+    }
+    file.sync()?;
+    disk.rename(Path::new(&building), Path::new(&path(header.generation)))?;
+    disk.sync_dir(folder)?;
+    remove_older(disk)
+}
+
+/// Removes what crashes left unfinished, and all but the newest two.
+fn remove_older(disk: &dyn Disk) -> io::Result<()> {
+    let names = disk.list(Path::new(FOLDER))?;
+    let unfinished = names
+        .iter()
+        .map(|(name, _)| name)
+        .filter(|name| name.ends_with(".tmp"));
+    for name in unfinished {
+        disk.remove(&Path::new(FOLDER).join(name))?;
+    }
+    for generation in generations(&names).into_iter().skip(KEPT) {
+        disk.remove(Path::new(&path(generation)))?;
+    }
+    Ok(())
+}
+
+/// The generations that have a file, from the newest on.
+fn generations(names: &[(String, u64)]) -> Vec<u64> {
+    let generation = |name: &str| {
+        let digits = name
+            .strip_suffix(".ckpt")
+            .filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok()
+    };
+    let mut found: Vec<u64> = names
+        .iter()
+        .filter_map(|(name, _)| generation(name))
+        .collect();
+    found.sort_unstable_by(|a, b| b.cmp(a));
+    found
+}
+
+/// Reads the newest checkpoint, or where that is damaged the one before it and says so. `None` where there is none at all.
+///
+/// **Waits**: for the disk. **Errors**: checkpoints are there and none of the newest two can be used; each is named with its damage.
+pub fn load_newest(disk: &dyn Disk, store: u128) -> Result<Option<Loaded>, LoadError> {
+    let names = match disk.list(Path::new(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        names => names.map_err(LoadError::Folder)?,
+    };
+    let generations = generations(&names);
+    let mut damaged = vec![];
+    for generation in generations.iter().take(KEPT) {
+        match load(disk, *generation, store) {
+            Ok((header, index)) => {
+                return Ok(Some(Loaded {
+                    header,
+                    index,
+                    damaged,
+                }));
+            }
+            Err(damage) => damaged.push((path(*generation), damage)),
+        }
+    }
+    match damaged.is_empty() {
+        true => Ok(None),
+        false => Err(LoadError::NoneValid(damaged)),
+    }
+}
+
+fn load(disk: &dyn Disk, generation: u64, store: u128) -> Result<(Header, Index), Damage> {
+    let file = disk.open(Path::new(&path(generation)))?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| Damage::Length)?];
+    let read = file.read_at(0, &mut bytes)?;
+    bytes.truncate(read);
+    let (header, index) = decode(&bytes)?;
+    if header.store != store {
+        return Err(Damage::OtherStore(header.store));
+    }
+    if header.generation != generation {
+        return Err(Damage::OtherGeneration(header.generation));
+    }
+    Ok((header, index))
+}

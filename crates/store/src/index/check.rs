@@ -1,0 +1,238 @@
+//! Whether an entry can follow on those before it, asked before anything of it is applied.
+//!
+//! What the entries of a bundle change for those behind them is kept beside the index, as far as an answer depends on it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Inconsistent, Index, dropped_in, is_source};
+use crate::entry::{Decoded, Entry, Extents, SegmentId, Stream, Target};
+use crate::log::{Group, QueueId};
+
+impl Index {
+    /// Refuses what [`Index::apply`] cannot apply as a whole.
+    pub(super) fn check(&self, decoded: &Decoded<'_>, file_seq: u64) -> Result<(), Inconsistent> {
+        let newest = self
+            .places
+            .files
+            .last()
+            .map_or(file_seq, |file| file.file_seq);
+        if newest > file_seq {
+            return Err(Inconsistent::FileOrder { file_seq, newest });
+        }
+        if let Entry::Enqueue(enqueue) = &decoded.entry
+            && let (Some(target), 1) = (enqueue.targets.into_iter().next(), enqueue.targets.len())
+        {
+            return self.check_target(&target, decoded.stamp.group, None);
+        }
+        let mut ahead = Ahead::new(self);
+        let Entry::Bundle(entries) = decoded.entry else {
+            return ahead.check(decoded);
+        };
+        ahead.sources = dropped_in(&entries);
+        for decoded in entries {
+            ahead.check(&decoded?)?;
+        }
+        Ok(())
+    }
+
+    /// Checks a target against its stream, or against what the stream will be by then.
+    fn check_target(
+        &self,
+        target: &Target,
+        named: Group,
+        ahead: Option<(u64, Group)>,
+    ) -> Result<(), Inconsistent> {
+        let Target {
+            queue,
+            stream,
+            first_seq,
+            ..
+        } = *target;
+        let now = || {
+            self.streams
+                .get(&(queue, stream))
+                .map(|messages| (messages.next_seq, messages.group))
+        };
+        let Some((next_seq, group)) = ahead.or_else(now) else {
+            return Ok(());
+        };
+        if group != named {
+            return Err(Inconsistent::OtherGroup {
+                queue,
+                group,
+                named,
+            });
+        }
+        if first_seq < next_seq {
+            return Err(Inconsistent::SequenceUsed {
+                queue,
+                stream,
+                first_seq,
+                next_seq,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The index as it will be behind the entries that were checked.
+struct Ahead<'a> {
+    index: &'a Index,
+    /// The segments that the bundle drops.
+    sources: Vec<SegmentId>,
+    /// The next sequence number and the group of streams that got messages, or that were deleted.
+    next: BTreeMap<(QueueId, Stream), (u64, Group)>,
+    deleted: BTreeSet<QueueId>,
+    /// Numbers that were settled, or moved to a segment of this bundle.
+    left: BTreeMap<(QueueId, Stream), Ranges>,
+    added: BTreeSet<SegmentId>,
+    dropped: BTreeSet<SegmentId>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(index: &'a Index) -> Self {
+        Self {
+            index,
+            sources: vec![],
+            next: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+            left: BTreeMap::new(),
+            added: BTreeSet::new(),
+            dropped: BTreeSet::new(),
+        }
+    }
+
+    fn check(&mut self, decoded: &Decoded<'_>) -> Result<(), Inconsistent> {
+        match decoded.entry {
+            Entry::Enqueue(enqueue) => {
+                for target in enqueue.targets {
+                    self.check_enqueue(&target, decoded.stamp.group)?;
+                }
+            }
+            Entry::Settle {
+                queue,
+                stream,
+                runs,
+                ..
+            } if !self.sources.is_empty() => {
+                let left = self.left.entry((queue, stream)).or_default();
+                for run in runs {
+                    left.add(run.first_seq, run.first_seq + (run.count - 1));
+                }
+            }
+            Entry::Purge {
+                queue,
+                stream,
+                upto,
+            } if !self.sources.is_empty() => {
+                self.left.entry((queue, stream)).or_default().add(0, upto);
+            }
+            Entry::QueueDelete { queue } => {
+                self.deleted.insert(queue);
+                self.next.retain(|(of, _), _| *of != queue);
+            }
+            Entry::SegmentAdd {
+                segment, extents, ..
+            } => self.check_add(segment, extents)?,
+            Entry::SegmentDrop { segment } => self.check_drop(segment)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_enqueue(&mut self, target: &Target, group: Group) -> Result<(), Inconsistent> {
+        let stream = (target.queue, target.stream);
+        let next = self.next.get(&stream).copied();
+        if next.is_some() || !self.deleted.contains(&target.queue) {
+            self.index.check_target(target, group, next)?;
+        }
+        let next_seq = target.first_seq + u64::from(target.count);
+        self.next.insert(stream, (next_seq, group));
+        Ok(())
+    }
+
+    fn check_add(&mut self, segment: SegmentId, extents: Extents<'_>) -> Result<(), Inconsistent> {
+        if self.index.places.segments.contains_key(&segment) || !self.added.insert(segment) {
+            return Err(Inconsistent::SegmentKnown { segment });
+        }
+        for extent in extents {
+            let stream = (extent.queue, extent.stream);
+            if let Some(messages) = self.index.streams.get(&stream) {
+                if extent.last_seq >= messages.next_seq {
+                    return Err(Inconsistent::ExtentUnknown {
+                        segment,
+                        queue: extent.queue,
+                    });
+                }
+                let range = extent.first_seq..=extent.last_seq;
+                let count = messages
+                    .live
+                    .count_in(range, |place| is_source(place, &self.sources));
+                if count > extent.count {
+                    return Err(Inconsistent::ExtentShort {
+                        segment,
+                        queue: extent.queue,
+                    });
+                }
+            }
+            if self.next.contains_key(&stream) {
+                return Err(Inconsistent::ExtentUnknown {
+                    segment,
+                    queue: extent.queue,
+                });
+            }
+            if !self.sources.is_empty() {
+                self.left
+                    .entry(stream)
+                    .or_default()
+                    .add(extent.first_seq, extent.last_seq);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_drop(&mut self, segment: SegmentId) -> Result<(), Inconsistent> {
+        if !self.index.places.segments.contains_key(&segment) || !self.dropped.insert(segment) {
+            return Err(Inconsistent::SegmentUnknown { segment });
+        }
+        for placed in self.index.runs_in_segment(segment) {
+            let gone = self.deleted.contains(&placed.queue)
+                || self
+                    .left
+                    .get(&(placed.queue, placed.stream))
+                    .is_some_and(|left| left.covers(placed.run.first_seq, placed.run.last_seq()));
+            if !gone {
+                return Err(Inconsistent::SegmentLive {
+                    segment,
+                    queue: placed.queue,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ranges of numbers that neither overlap nor touch, each under its first number.
+#[derive(Default)]
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    fn add(&mut self, first: u64, last: u64) {
+        let (mut first, mut last) = (first, last);
+        while let Some((&from, &to)) = self.0.range(..=last.saturating_add(1)).next_back() {
+            if to.saturating_add(1) < first {
+                break;
+            }
+            self.0.remove(&from);
+            (first, last) = (first.min(from), last.max(to));
+        }
+        self.0.insert(first, last);
+    }
+
+    fn covers(&self, first: u64, last: u64) -> bool {
+        self.0
+            .range(..=first)
+            .next_back()
+            .is_some_and(|(_, to)| *to >= last)
+    }
+}
