@@ -93,7 +93,11 @@ impl Content {
 
     /// What it takes of the connection's limit for contents that have not come whole.
     pub(crate) fn reserved(&self) -> u64 {
-        self.header.as_ref().map_or(0, |header| header.body_size)
+        self.header.as_ref().map_or(0, |header| {
+            header
+                .body_size
+                .saturating_add(header.properties.len() as u64)
+        })
     }
 }
 

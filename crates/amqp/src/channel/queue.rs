@@ -206,9 +206,9 @@ fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<(), Ex
     } else {
         bind.routing_key
     };
-    core.check(Access::Write, Kind::Queue, &name)?;
-    core.check(Access::Read, Kind::Exchange, bind.exchange)?;
     let exchange = without_line_ends(bind.exchange);
+    core.check(Access::Write, Kind::Queue, &name)?;
+    core.check(Access::Read, Kind::Exchange, &exchange)?;
     let binding = Binding {
         source: &exchange,
         binding_key,
@@ -223,15 +223,15 @@ fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<(), Ex
 
 fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<(), Exception> {
     let name = channel.queue_name(unbind.queue)?;
+    let exchange = without_line_ends(unbind.exchange);
     core.check(Access::Write, Kind::Queue, &name)?;
-    core.check(Access::Read, Kind::Exchange, unbind.exchange)?;
+    core.check(Access::Read, Kind::Exchange, &exchange)?;
     let last = unbind.queue.is_empty() && unbind.routing_key.is_empty();
     let binding_key = if last {
         name.as_bytes()
     } else {
         unbind.routing_key
     };
-    let exchange = without_line_ends(unbind.exchange);
     let binding = Binding {
         source: &exchange,
         binding_key,

@@ -78,19 +78,20 @@ impl Session {
         let Some(content) = &mut channel.content else {
             return self.stray_content(number);
         };
-        let size = header.body_size;
         let outcome = content
             .take_header(header)
-            .and_then(|()| check_size(&self.core, size));
+            .and_then(|()| check_size(&self.core, header.body_size));
         if let Err(exception) = outcome {
             if let Some(content) = &mut channel.content {
                 content.header = None;
             }
             return self.fail(number, exception, PUBLISH);
         }
-        let whole = content.is_whole();
-        self.core.unfinished_bytes += size;
-        if self.core.unfinished_bytes > max {
+        let (whole, reserved) = (content.is_whole(), content.reserved());
+        // A message of the largest size is not refused for its own properties.
+        let taken = self.core.unfinished_bytes.saturating_add(header.body_size);
+        self.core.unfinished_bytes = self.core.unfinished_bytes.saturating_add(reserved);
+        if taken > max {
             let explanation =
                 format!("contents that have not come whole take more than {max} bytes");
             return self.close(
