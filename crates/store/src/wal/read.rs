@@ -17,6 +17,8 @@ const READ_LEN: u64 = 1 << 20;
 /// A batch whose checksums are right.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch<'a> {
+    /// The number of the file it is in.
+    pub file_seq: u64,
     /// Where it begins.
     pub lsn: Lsn,
     /// Where it ends, its padding included.
@@ -92,6 +94,7 @@ impl Reading {
             return Ok(Found::Header(header));
         };
         let batch = Batch {
+            file_seq: info.seq,
             lsn,
             end,
             durable: header.durable,

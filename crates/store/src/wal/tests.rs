@@ -142,35 +142,81 @@ fn after_the_first_error_nothing_is_tried_again() {
         },
     ];
     for fault in faults {
-        for n in 1..60 {
+        for n in 1.. {
             let disk = SimDisk::new(n);
-            let (mut model, mut log) = Model::begin(&disk);
-            let counts = disk.counts();
-            disk.set_faults(fault(n + counts.syncs.min(counts.writes)));
-            if model.run(&mut log, &script()).is_ok() {
-                continue;
+            disk.set_faults(fault(n));
+            let mut model = Model::default();
+            let opened = model.open(&disk);
+            if let Ok(mut log) = opened {
+                if model.run(&mut log, &script()).is_ok() {
+                    break;
+                }
+                refuses_everything(&disk, &mut log);
             }
-            let durable = log.durable();
-            let before = disk.calls();
-            let seq = log.files().next().unwrap().seq;
-            let errors = [
-                log.append_batch(b"", 0, 0).map(|_| ()),
-                log.sync(),
-                log.seal(0),
-                log.recycle(seq),
-            ];
-            for error in errors {
-                assert_eq!(error.unwrap_err().raw_os_error(), Some(5));
-            }
-            assert_eq!((disk.calls(), log.durable()), (before, durable));
             // What the next process reads, it may build upon: no later power cut takes it away.
             let next = disk.kill();
-            let found = model.recover(&next);
+            let found = model.check(&next);
+            let mut log = model.reopen(&next, found.clone());
             for seed in 0..5 {
                 model.check_found(&next.crash(seed), &found);
             }
+            model.run(&mut log, &script()).unwrap();
+            for seed in 0..5 {
+                model.check(&next.crash(seed));
+            }
         }
     }
+}
+
+fn refuses_everything(disk: &SimDisk, log: &mut WalWriter) {
+    let before = (disk.calls(), log.durable());
+    let seq = log.files().next().unwrap().seq;
+    let answers = [
+        log.append_batch(b"", 0, 0).map(|_| ()),
+        log.sync(),
+        log.seal(0),
+        log.recycle(seq),
+    ];
+    for answer in answers {
+        assert_eq!(answer.unwrap_err().raw_os_error(), Some(5));
+    }
+    assert!(log.order_blank().is_none());
+    assert_eq!((disk.calls(), log.durable()), before);
+}
+
+#[test]
+fn a_torn_tail_is_cleared_and_does_not_come_back() {
+    let disk = SimDisk::new(12);
+    let (mut model, mut log) = Model::begin(&disk);
+    model
+        .run(&mut log, &[Step::Append(100), Step::Sync])
+        .unwrap();
+    let torn = log.next_lsn();
+    for _ in 0..2 {
+        // As long as what will be written in the place of the first.
+        log.append_batch(&[3; 50], 0, 1).unwrap();
+    }
+    let disk = disk.kill();
+    let first = WalFile {
+        ..*log.files().next().unwrap()
+    };
+    let path = first.path("wal".as_ref());
+    disk.flip(&path, first.offset(torn).unwrap() + 80, 1)
+        .unwrap();
+    let (_, mut found) = model.read(&disk, model.start);
+    assert_eq!(found.end, End::TornTail { at: torn });
+    let torn_still = WalWriter::open_at(Arc::new(disk.clone()), options(5), &found);
+    assert_eq!(torn_still.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    repair_tail(&disk, &options(5), &mut found).unwrap();
+    let disk = disk.crash(1);
+    let (_, found) = model.read(&disk, model.start);
+    assert_eq!(found.end, End::Clean { next_lsn: torn });
+    let found = model.check(&disk);
+    let mut log = model.reopen(&disk, found);
+    model
+        .run(&mut log, &[Step::Append(50), Step::Sync])
+        .unwrap();
+    assert_eq!(model.check(&disk).len(), 2);
 }
 
 #[test]

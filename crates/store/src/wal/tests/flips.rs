@@ -10,6 +10,16 @@ fn sealed_log() -> (Model, SimDisk, Vec<WalFile>) {
     let disk = SimDisk::new(1);
     let (mut model, mut log) = Model::begin(&disk);
     model.run(&mut log, &script()).unwrap();
+    // A second opening, after which the first batch goes to the next file.
+    model
+        .run(&mut log, &[Step::Append(10), Step::Seal])
+        .unwrap();
+    let found = model.check(&disk);
+    drop(log);
+    let mut log = model.reopen(&disk, found);
+    let files = log.files().count();
+    model.step(&mut log, Step::Append(60_000)).unwrap();
+    assert!(log.files().count() > files);
     model.step(&mut log, Step::Append(100)).unwrap();
     model.step(&mut log, Step::Blank).unwrap();
     model.step(&mut log, Step::Seal).unwrap();

@@ -195,6 +195,7 @@ impl Model {
     pub(super) fn check(&self, disk: &SimDisk) -> Vec<Written> {
         let (found, scanned) = self.read(disk, self.start);
         assert!(!matches!(scanned.end, End::Damaged(_)), "{:?}", scanned.end);
+        assert_eq!(scanned.strays, Vec::<String>::new());
         let expected = self.expected();
         let promised = expected
             .iter()
@@ -222,13 +223,6 @@ impl Model {
         let (found, scanned) = self.read(disk, self.start);
         assert!(!matches!(scanned.end, End::Damaged(_)), "{:?}", scanned.end);
         assert_eq!(found, batches);
-    }
-
-    /// Checks a disk and opens the log on it: what was found is durable from then on.
-    pub(super) fn recover(&mut self, disk: &SimDisk) -> Vec<Written> {
-        let found = self.check(disk);
-        self.reopen(disk, found.clone());
-        found
     }
 
     /// Opens the log after a check, to go on with what was found.
