@@ -4,15 +4,23 @@
 //! safe waits until the log is durable at that position: a confirm, a `declare-ok` of something durable. The order of entries of one log is
 //! the order in which they were appended.
 //!
+//! Two logs are here. `memory` keeps nothing across a restart; it is the one that brokers use now. The other parts are the log on disk, from the
+//! bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`, `staging`
+//! and `commit` (group commit), `recovery`. Each draws its format where it has one.
+//!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
 pub mod checkpoint;
+pub mod commit;
 pub mod crc;
 pub mod disk;
 pub mod entry;
+pub mod folder;
 pub mod index;
 pub mod log;
 pub mod memory;
+pub mod recovery;
 pub mod runs;
 pub mod segment;
+pub mod staging;
 pub mod wal;

@@ -1,0 +1,258 @@
+//! What was told to be durable is there after any crash, in order; what is there was staged.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::disk::{Disk, Faults, SimDisk};
+use crate::entry::{self, NewEnqueue, Run, Stamp, Stream, Target};
+use crate::log::{Group, QueueId};
+use crate::recovery::{FileLens, Recovered, recover};
+use crate::staging::{Bell, Urgency};
+
+/// Files so small that the log goes from one to the next all the time.
+const LENS: FileLens = FileLens {
+    first: 16 * 1024,
+    full: 32 * 1024,
+};
+
+const STAMP: Stamp = Stamp {
+    group: Group(1),
+    term: 0,
+    index: 0,
+};
+
+struct Rig {
+    commit: Commit,
+    index: Arc<RwLock<Index>>,
+    stagings: Vec<Arc<Staging>>,
+    told: Arc<AtomicU64>,
+}
+
+fn rig(disk: &SimDisk, random: u128) -> Option<Rig> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    let Recovered { index, wal, .. } = recover(&disk, LENS, random).ok()?;
+    let (index, bell) = (Arc::new(RwLock::new(index)), Arc::new(Bell::default()));
+    let told = Arc::new(AtomicU64::new(0));
+    let stagings: Vec<_> = (0..2)
+        .map(|_| {
+            let told = Arc::clone(&told);
+            let tell = Box::new(move || _ = told.fetch_add(1, Ordering::SeqCst));
+            Arc::new(Staging::new(Arc::clone(&bell), tell))
+        })
+        .collect();
+    let commit = Commit::new(wal, Arc::clone(&index), stagings.clone());
+    Some(Rig {
+        commit,
+        index,
+        stagings,
+        told,
+    })
+}
+
+/// Messages of a queue as numbers: `count` of them from `first_seq` on.
+fn enqueue(staging: &Staging, urgency: Urgency, queue: u64, first_seq: u64, count: u32) -> u64 {
+    let starts: Vec<u32> = (0..count).map(|i| i * 100).collect();
+    let target = Target {
+        queue: QueueId(queue),
+        stream: Stream(0),
+        first: 0,
+        count,
+        flags: 0,
+        first_seq,
+        expires_ms: 0,
+    };
+    let new = NewEnqueue {
+        unix_ms: 1,
+        targets: &[target],
+        starts: &starts,
+        records: &vec![7; count as usize * 100],
+        bodies: &[],
+    };
+    staging
+        .push(urgency, |out| entry::enqueue(out, STAMP, &new))
+        .unwrap()
+        .0
+}
+
+fn settle(staging: &Staging, queue: u64, first_seq: u64, count: u64) -> u64 {
+    let runs = [Run { first_seq, count }];
+    let reason = entry::Reason::Ack;
+    let encode =
+        |out: &mut Vec<u8>| entry::settle(out, STAMP, (QueueId(queue), Stream(0)), reason, runs);
+    staging.push(Urgency::Whenever, encode).unwrap().0
+}
+
+#[test]
+fn what_is_urgent_is_durable_after_one_turn_and_told() {
+    let mut rig = rig(&SimDisk::new(1), 5).unwrap();
+    assert!(!rig.commit.turn(1).unwrap(), "nothing was staged");
+    let first = enqueue(&rig.stagings[1], Urgency::Now, 9, 1, 10);
+    assert_eq!(rig.stagings[1].durable().0, 0);
+    assert!(rig.commit.turn(2).unwrap());
+    assert_eq!(
+        (rig.stagings[1].durable().0, rig.stagings[0].durable().0),
+        (first, 0)
+    );
+    assert_eq!(rig.told.load(Ordering::SeqCst), 1);
+    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 10);
+
+    let second = settle(&rig.stagings[1], 9, 3, 4);
+    rig.commit.turn(3).unwrap();
+    assert_eq!(
+        rig.stagings[1].durable().0,
+        first,
+        "nobody waits for a settle"
+    );
+    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 10);
+    rig.commit.rest(4).unwrap();
+    assert_eq!(rig.stagings[1].durable().0, second);
+    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 6);
+}
+
+#[test]
+fn one_batch_and_one_sync_serve_all_stagings() {
+    let disk = SimDisk::new(1);
+    let mut rig = rig(&disk, 5).unwrap();
+    enqueue(&rig.stagings[0], Urgency::Now, 1, 1, 1);
+    enqueue(&rig.stagings[1], Urgency::Now, 2, 1, 1);
+    enqueue(&rig.stagings[1], Urgency::Now, 3, 1, 1);
+    let before = disk.counts();
+    rig.commit.turn(1).unwrap();
+    let after = disk.counts();
+    assert_eq!(
+        (after.writes - before.writes, after.syncs - before.syncs),
+        (1, 1)
+    );
+}
+
+/// Runs a fixed script until the disk stops; returns what was told to be durable, by queue: how many messages, and how many at most are settled.
+fn script(disk: &SimDisk) -> (BTreeMap<u64, u64>, BTreeMap<u64, (u64, u64)>) {
+    let (mut durable, mut staged) = (BTreeMap::new(), BTreeMap::new());
+    let Some(mut rig) = rig(disk, 11) else {
+        return (durable, staged);
+    };
+    let mut waiting = Vec::new();
+    for round in 0..40u64 {
+        let queue = round % 3;
+        let (next, settled) = *staged.get(&queue).unwrap_or(&(0, 0));
+        let count = 1 + (round * 7 % 13) as u32;
+        let urgency = if round % 4 == 3 {
+            Urgency::Whenever
+        } else {
+            Urgency::Now
+        };
+        let staging = &rig.stagings[(queue % 2) as usize];
+        let at = enqueue(staging, urgency, queue, next + 1, count);
+        waiting.push((queue, next + u64::from(count), at));
+        let gone = if round % 5 == 4 {
+            (next / 2).max(settled)
+        } else {
+            settled
+        };
+        if gone > settled {
+            settle(staging, queue, settled + 1, gone - settled);
+        }
+        staged.insert(queue, (next + u64::from(count), gone));
+        let turned = match round % 6 {
+            5 => rig.commit.rest(round),
+            _ => rig.commit.turn(round).map(drop),
+        };
+        for (queue, upto, at) in &waiting {
+            if rig.stagings[(queue % 2) as usize].durable().0 >= *at {
+                durable.insert(*queue, *upto);
+            }
+        }
+        if turned.is_err() {
+            break;
+        }
+    }
+    (durable, staged)
+}
+
+#[test]
+fn nothing_that_was_told_is_lost_at_any_crash() {
+    let calls = {
+        let disk = SimDisk::new(3);
+        script(&disk);
+        disk.calls()
+    };
+    assert!(calls > 100, "{calls}");
+    for at in 1..=calls {
+        for seed in 0..6 {
+            let disk = SimDisk::new(seed);
+            disk.set_faults(Faults {
+                crash_at: Some(at),
+                garbage: true,
+                ..Faults::default()
+            });
+            let (durable, staged) = script(&disk);
+            let after: Arc<dyn Disk> = Arc::new(disk.crash(seed));
+            let recovered = recover(&after, LENS, 12);
+            let recovered = recovered.unwrap_or_else(|e| panic!("call {at} seed {seed}: {e}"));
+            check(
+                &recovered.index,
+                &durable,
+                &staged,
+                &format!("call {at} seed {seed}"),
+            );
+        }
+    }
+}
+
+/// Every message that was told and not settled is live, and none that was never staged.
+fn check(
+    index: &Index,
+    durable: &BTreeMap<u64, u64>,
+    staged: &BTreeMap<u64, (u64, u64)>,
+    when: &str,
+) {
+    for (queue, (upto, settled)) in staged {
+        let live: Vec<u64> = index
+            .live(QueueId(*queue), Stream(0), 0)
+            .flat_map(|run| run.first_seq..=run.last_seq())
+            .collect();
+        assert!(
+            live.is_sorted() && live.last().is_none_or(|last| last <= upto),
+            "{when}"
+        );
+        let told = durable.get(queue).copied().unwrap_or_default();
+        for seq in settled + 1..=told {
+            assert!(
+                live.contains(&seq),
+                "{when}: message {seq} of queue {queue} is lost"
+            );
+        }
+    }
+    let unknown = index
+        .queues()
+        .filter(|state| !staged.contains_key(&state.queue.0));
+    assert_eq!(unknown.count(), 0, "{when}");
+}
+
+#[test]
+fn after_an_error_nothing_becomes_durable() {
+    for fail in 1..60 {
+        let disk = SimDisk::new(fail);
+        let mut rig = rig(&disk, 5).unwrap();
+        let syncs = disk.counts().syncs;
+        disk.set_faults(Faults {
+            fail_sync: Some(syncs + fail),
+            ..Faults::default()
+        });
+        let mut failed = None;
+        for round in 0..80u64 {
+            enqueue(&rig.stagings[0], Urgency::Now, 1, round * 20 + 1, 20);
+            let turned = rig.commit.turn(round);
+            match failed {
+                None if turned.is_err() => failed = Some(rig.stagings[0].durable()),
+                None => assert_eq!(rig.stagings[0].durable().0, round + 1),
+                Some(durable) => {
+                    assert!(turned.is_err(), "an error is for good");
+                    assert_eq!(rig.stagings[0].durable(), durable);
+                }
+            }
+        }
+        assert!(failed.is_some(), "sync {fail} failed and nobody noticed");
+    }
+}
