@@ -1,12 +1,11 @@
 //! The live connections: who they are, and the way to ask them to close.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
 use rustc_hash::FxBuildHasher;
-use tokio::sync::Notify;
 
 use crate::alarms::Alarms;
 use crate::link::{ConnectionId, Event, Link};
@@ -27,7 +26,8 @@ pub struct ConnectionFacts {
 pub struct Connections {
     next: AtomicU64,
     live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
-    fewer: Notify,
+    /// Why all are closing, once they are.
+    closing: OnceLock<String>,
 }
 
 impl Connections {
@@ -36,16 +36,19 @@ impl Connections {
         ConnectionId(self.next.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Adds one that was accepted, or tells more of it.
+    /// Adds one that was accepted, or tells more of it. After [`Connections::close_all`] it is asked to close.
     pub fn add(&self, facts: ConnectionFacts) {
-        self.live.insert(facts.link.connection, facts);
+        let link = Arc::clone(&facts.link);
+        self.live.insert(link.connection, facts);
+        // Looked at behind the insertion: one that `close_all` did not find there is told here.
+        if let Some(reason) = self.closing.get() {
+            link.events.push(Event::Close(reason.clone()));
+        }
     }
 
     /// Removes one that ended.
     pub fn remove(&self, connection: ConnectionId) {
-        if self.live.remove(&connection).is_some() {
-            self.fewer.notify_waiters();
-        }
+        self.live.remove(&connection);
     }
 
     /// How many there are.
@@ -53,8 +56,9 @@ impl Connections {
         self.live.len()
     }
 
-    /// Asks all of them to close: those that are open get `connection.close` 320 with this reason. **Waits**: never.
+    /// Asks all of them to close, and those that are still to come: open ones get `connection.close` 320 with this reason. **Waits**: never.
     pub fn close_all(&self, reason: &str) {
+        let _ = self.closing.set(reason.to_owned());
         for connection in &self.live {
             connection.link.events.push(Event::Close(reason.to_owned()));
         }
@@ -65,10 +69,5 @@ impl Connections {
         for connection in &self.live {
             connection.link.events.push(Event::Alarms(alarms));
         }
-    }
-
-    /// Notified each time one ended.
-    pub fn fewer(&self) -> &Notify {
-        &self.fewer
     }
 }
