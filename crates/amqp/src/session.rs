@@ -270,9 +270,11 @@ impl Session {
                 self.hand_over();
                 self.disconnect(Ended::ByClient);
             }
+            // The passwords of users are checked at login only, so there is nothing to take from a new one.
             Method::Connection(Connection::UpdateSecret(_)) => {
-                let text = "secrets of these users cannot be updated";
-                self.close(Exception::connection(ReplyCode::NotAllowed, text), ids);
+                let update_secret_ok = connection_class::UpdateSecretOk {};
+                let ok = connection_class::AMQPMethod::UpdateSecretOk(update_secret_ok);
+                self.core.send(0, AMQPClass::Connection(ok));
             }
             _ => {
                 let text = "unexpected method in connection state running";
