@@ -26,7 +26,7 @@ use crate::settings::{AmqpSettings, Peer};
 use crate::start;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// How long a refused login is kept waiting before its socket is closed: guessing passwords takes time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(3);
@@ -126,6 +126,16 @@ impl Connection {
             Stage::Refused | Stage::Over => false,
         };
         open && self.output_ref().len() < OUTPUT_MAX
+    }
+
+    /// Whether the socket is read on though nothing is taken: where a peer does not read, what it sends is still a sign of life.
+    pub(crate) fn listens(&self) -> bool {
+        self.heartbeat.interval.is_some() && self.output_ref().len() >= OUTPUT_MAX
+    }
+
+    /// Something was read that will come to [`Connection::input`] later.
+    pub(crate) fn heard(&mut self, now: Instant) {
+        self.heartbeat.last_read = now;
     }
 
     /// Whether nothing follows but what is left to be written.
@@ -434,7 +444,7 @@ impl Connection {
             return Due::GoOn;
         };
         if self.output_ref().len() >= OUTPUT_MAX {
-            // Nothing is read because the peer does not read either: then its reading is the sign of life.
+            // Nothing is taken because the peer does not read. If it does after all, that is a sign of life as well.
             self.heartbeat.last_read = self.heartbeat.last_read.max(self.heartbeat.last_taken);
         } else if !self.takes_input() {
             // What is not read cannot be missed.

@@ -18,6 +18,9 @@ use tokio::time::{Sleep, sleep_until, timeout};
 use crate::connection::{Connection, Due};
 use crate::settings::{AmqpSettings, Peer};
 
+#[cfg(test)]
+mod tests;
+
 /// How much one read takes at the most.
 const READ_SIZE: usize = 256 * 1024;
 
@@ -45,15 +48,7 @@ pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     settings: Arc<AmqpSettings>,
 ) -> io::Result<()> {
     let connection = Connection::new(broker, settings, peer, Instant::now());
-    let (left, used, stopped, timer) = (Vec::new(), 0, false, None);
-    let mut shell = Shell {
-        stream,
-        connection,
-        left,
-        used,
-        stopped,
-        timer,
-    };
+    let mut shell = Shell::new(stream, connection);
     let outcome = poll_fn(|context| shell.poll(context)).await;
     shell.connection.abandon();
     if outcome.is_ok() {
@@ -85,6 +80,17 @@ struct Shell<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
+    fn new(stream: S, connection: Connection) -> Self {
+        Self {
+            stream,
+            connection,
+            left: Vec::new(),
+            used: 0,
+            stopped: false,
+            timer: None,
+        }
+    }
+
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         WRITE_BUFFER.with_borrow_mut(|buffer| self.connection.output().lend(buffer));
         let outcome = self.poll_turns(context);
@@ -121,7 +127,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
     /// Feeds the connection: what was left over first, then what the socket has.
     fn poll_input(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<io::Result<Input>> {
         if !self.connection.takes_input() {
-            return Poll::Pending;
+            return self.poll_listen(context, now);
         }
         if self.stopped {
             self.used += self.connection.input(&self.left[self.used..], now);
@@ -130,6 +136,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             return Poll::Ready(Ok(Input::More));
         }
         READ_BUFFER.with_borrow_mut(|buffer| self.poll_read(context, buffer, now))
+    }
+
+    /// Reads what a peer that does not read has to say, up to as much as one read, and keeps it for later: so its heartbeats are heard.
+    fn poll_listen(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<io::Result<Input>> {
+        if !self.connection.listens() || self.left.len() - self.used >= READ_SIZE {
+            return Poll::Pending;
+        }
+        let mut buffer = [0; 512];
+        let mut read = ReadBuf::new(&mut buffer);
+        ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+        if read.filled().is_empty() {
+            // The end is seen again when everything before it was taken.
+            return Poll::Pending;
+        }
+        self.left.extend_from_slice(read.filled());
+        self.stopped = true;
+        self.connection.heard(now);
+        Poll::Ready(Ok(Input::More))
     }
 
     fn poll_read(

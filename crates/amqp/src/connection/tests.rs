@@ -33,57 +33,94 @@ fn users() -> Users {
     Users::new(directory)
 }
 
+/// A broker with the user `guest`, and its one shard.
+pub(crate) fn broker() -> (Arc<Broker>, Shard) {
+    let (broker, mut shards) = Broker::new(BrokerSettings {
+        shards: 1,
+        vhosts: vec![name("/")],
+        users: users(),
+        queued_bytes_max: 64 * 1024 * 1024,
+    });
+    (broker, shards.pop().expect("there is one"))
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer {
+        name: "test".to_owned(),
+        is_loopback: true,
+    }
+}
+
+/// What a client says from the protocol header to `channel.open`, a piece for each answer that it waits for.
+pub(crate) fn opening(heartbeat: u16) -> Vec<Vec<u8>> {
+    use connection_class::{AMQPMethod, Open, StartOk, TuneOk};
+    let mut said = vec![b"AMQP\x00\x00\x09\x01".to_vec()];
+    for method in [
+        AMQPMethod::StartOk(StartOk {
+            client_properties: FieldTable::default(),
+            mechanism: ShortString::from("PLAIN"),
+            response: "\0guest\0guest".into(),
+            locale: ShortString::from("en_US"),
+        }),
+        AMQPMethod::TuneOk(TuneOk {
+            channel_max: 2047,
+            frame_max: 131_072,
+            heartbeat,
+        }),
+        AMQPMethod::Open(Open {
+            virtual_host: ShortString::from("/"),
+        }),
+    ] {
+        said.push(method_bytes(0, AMQPClass::Connection(method)));
+    }
+    let open = channel::AMQPMethod::Open(channel::Open {});
+    said.push(method_bytes(1, AMQPClass::Channel(open)));
+    said
+}
+
+fn method_bytes(channel: u16, method: AMQPClass) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode::method(&mut bytes, channel, method);
+    bytes
+}
+
+/// `basic.publish` on channel 1 with its content.
+pub(crate) fn published(routing_key: &str, mandatory: bool, body: &[u8]) -> Vec<u8> {
+    let publish = basic::AMQPMethod::Publish(basic::Publish {
+        exchange: ShortString::from(""),
+        routing_key: ShortString::from(routing_key),
+        mandatory,
+        immediate: false,
+    });
+    let mut bytes = method_bytes(1, AMQPClass::Basic(publish));
+    encode::content_header(&mut bytes, 1, body.len() as u64, &[0, 0]);
+    encode::body(&mut bytes, 1, body, 131_072);
+    bytes
+}
+
 impl Stage {
     fn new(heartbeat: u16) -> Self {
-        let (broker, mut shards) = Broker::new(BrokerSettings {
-            shards: 1,
-            vhosts: vec![name("/")],
-            users: users(),
-            queued_bytes_max: 64 * 1024 * 1024,
-        });
+        let (broker, shard) = broker();
         let settings = Arc::new(AmqpSettings {
             outbox_bytes_max: 64 * 1024,
             ..AmqpSettings::default()
         });
-        let peer = Peer {
-            name: "test".to_owned(),
-            is_loopback: true,
-        };
         let now = Instant::now();
-        let connection = Connection::new(Arc::clone(&broker), settings, peer, now);
+        let connection = Connection::new(Arc::clone(&broker), settings, peer(), now);
         let mut stage = Self {
             connection,
-            shard: shards.pop().expect("there is one"),
+            shard,
             broker,
             now,
         };
-        stage.open(heartbeat);
+        for piece in opening(heartbeat) {
+            stage.input(&piece);
+        }
+        stage.consume();
         stage
     }
 
-    fn open(&mut self, heartbeat: u16) {
-        use connection_class::{AMQPMethod, Open, StartOk, TuneOk};
-        self.input(b"AMQP\x00\x00\x09\x01");
-        for method in [
-            AMQPMethod::StartOk(StartOk {
-                client_properties: FieldTable::default(),
-                mechanism: ShortString::from("PLAIN"),
-                response: "\0guest\0guest".into(),
-                locale: ShortString::from("en_US"),
-            }),
-            AMQPMethod::TuneOk(TuneOk {
-                channel_max: 2047,
-                frame_max: 131_072,
-                heartbeat,
-            }),
-            AMQPMethod::Open(Open {
-                virtual_host: ShortString::from("/"),
-            }),
-        ] {
-            self.say(0, AMQPClass::Connection(method));
-        }
-        let open = channel::AMQPMethod::Open(channel::Open {});
-        self.say(1, AMQPClass::Channel(open));
+    fn consume(&mut self) {
         let declare = queue::AMQPMethod::Declare(queue::Declare {
             queue: ShortString::from("q"),
             passive: false,
@@ -115,23 +152,11 @@ impl Stage {
     }
 
     fn say(&mut self, channel: u16, method: AMQPClass) {
-        let mut bytes = Vec::new();
-        encode::method(&mut bytes, channel, method);
-        self.input(&bytes);
+        self.input(&method_bytes(channel, method));
     }
 
     fn publish(&mut self, routing_key: &str, mandatory: bool, body: &[u8]) {
-        let mut bytes = Vec::new();
-        let publish = basic::AMQPMethod::Publish(basic::Publish {
-            exchange: ShortString::from(""),
-            routing_key: ShortString::from(routing_key),
-            mandatory,
-            immediate: false,
-        });
-        encode::method(&mut bytes, 1, AMQPClass::Basic(publish));
-        encode::content_header(&mut bytes, 1, body.len() as u64, &[0, 0]);
-        encode::body(&mut bytes, 1, body, 131_072);
-        self.input(&bytes);
+        self.input(&published(routing_key, mandatory, body));
     }
 
     /// Runs the shard and takes its events until nothing moves. What the connection has to say stays where it is.
