@@ -107,17 +107,36 @@ const SECTIONS: [Section; 5] = [
         write: Index::write_definitions,
         read: Index::read_definitions,
     },
-    Section { name: "groups", write: Index::write_groups, read: Index::read_groups },
-    Section { name: "log files", write: Index::write_files, read: Index::read_files },
-    Section { name: "segments", write: Index::write_segments, read: Index::read_segments },
-    Section { name: "streams", write: Index::write_streams, read: Index::read_streams },
+    Section {
+        name: "groups",
+        write: Index::write_groups,
+        read: Index::read_groups,
+    },
+    Section {
+        name: "log files",
+        write: Index::write_files,
+        read: Index::read_files,
+    },
+    Section {
+        name: "segments",
+        write: Index::write_segments,
+        read: Index::read_segments,
+    },
+    Section {
+        name: "streams",
+        write: Index::write_streams,
+        read: Index::read_streams,
+    },
 ];
 
 /// Writes an index down. The same index and header give the same bytes.
 ///
 /// **Cost**: a pass over all pieces; 4 to 12 bytes for each run of messages, some 10 for each stream.
 pub fn encode(index: &Index, header: &Header) -> Vec<u8> {
-    debug_assert!(header.applied <= header.durable, "a checkpoint covers what is durable");
+    debug_assert!(
+        header.applied <= header.durable,
+        "a checkpoint covers what is durable"
+    );
     let mut out = Vec::with_capacity(4096);
     out.extend_from_slice(MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
@@ -144,8 +163,9 @@ fn write_section(index: &Index, kind: u32, section: &Section, out: &mut Vec<u8>)
     let start = out.len();
     out.extend_from_slice(&[0; SECTION_HEADER_LEN]);
     (section.write)(index, out);
-    let Some((head, content)) =
-        out.get_mut(start..).and_then(|new| new.split_first_chunk_mut::<SECTION_HEADER_LEN>())
+    let Some((head, content)) = out
+        .get_mut(start..)
+        .and_then(|new| new.split_first_chunk_mut::<SECTION_HEADER_LEN>())
     else {
         return;
     };
@@ -163,15 +183,22 @@ fn section_header(kind: u32, content: &[u8]) -> [u8; SECTION_HEADER_LEN] {
 ///
 /// **Errors**: whatever the bytes are, a damage and never a panic. **Cost**: allocates by what was read, never by what a length says.
 pub fn decode(bytes: &[u8]) -> Result<(Header, Index), Damage> {
-    let (head, rest) = bytes.split_first_chunk::<HEADER_LEN>().ok_or(Damage::Length)?;
+    let (head, rest) = bytes
+        .split_first_chunk::<HEADER_LEN>()
+        .ok_or(Damage::Length)?;
     let header = read_header(head)?;
-    let (mut rest, trailer) = rest.split_last_chunk::<TRAILER_LEN>().ok_or(Damage::Length)?;
+    let (mut rest, trailer) = rest
+        .split_last_chunk::<TRAILER_LEN>()
+        .ok_or(Damage::Length)?;
     check_trailer(bytes, trailer)?;
     let mut index = Index::default();
     for (kind, section) in (1..).zip(&SECTIONS) {
         let content = take_section(&mut rest, kind, section.name)?;
         let mut reader = Reader(content);
-        let content = |wrong| Damage::Content { section: section.name, wrong };
+        let content = |wrong| Damage::Content {
+            section: section.name,
+            wrong,
+        };
         (section.read)(&mut index, &mut reader).map_err(content)?;
         if !reader.0.is_empty() {
             return Err(content("bytes are left over"));
@@ -205,7 +232,10 @@ fn read_header(head: &[u8; HEADER_LEN]) -> Result<Header, Damage> {
         durable: Lsn(fields.u64()),
     };
     if sections as usize != SECTIONS.len() || fields.u32() != 0 || header.applied > header.durable {
-        return Err(Damage::Content { section: "header", wrong: "a field is what it never is" });
+        return Err(Damage::Content {
+            section: "header",
+            wrong: "a field is what it never is",
+        });
     }
     Ok(header)
 }
@@ -227,7 +257,9 @@ fn take_section<'a>(
     kind: u32,
     name: &'static str,
 ) -> Result<&'a [u8], Damage> {
-    let (head, behind) = rest.split_first_chunk::<SECTION_HEADER_LEN>().ok_or(Damage::Length)?;
+    let (head, behind) = rest
+        .split_first_chunk::<SECTION_HEADER_LEN>()
+        .ok_or(Damage::Length)?;
     let len = (u128::from_le_bytes(*head) >> 64) as u64;
     let len = usize::try_from(len).unwrap_or(usize::MAX);
     let (content, behind) = behind.split_at_checked(len).ok_or(Damage::Length)?;

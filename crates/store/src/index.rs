@@ -168,12 +168,26 @@ impl Index {
         self.groups.insert(group, (term, index));
         match decoded.entry {
             Entry::Enqueue(enqueue) => self.enqueue(decoded, &enqueue, file_seq),
-            Entry::Settle { queue, stream, runs, .. } => {
+            Entry::Settle {
+                queue,
+                stream,
+                runs,
+                ..
+            } => {
                 for run in runs {
-                    self.remove(queue, stream, run.first_seq..=run.first_seq + (run.count - 1));
+                    self.remove(
+                        queue,
+                        stream,
+                        run.first_seq..=run.first_seq + (run.count - 1),
+                    );
                 }
             }
-            Entry::Requeue { queue, stream, runs, .. } => {
+            Entry::Requeue {
+                queue,
+                stream,
+                runs,
+                ..
+            } => {
                 for run in runs {
                     let Some(messages) = self.streams.get_mut(&(queue, stream)) else {
                         return;
@@ -185,7 +199,11 @@ impl Index {
                     });
                 }
             }
-            Entry::Purge { queue, stream, upto } => self.remove(queue, stream, 0..=upto),
+            Entry::Purge {
+                queue,
+                stream,
+                upto,
+            } => self.remove(queue, stream, 0..=upto),
             Entry::QueueDelete { queue } => self.delete_queue(queue),
             Entry::Define { key, value } => {
                 self.definitions.insert(key.into(), value.into());
@@ -193,7 +211,11 @@ impl Index {
             Entry::Undefine { key } => {
                 self.definitions.remove(key);
             }
-            Entry::SegmentAdd { segment, file_len, extents } => {
+            Entry::SegmentAdd {
+                segment,
+                file_len,
+                extents,
+            } => {
                 self.add_segment(segment, file_len, extents, sources);
             }
             Entry::SegmentDrop { segment } => {
@@ -212,7 +234,12 @@ impl Index {
             let count = u64::from(target.count);
             file.messages += count;
             file.live += count;
-            let Target { queue, stream, first_seq, .. } = target;
+            let Target {
+                queue,
+                stream,
+                first_seq,
+                ..
+            } = target;
             let messages = self
                 .streams
                 .entry((queue, stream))
@@ -222,8 +249,15 @@ impl Index {
                 file.streams.push((queue, stream, first_seq));
             }
             messages.next_seq = first_seq + count;
-            let location = Location::Wal { lsn: decoded.lsn, first: target.first };
-            messages.live.push(&LiveRun { first_seq, count, location });
+            let location = Location::Wal {
+                lsn: decoded.lsn,
+                first: target.first,
+            };
+            messages.live.push(&LiveRun {
+                first_seq,
+                count,
+                location,
+            });
         }
     }
 
@@ -233,7 +267,9 @@ impl Index {
             return;
         };
         messages.deliveries.remove(range.clone());
-        messages.live.remove(range, |place, count| self.places.leave(place, count));
+        messages
+            .live
+            .remove(range, |place, count| self.places.leave(place, count));
     }
 
     fn delete_queue(&mut self, queue: QueueId) {
@@ -252,12 +288,17 @@ impl Index {
         extents: Extents<'_>,
         sources: &[SegmentId],
     ) {
-        self.places.segments.insert(id, SegmentState::new(file_len, extents));
+        self.places
+            .segments
+            .insert(id, SegmentState::new(file_len, extents));
         for (number, extent) in extents.enumerate() {
             let Some(messages) = self.streams.get_mut(&(extent.queue, extent.stream)) else {
                 continue;
             };
-            let to = Location::Segment { id, extent: number as u32 };
+            let to = Location::Segment {
+                id,
+                extent: number as u32,
+            };
             let mut moved = 0;
             messages.live.relocate(
                 extent.first_seq..=extent.last_seq,
@@ -288,11 +329,17 @@ impl Messages {
     /// Says how often messages were delivered, those of a range that are live.
     fn requeue(&mut self, run: &Delivered) {
         let last = run.first_seq + (run.count - 1);
-        let live = self.live.runs_from(run.first_seq).take_while(|live| live.first_seq <= last);
+        let live = self
+            .live
+            .runs_from(run.first_seq)
+            .take_while(|live| live.first_seq <= last);
         for live in live {
             let part = live.within(run.first_seq, last);
-            self.deliveries
-                .set(Delivered { first_seq: part.first_seq, count: part.count, ..*run });
+            self.deliveries.set(Delivered {
+                first_seq: part.first_seq,
+                count: part.count,
+                ..*run
+            });
         }
     }
 }

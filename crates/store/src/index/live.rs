@@ -15,8 +15,11 @@ use super::block::{BLOCK, Block};
 use super::location::{LiveRun, Location};
 use crate::entry::{Lsn, SegmentId};
 
+mod moved;
 #[cfg(test)]
 mod tests;
+
+use moved::Moved;
 
 /// How many runs in line within one block's numbers become a block.
 const RUNS_MAX: usize = 8;
@@ -226,12 +229,7 @@ impl Live {
             is_passed.set(is_passed.get() || !is_taken);
             is_taken
         });
-        let mut moved = Moved {
-            to,
-            runs: vec![],
-            in_block: 0,
-            pieces: vec![],
-        };
+        let mut moved = Moved::to(to);
         for (key, piece) in taken {
             if is_passed.take() {
                 // A piece that stays lies between: bits must not reach over it.
@@ -243,8 +241,7 @@ impl Live {
                 run => run.run(key).into_iter().for_each(|run| moved.push(run)),
             }
         }
-        moved.end_block();
-        self.by_last.extend(moved.pieces);
+        self.by_last.extend(moved.into_pieces());
     }
 
     /// How many messages of a range are in some places. **Cost**: by runs.
@@ -420,55 +417,6 @@ impl Live {
             self.by_last.remove(&run.last_seq());
         }
         self.by_last.insert(last, Piece::Block(Box::new(block)));
-    }
-}
-
-/// The pieces that messages become which move to an extent.
-struct Moved {
-    to: Location,
-    /// Runs that do not touch; all but the first `in_block` of them, from the end, are within the same block's numbers.
-    runs: Vec<LiveRun>,
-    in_block: u64,
-    pieces: Vec<(u64, Piece)>,
-}
-
-impl Moved {
-    fn push(&mut self, run: LiveRun) {
-        let run = LiveRun {
-            location: self.to,
-            ..run
-        };
-        if let Some(last) = self
-            .runs
-            .last_mut()
-            .filter(|last| last.last_seq() + 1 == run.first_seq)
-        {
-            last.count += run.count;
-            return;
-        }
-        if self.in_block != run.first_seq / BLOCK {
-            self.end_block();
-            self.in_block = run.first_seq / BLOCK;
-        }
-        self.runs.push(run);
-    }
-
-    /// Turns the runs that begin within one block's numbers into pieces; one that leaves the block is no part of the bits.
-    fn end_block(&mut self) {
-        let leaves = self
-            .runs
-            .pop_if(|run| run.last_seq() / BLOCK != self.in_block);
-        let many = self.runs.len() >= RUNS_MAX;
-        let block = if many { Block::of(&self.runs) } else { None };
-        match block.and_then(|block| Some((block.last()?, block))) {
-            Some((last, block)) => self.pieces.push((last, Piece::Block(Box::new(block)))),
-            None => self
-                .pieces
-                .extend(self.runs.iter().map(|run| (run.last_seq(), Piece::of(run)))),
-        }
-        self.pieces
-            .extend(leaves.map(|run| (run.last_seq(), Piece::of(&run))));
-        self.runs.clear();
     }
 }
 

@@ -363,7 +363,7 @@ fn same<T: PartialEq + Copy + std::fmt::Debug>(found: Vec<T>, expected: Vec<T>, 
         .iter()
         .zip(&expected)
         .position(|(found, expected)| found != expected);
-    let at = at.unwrap_or(found.len().min(expected.len()));
+    let at = at.unwrap_or_else(|| found.len().min(expected.len()));
     assert_eq!(
         found.get(at),
         expected.get(at),

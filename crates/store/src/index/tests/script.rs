@@ -44,7 +44,7 @@ pub(crate) fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
         5 => (of.clone(), vec((any::<u64>(), 1..60u64), 1..5)).prop_map(|((q, s), runs)| Step::Settle(q, s, runs)),
         4 => (of.clone(), any::<u64>(), 2..7u64, any::<bool>()).prop_map(|((q, s), a, b, c)| Step::SettleEvery(q, s, a, b, c)),
         3 => (of.clone(), any::<u64>(), 1..50u64, 0..4u32).prop_map(|((q, s), a, b, c)| Step::Requeue(q, s, a, b, c)),
-        1 => (of.clone(), any::<u64>()).prop_map(|((q, s), upto)| Step::Purge(q, s, upto)),
+        1 => (of, any::<u64>()).prop_map(|((q, s), upto)| Step::Purge(q, s, upto)),
         1 => (0..4u64).prop_map(Step::Delete),
         1 => (0..5u8, any::<u8>()).prop_map(|(key, value)| Step::Define(key, value)),
         1 => (0..5u8).prop_map(Step::Undefine),
@@ -270,7 +270,7 @@ impl Log {
         let again = target(state.queue.0, state.stream.0, state.next_seq - 1, 2);
         let stamp = group(state.queue.0);
         let refused = self.write(|out| {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 return enqueue(out, stamp, &[again]);
             }
             entry::bundle(out, stamp, |out| {
