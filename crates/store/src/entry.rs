@@ -43,17 +43,16 @@ use crate::log::{Group, QueueId};
 
 mod decode;
 mod encode;
+mod items;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{
-    Bodies, Decoded, Enqueue, Entries, Entry, Extents, Malformed, RequeueRuns, Runs, Targets,
-    decode, verify,
-};
+pub use decode::{Decoded, Enqueue, Entries, Entry, Malformed, decode, verify};
 pub use encode::{
     TooLong, bundle, define, enqueue, purge, queue_delete, requeue, seal, segment_add,
     segment_drop, settle, undefine,
 };
+pub use items::{Bodies, Extents, RequeueRuns, Runs, Targets};
 
 /// Length of an entry's header.
 pub const HEADER_LEN: usize = 32;

@@ -3,16 +3,17 @@
 //! Nothing is allocated and nothing panics, whatever the bytes are. The checksum of an entry is looked at by [`verify`] alone: what
 //! comes in a batch was covered by the batch's. The formats are drawn in the parent module.
 
+use super::items::{Bodies, Extents, Reader, RequeueRuns, Runs, Targets};
 use super::{
-    CRC_AT, ENTRY_LEN_MAX, EXTENT_LEN, Extent, HEADER_LEN, Kind, Lsn, REQUEUE_RUN_LEN, RUN_LEN,
-    Reason, RequeueRun, Run, SegmentId, Stamp, Stream, TARGET_LEN, Target, entry_crc,
+    CRC_AT, ENTRY_LEN_MAX, HEADER_LEN, Kind, Lsn, Reason, SegmentId, Stamp, Stream, Target,
+    entry_crc,
 };
 use crate::log::{Group, QueueId};
 
 /// Bytes that are no entry of format 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an entry of the log: {0}")]
-pub struct Malformed(&'static str);
+pub struct Malformed(pub(super) &'static str);
 
 impl Malformed {
     pub(super) const SHORT: Self = Self("it ends too early");
@@ -139,96 +140,6 @@ impl<'a> Enqueue<'a> {
         self.records.get(from..to)
     }
 }
-
-/// Defines an iterator over fixed-size items that were checked when the entry was decoded.
-macro_rules! items {
-    ($(#[$doc:meta])* $name:ident, $len:expr, $item:ty, $read:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name<'a>(&'a [[u8; $len]]);
-
-        impl Iterator for $name<'_> {
-            type Item = $item;
-
-            #[inline]
-            fn next(&mut self) -> Option<$item> {
-                let (first, rest) = self.0.split_first()?;
-                self.0 = rest;
-                $read(&mut Reader(first)).ok()
-            }
-
-            fn size_hint(&self) -> (usize, Option<usize>) {
-                (self.0.len(), Some(self.0.len()))
-            }
-        }
-
-        impl ExactSizeIterator for $name<'_> {}
-
-        impl<'a> $name<'a> {
-            fn read(reader: &mut Reader<'a>, count: u32) -> Result<Self, Malformed> {
-                let items = Self(reader.arrays(count)?);
-                for bytes in items.0 {
-                    $read(&mut Reader(bytes))?;
-                }
-                Ok(items)
-            }
-        }
-    };
-}
-
-items!(
-    /// The targets of an enqueue.
-    Targets, TARGET_LEN, Target, read_target
-);
-items!(
-    /// The runs of a settle.
-    Runs, RUN_LEN, Run, read_run
-);
-items!(
-    /// The runs of a requeue.
-    RequeueRuns, REQUEUE_RUN_LEN, RequeueRun, read_requeue_run
-);
-items!(
-    /// The extents of a segment.
-    Extents, EXTENT_LEN, Extent, read_extent
-);
-
-/// The bodies of an enqueue, in the order in which records name them.
-#[derive(Clone, Copy, Debug)]
-pub struct Bodies<'a> {
-    count: u32,
-    bytes: &'a [u8],
-}
-
-impl<'a> Bodies<'a> {
-    fn read(reader: &mut Reader<'a>, count: u32) -> Result<Self, Malformed> {
-        let bytes = reader.0;
-        for _ in 0..count {
-            let len = reader.u64()?;
-            reader.take(len)?;
-        }
-        Ok(Self { count, bytes })
-    }
-}
-
-impl<'a> Iterator for Bodies<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        self.count = self.count.checked_sub(1)?;
-        let mut reader = Reader(self.bytes);
-        let len = reader.u64().ok()?;
-        let body = reader.take(len).ok()?;
-        self.bytes = reader.0;
-        Some(body)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.count as usize, Some(self.count as usize))
-    }
-}
-
-impl ExactSizeIterator for Bodies<'_> {}
 
 /// Entries one behind the other. It ends behind the last one, or with the first that is malformed.
 #[derive(Clone, Copy, Debug)]
@@ -446,111 +357,4 @@ fn read_queue(reader: &mut Reader<'_>) -> Result<(QueueId, Stream, Reason), Malf
     let reason = Reason::read(reader.u8()?).ok_or(Malformed("its reason is not known"))?;
     reader.zeros(3)?;
     Ok((queue, stream, reason))
-}
-
-#[inline]
-fn read_target(reader: &mut Reader<'_>) -> Result<Target, Malformed> {
-    let target = Target {
-        queue: QueueId(reader.u64()?),
-        stream: Stream(reader.u32()?),
-        first: reader.u32()?,
-        count: reader.u32()?,
-        flags: reader.u32()?,
-        first_seq: reader.u64()?,
-        expires_ms: reader.u64()?,
-    };
-    check_run(target.first_seq, u64::from(target.count))?;
-    Ok(target)
-}
-
-#[inline]
-fn read_run(reader: &mut Reader<'_>) -> Result<Run, Malformed> {
-    let (first_seq, count) = (reader.u64()?, reader.u64()?);
-    check_run(first_seq, count)?;
-    Ok(Run { first_seq, count })
-}
-
-#[inline]
-fn read_requeue_run(reader: &mut Reader<'_>) -> Result<RequeueRun, Malformed> {
-    let (first_seq, count, delivery_count) = (reader.u64()?, reader.u64()?, reader.u32()?);
-    reader.zeros(4)?;
-    check_run(first_seq, count)?;
-    Ok(RequeueRun {
-        first_seq,
-        count,
-        delivery_count,
-    })
-}
-
-fn read_extent(reader: &mut Reader<'_>) -> Result<Extent, Malformed> {
-    let (queue, stream) = (QueueId(reader.u64()?), Stream(reader.u32()?));
-    reader.zeros(4)?;
-    let extent = Extent {
-        queue,
-        stream,
-        first_seq: reader.u64()?,
-        last_seq: reader.u64()?,
-        count: reader.u64()?,
-        offset: reader.u64()?,
-        len: reader.u64()?,
-    };
-    let span = extent.last_seq.checked_sub(extent.first_seq);
-    let fits = extent.count > 0 && span.is_some_and(|span| extent.count - 1 <= span);
-    if !fits || extent.offset.checked_add(extent.len).is_none() {
-        return Err(Malformed("an extent cannot be"));
-    }
-    Ok(extent)
-}
-
-/// A run has something in it, and the number behind its last one is a number.
-fn check_run(first_seq: u64, count: u64) -> Result<(), Malformed> {
-    match count > 0 && first_seq.checked_add(count).is_some() {
-        true => Ok(()),
-        false => Err(Malformed("a run cannot be")),
-    }
-}
-
-/// Bytes that are not read yet.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed::SHORT)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed::SHORT)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    fn arrays<const N: usize>(&mut self, count: u32) -> Result<&'a [[u8; N]], Malformed> {
-        let taken = self.take(u64::from(count) * N as u64)?;
-        Ok(taken.as_chunks::<N>().0)
-    }
-
-    fn u8(&mut self) -> Result<u8, Malformed> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    #[inline]
-    fn u32(&mut self) -> Result<u32, Malformed> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    #[inline]
-    fn u64(&mut self) -> Result<u64, Malformed> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn zeros(&mut self, count: u64) -> Result<(), Malformed> {
-        match self.take(count)?.iter().all(|byte| *byte == 0) {
-            true => Ok(()),
-            false => Err(Malformed("a byte that is always 0 is not")),
-        }
-    }
 }

@@ -180,6 +180,32 @@ fn two_in_different_batches_are_reported_one_after_the_other() {
 }
 
 #[test]
+fn what_the_header_of_a_damaged_batch_says_is_durable_is_durable() {
+    let (model, disk, files) = sealed_log();
+    let expected = model.expected();
+    let [.., last, seal] = expected.as_slice() else {
+        panic!("there are many batches");
+    };
+    for lsn in [last.lsn, seal.lsn] {
+        let file = files
+            .iter()
+            .find(|file| file.offset(lsn).is_some())
+            .unwrap();
+        disk.flip(
+            &file.path("wal".as_ref()),
+            file.offset(lsn).unwrap() + 70,
+            3,
+        )
+        .unwrap();
+    }
+    let (_, found) = model.read(&disk, model.start);
+    let End::Damaged(damage) = found.end else {
+        panic!("{:?}", found.end);
+    };
+    assert_eq!((damage.from, damage.to), (last.lsn, seal.lsn));
+}
+
+#[test]
 fn an_entry_that_is_not_known_is_damage_and_not_skipped() {
     let disk = SimDisk::new(2);
     let (mut model, mut log) = Model::begin(&disk);
