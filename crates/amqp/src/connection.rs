@@ -274,7 +274,7 @@ impl Connection {
             Ok(Progress::Send(method)) => encode::method(self.out.buffer(), 0, method),
             Ok(Progress::Tuned(tuned)) => self.tuned(tuned),
             Ok(Progress::Open(opened)) => self.open(*opened),
-            Ok(Progress::Refused(exception)) => self.refuse(exception, ids, now),
+            Ok(Progress::Refused(exception)) => self.refuse(exception, now),
             Err(exception) => self.send_close(exception, ids, now),
         }
         used
@@ -296,13 +296,12 @@ impl Connection {
     }
 
     /// A login that was refused: said to clients that want to know, and then a pause.
-    fn refuse(&mut self, exception: Exception, ids: MethodIds, now: Instant) {
+    fn refuse(&mut self, exception: Exception, now: Instant) {
         let tells =
             matches!(&self.stage, Stage::Handshake(h) if h.client.authentication_failure_close);
         if tells {
             self.send_close(exception, MethodIds::default(), now);
         } else {
-            let _ = ids;
             self.stage = Stage::Refused;
             self.deadline = Some(now + REFUSED_PAUSE);
         }
