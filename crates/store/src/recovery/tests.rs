@@ -55,7 +55,8 @@ fn what_the_log_says_is_there_again() {
 fn a_flipped_bit_in_confirmed_data_is_told_with_file_and_range() {
     let sim = folder(&["a", "b", "c"]);
     let (name, _) = sim.list(Path::new(WAL_FOLDER)).unwrap().remove(0);
-    sim.flip(&Path::new(WAL_FOLDER).join(&name), 4096 + 100, 3).unwrap();
+    sim.flip(&Path::new(WAL_FOLDER).join(&name), 4096 + 100, 3)
+        .unwrap();
     let refused = recover_again(&sim).expect_err("a confirmed batch is damaged");
     let text = refused.to_string();
     assert!(matches!(refused, RecoveryError::Damaged(_)), "{text}");
