@@ -264,6 +264,20 @@ impl Core {
         })
     }
 
+    /// Checks that the user may do anything at all with it, as passive declarations ask.
+    ///
+    /// **Errors**: [`Error::AccessRefused`] (403), which names configure.
+    pub(crate) fn check_any(&self, kind: Kind, name: &str) -> Result<(), Error> {
+        let others = [Access::Write, Access::Read];
+        if others
+            .iter()
+            .any(|access| self.permission.allows(*access, name))
+        {
+            return Ok(());
+        }
+        self.check(Access::Configure, kind, name)
+    }
+
     /// Gives the channel's own credit back.
     pub(crate) fn return_credit(&mut self, channel: &Channel, count: u64) {
         if let Some(credit) = &channel.credit

@@ -49,13 +49,7 @@ fn look_up(core: &Core, name: &str) -> Result<(), Exception> {
     if name.is_empty() {
         return Err(Error::DefaultExchange.into());
     }
-    let accesses = [Access::Configure, Access::Write, Access::Read];
-    if !accesses
-        .iter()
-        .any(|access| core.permission.allows(*access, name))
-    {
-        core.check(Access::Configure, Kind::Exchange, name)?;
-    }
+    core.check_any(Kind::Exchange, name)?;
     core.vhost.exchange(name)?;
     Ok(())
 }

@@ -42,13 +42,7 @@ fn look_up(
     declare: Declare<'_>,
 ) -> Result<Next, Exception> {
     let name = channel.queue_name(declare.queue)?;
-    let accesses = [Access::Configure, Access::Write, Access::Read];
-    if !accesses
-        .iter()
-        .any(|access| core.permission.allows(*access, &name))
-    {
-        core.check(Access::Configure, Kind::Queue, &name)?;
-    }
+    core.check_any(Kind::Queue, &name)?;
     let queue = core.vhost.queue(&name)?;
     queue.check_owner(core.connection())?;
     channel.last_queue = Some(name);
