@@ -1,5 +1,6 @@
 //! `exchange.declare`, `delete`, `bind`, `unbind`.
 
+use leveret_broker::arguments::ExchangeSettings;
 use leveret_broker::bindings::ExchangeKind;
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::exchange::ExchangeDeclaration;
@@ -61,13 +62,11 @@ fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<(), Exception> 
         return Err(Error::DefaultExchange.into());
     }
     core.check(Access::Configure, Kind::Exchange, name)?;
-    let alternate = declare
-        .arguments
-        .find("alternate-exchange")
-        .and_then(|value| value.as_str());
-    if let Some(alternate) = alternate {
+    // Arguments that cannot be taken are the door's to refuse, where the exchange is new.
+    let settings = ExchangeSettings::parse(declare.arguments).unwrap_or_default();
+    if let Some(alternate) = settings.alternate_exchange {
         core.check(Access::Read, Kind::Exchange, name)?;
-        core.check(Access::Write, Kind::Exchange, alternate)?;
+        core.check(Access::Write, Kind::Exchange, &alternate)?;
     }
     core.vhost.declare_exchange(ExchangeDeclaration {
         name: Name::new(name)?,
