@@ -16,6 +16,7 @@ use leveret_broker::error::Error;
 use leveret_broker::link::{ConsumerSlot, Reply};
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
 use leveret_broker::runs::{RunValue, Runs};
+use leveret_broker::vhost::door::IsKept;
 use leveret_message::name::Name;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class};
 use leveret_wire::types::ShortString;
@@ -114,16 +115,19 @@ pub(crate) enum Next {
 
 /// What was asked of a shard, and what the answer is for.
 pub(crate) enum Question {
+    /// That a change outlives the broker, so that it can be answered.
+    Kept { ok: AMQPClass },
     /// The counts of a declared queue.
     Declare {
         queue: Name,
         nowait: bool,
+        is_kept: IsKept,
         again: Option<Box<queue::Again>>,
     },
     /// A purge.
     Purge { nowait: bool },
     /// A deletion.
-    Delete { nowait: bool },
+    Delete { nowait: bool, is_kept: IsKept },
     /// A new consumer.
     Consume { slot: ConsumerSlot, nowait: bool },
     /// The end of a consumer.
@@ -291,14 +295,26 @@ pub(crate) fn answer(
             }
             settle::recovered(core, channel, reply);
         }
-        (Question::Declare { queue, nowait, .. }, Ok(Reply::Counts { ready, consumers })) => {
-            queue::declared(core, channel, &queue, (ready, consumers), nowait);
+        (
+            Question::Declare {
+                queue,
+                nowait,
+                is_kept,
+                ..
+            },
+            Ok(Reply::Counts { ready, consumers }),
+        ) => {
+            let declare_ok = queue::declare_ok(&queue, (ready, consumers));
+            let ok = (!nowait).then_some(declare_ok);
+            return Ok(core.answer_change(channel.number, is_kept, ok));
         }
+        (Question::Kept { ok }, Ok(Reply::Kept)) => core.send(channel.number, ok),
         (Question::Purge { nowait }, Ok(Reply::Purged(count))) => {
             queue::purged(core, channel, count, nowait);
         }
-        (Question::Delete { nowait }, Ok(Reply::Deleted(count))) => {
-            queue::deleted(core, channel, count, nowait);
+        (Question::Delete { nowait, is_kept }, Ok(Reply::Deleted(count))) => {
+            let ok = (!nowait).then(|| queue::delete_ok(count));
+            return Ok(core.answer_change(channel.number, is_kept, ok));
         }
         (Question::Consume { slot, nowait }, Ok(Reply::Consuming)) => {
             consume::consuming(core, channel, slot, nowait);

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
 use leveret_broker::error::{Error, Kind};
-use leveret_broker::link::{ConnectionId, ConsumerSlot, Link};
+use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use leveret_broker::publisher::Publisher;
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
 use leveret_broker::users::{Access, Permission, User};
 use leveret_broker::vhost::Vhost;
+use leveret_broker::vhost::door::IsKept;
 use leveret_message::name::Name;
 use leveret_wire::encode::{self, DeliverPrefix};
 use leveret_wire::protocol::AMQPClass;
 
-use crate::channel::{Channel, Channels};
+use crate::channel::{Channel, Channels, Next, Question};
 use crate::output::Output;
 use crate::settings::AmqpSettings;
 use crate::start::ClientCapabilities;
@@ -242,6 +243,27 @@ impl Core {
                 shards.send(shard, Command::Resume(connection))
             });
         }
+    }
+
+    /// Answers a change at the vhost's door: at once or, where it is to outlive the broker, when that is certain. Nobody waits for an answer
+    /// that is not sent.
+    pub(crate) fn answer_change(
+        &mut self,
+        channel: u16,
+        IsKept(is_kept): IsKept,
+        ok: Option<AMQPClass>,
+    ) -> Next {
+        let Some(ok) = ok else {
+            return Next::Done;
+        };
+        if !is_kept || self.vhost.is_kept() {
+            self.send(channel, ok);
+            return Next::Done;
+        }
+        let link = Arc::clone(&self.link);
+        let then = move || link.events.push(Event::Reply(Ok(Reply::Kept)));
+        self.vhost.when_kept(Box::new(then));
+        Next::Wait(Question::Kept { ok })
     }
 
     /// Checks a permission. The default exchange goes by the name `amq.default`.

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
-use leveret_store::memory::MemoryLog;
+use leveret_store::log::{Definitions, Group, QueueId};
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use crate::alarms::Alarms;
-use crate::command::Shards;
+use crate::backing::{Backing, RecoverError};
+use crate::command::{Command, Done, Shards};
 use crate::connections::Connections;
+use crate::definitions;
 use crate::error::Error;
 use crate::link::SHARDS_MAX;
 use crate::placement::Placement;
@@ -22,13 +24,13 @@ use crate::vhost::Vhost;
 /// What a broker is made from.
 #[derive(Debug)]
 pub struct BrokerSettings {
-    /// How many shards; between 1 and [`SHARDS_MAX`].
-    pub shards: usize,
     /// The vhosts that exist from the start.
     pub vhosts: Vec<Name>,
     /// Who may do what.
     pub users: Users,
-    /// How many bytes of messages all queues together may hold in memory before publishers wait.
+    /// How many bytes of messages all queues together may hold in memory before some of them leave it.
+    pub queued_bytes_budget: usize,
+    /// How many bytes of messages all queues together may hold in memory, because they cannot leave it, before publishers wait.
     pub queued_bytes_max: usize,
 }
 
@@ -45,39 +47,79 @@ pub struct Broker {
     pub queued: Arc<QueuedBytes>,
     vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
     alarms: Mutex<Alarms>,
+    placement: Arc<Placement>,
+    definitions: Arc<dyn Definitions>,
 }
 
 impl Broker {
-    /// A broker, and its shards: each has to be run (`shard::task::shard_task`) for anything to happen.
-    pub fn new(settings: BrokerSettings) -> (Arc<Self>, Vec<Shard>) {
-        let count = settings.shards.clamp(1, SHARDS_MAX);
-        let shards = Shards::new(count);
-        let placement = Arc::new(Placement::new(count as u16));
-        let queued = Arc::new(QueuedBytes::new(settings.queued_bytes_max));
-        let machines = (0..count as u16)
-            .map(|id| {
-                Shard::new(
-                    ShardId(id),
-                    Box::new(MemoryLog::default()),
-                    Arc::clone(&queued),
-                )
-            })
+    /// A broker, and its shards, one for each log of its backing: each has to be run (`shard::task::shard_task`) for anything to happen.
+    ///
+    /// **Effect**: what the backing had found is there. **Errors**: what was found cannot be put back; the program must not go on.
+    ///
+    /// **Panics** without a log, or with more than [`SHARDS_MAX`].
+    pub fn new(
+        settings: BrokerSettings,
+        backing: Backing,
+    ) -> Result<(Arc<Self>, Vec<Shard>), RecoverError> {
+        let Backing {
+            logs,
+            definitions,
+            found,
+        } = backing;
+        assert!((1..=SHARDS_MAX).contains(&logs.len()), "a log for each shard");
+        let shards = Shards::new(logs.len());
+        let first_id = found.next_id()?;
+        let placement = Placement::new(logs.len() as u16, first_id, Arc::clone(&definitions));
+        let queued = QueuedBytes::new(settings.queued_bytes_budget, settings.queued_bytes_max);
+        let queued = Arc::new(queued);
+        let machines = (0..).zip(logs);
+        let mut machines: Vec<Shard> = machines
+            .map(|(id, log)| Shard::new(ShardId(id), log, Arc::clone(&queued)))
             .collect();
-        let vhosts = DashMap::default();
-        for name in settings.vhosts {
-            let vhost = Vhost::new(name.clone(), shards.clone(), Arc::clone(&placement));
-            vhosts.insert(name, vhost);
-        }
-        let connections = Connections::default();
         let broker = Self {
             users: settings.users,
-            connections,
+            connections: Connections::default(),
             shards,
             queued,
-            vhosts,
+            vhosts: DashMap::default(),
             alarms: Mutex::default(),
+            placement: Arc::new(placement),
+            definitions,
         };
-        (Arc::new(broker), machines)
+        for name in &settings.vhosts {
+            broker.vhost_or_new(name);
+        }
+        found.put_back(&broker, &mut machines)?;
+        broker
+            .definitions
+            .define(definitions::RUNNING, &definitions::running_value());
+        Ok((Arc::new(broker), machines))
+    }
+
+    pub(crate) fn vhost_or_new(&self, name: &Name) -> Arc<Vhost> {
+        let vhost = self.vhosts.entry(name.clone()).or_insert_with(|| {
+            let (shards, placement) = (self.shards.clone(), Arc::clone(&self.placement));
+            Vhost::new(name.clone(), shards, placement, Arc::clone(&self.definitions))
+        });
+        Arc::clone(&vhost)
+    }
+
+    pub(crate) fn place(&self, queue: QueueId) -> (Group, ShardId) {
+        self.placement.place(queue)
+    }
+
+    /// Asks the shards to write down what should be known after an orderly end: to be called when no connection is left. Each shard calls
+    /// `done` when it has, and is not to be used any more; [`Broker::note_end`] is to follow.
+    pub fn end(&self, done: &Arc<dyn Fn() + Send + Sync>) {
+        for shard in 0..self.shards.count() as u16 {
+            let done = Done(Arc::clone(done));
+            self.shards.send(ShardId(shard), Command::End(done));
+        }
+    }
+
+    /// Writes down that the broker has ended in order: when all shards have. Then the logs can be closed.
+    pub fn note_end(&self) {
+        self.definitions.undefine(definitions::RUNNING);
     }
 
     /// The vhost of that name. The empty name is a name like any other.

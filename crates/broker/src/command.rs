@@ -140,6 +140,18 @@ pub enum Command {
     },
     /// The connection has room for deliveries, or one of its channels has credit again.
     Resume(ConnectionId),
+    /// The broker ends: write down which messages were delivered.
+    End(Done),
+}
+
+/// Is called when a shard has done what was asked.
+#[derive(Clone)]
+pub struct Done(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Done")
+    }
 }
 
 /// The shards' mailboxes.

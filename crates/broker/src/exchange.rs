@@ -13,7 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::arguments::ExchangeSettings;
-use crate::bindings::{Bindings, ExchangeKind, canonical_arguments};
+use crate::bindings::{Bindings, ExchangeKind};
 use crate::error::{Error, Kind, Resource};
 use crate::queue_handle::QueueHandle;
 
@@ -154,24 +154,24 @@ impl Exchange {
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Whether there was no such binding; `arguments` in canonical order.
     pub(crate) fn bind(
         self: &Arc<Self>,
         binding_key: &[u8],
-        arguments: TableRef<'_>,
+        arguments: &Table,
         to: &Destination,
-    ) -> Result<(), Error> {
-        let arguments = canonical_arguments(&arguments.to_owned());
+    ) -> Result<bool, Error> {
         let new = self
             .bindings
             .write()
-            .insert(binding_key, &arguments, to.clone())
+            .insert(binding_key, arguments, to.clone())
             .map_err(|error| Error::Unacceptable(error.to_string()))?;
         if new {
             self.bump();
-            let source = self.as_source(binding_key, &arguments);
+            let source = self.as_source(binding_key, arguments);
             to.sources().lock().insert(source, Arc::clone(self));
         }
-        Ok(())
+        Ok(new)
     }
 
     /// Whether there was such a binding; `arguments` in canonical order.

@@ -5,10 +5,12 @@
 
 pub mod alarms;
 pub mod arguments;
+pub mod backing;
 pub mod bindings;
 pub mod broker;
 pub mod command;
 pub mod connections;
+pub mod definitions;
 pub mod error;
 pub mod exchange;
 pub mod link;

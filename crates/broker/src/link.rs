@@ -99,6 +99,8 @@ pub enum Reply {
     Released(ShardId),
     /// The shard has forgotten the connection: unacked messages are ready again, exclusive queues gone.
     Disconnected,
+    /// What was changed at the vhost's door survives a power cut. It comes from no shard, but answers as one does.
+    Kept,
 }
 
 /// What a shard tells a connection.

@@ -1,31 +1,56 @@
-//! Where new queues go: the next number, the next group, and the shard that runs that group.
+//! Where new queues go: the next number, the next group, and the shard that runs that group. No number is ever given twice, restarts
+//! included: they are written down as given out before they are.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leveret_store::log::{GROUPS, Group, QueueId};
+use leveret_store::log::{Definitions, Group, QueueId};
+use parking_lot::Mutex;
 
+use crate::definitions;
 use crate::queue_handle::ShardId;
+
+/// So many ids are written down as given out at a time.
+const IDS_RESERVED: u64 = 1 << 16;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Placement {
     next: AtomicU64,
+    /// Ids below this one are written down as given out.
+    reserved: Mutex<u64>,
     shards: u16,
+    definitions: Arc<dyn Definitions>,
 }
 
 impl Placement {
-    /// Over `shards` shards, at least one.
-    pub(crate) fn new(shards: u16) -> Self {
+    /// Over `shards` shards, at least one. Queues get ids from `first` on.
+    pub(crate) fn new(shards: u16, first: u64, definitions: Arc<dyn Definitions>) -> Self {
         Self {
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(first.max(1)),
+            reserved: Mutex::new(0),
             shards: shards.max(1),
+            definitions,
         }
     }
 
     /// Queues are dealt to the groups in turn, and the groups to the shards.
     pub(crate) fn next_queue(&self) -> (QueueId, Group, ShardId) {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let group = (id % u64::from(GROUPS)) as u16;
-        (QueueId(id), Group(group), ShardId(group % self.shards))
+        let id = QueueId(self.next.fetch_add(1, Ordering::Relaxed));
+        let mut reserved = self.reserved.lock();
+        if id.0 >= *reserved {
+            *reserved = id.0 + IDS_RESERVED;
+            let value = definitions::ids_value(*reserved);
+            self.definitions.define(definitions::IDS, &value);
+        }
+        drop(reserved);
+        let (group, shard) = self.place(id);
+        (id, group, shard)
+    }
+
+    /// The group of a queue, and the shard that runs it.
+    pub(crate) fn place(&self, queue: QueueId) -> (Group, ShardId) {
+        let group = Group::of(queue);
+        (group, ShardId((group.0 - 1) % self.shards))
     }
 }

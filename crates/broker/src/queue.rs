@@ -1,13 +1,14 @@
 //! A queue's contents, as its shard sees them: ready, unacked, consumers. Synchronous; nobody else touches it.
 //!
 //! ```text
-//!  enqueue ──> fresh ──┐                      ack, discard
-//!                      ├── deal, get ──> unacked ──────────> gone
-//!              returned┘                  │ requeue, release
-//!                 ^───────────────────────┘
+//!  enqueue ──> fresh ──────────────┐                      ack, discard
+//!      └──> away ──> fresh         ├── deal, get ──> unacked ──────────> gone
+//!                         returned ┘                  │ requeue, release
+//!                            ^────────────────────────┘
 //! ```
 //!
-//! `fresh` messages are in memory; those behind them may be `away`, known only by their position in the log, and come back in order.
+//! `fresh` messages are in memory; those behind them may be `away` (`queue/away.rs`) and come back in order (`queue/reading.rs`). When little
+//! is away, those behind that are kept in memory again, as the `tail`. What is returned or unacked and in the log may have left memory too.
 //!
 //! Sequence numbers are given in order of arrival and rise. Everything in `returned` was handed out before everything in `fresh`, so its numbers
 //! are lower and it is served first: a requeued message is back in its old place.
@@ -17,25 +18,50 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::Batch;
-use leveret_store::log::Position;
+use leveret_store::log::Log;
 use rustc_hash::FxHashMap;
 
 use crate::command::{Holder, Outcome};
+use crate::queue::away::Away;
 use crate::queue::consumers::{ConsumerKey, Consumers};
+use crate::queue::reading::Reading;
 use crate::queue_handle::QueueHandle;
 use crate::runs::{Piece, RunValue, Runs};
 
+mod away;
 pub mod consumers;
+mod purge;
+mod reading;
+mod relief;
 #[cfg(test)]
 mod tests;
 
-/// Consecutive messages of one batch in one queue.
+pub use reading::Asking;
+
+/// When fewer messages than this are away, new ones are kept in memory behind them, so that a queue that is caught up with stays so.
+const TAIL_AWAY_MAX: u64 = 16 * 1024;
+
+/// How many bytes are kept so.
+const TAIL_BYTES: usize = 2 << 20;
+
+/// Where a message is when it is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere.
+    Memory,
+    /// In the log.
+    Log,
+}
+
+/// Consecutive messages of one batch in one queue, in memory.
 #[derive(Clone, Debug)]
 pub struct Ready {
     /// Where they are.
     pub batch: Arc<Batch>,
     /// The first one's index in the batch.
     pub index: u32,
+    /// Where else they are.
+    pub home: Home,
 }
 
 impl RunValue for Ready {
@@ -44,23 +70,38 @@ impl RunValue for Ready {
     }
 }
 
-/// Messages that are not in memory.
-#[derive(Clone, Copy, Debug)]
-struct Away {
-    at: Position,
-}
-
-/// As [`Ready`], handed out.
+/// As [`Ready`], once handed out; perhaps not in memory any more.
 #[derive(Clone, Debug)]
-struct Unacked {
-    ready: Ready,
-    /// Whose credit they take; nobody's after `basic.get`.
+struct Held {
+    /// None where they are only in the log.
+    batch: Option<Arc<Batch>>,
+    index: u32,
+    home: Home,
+    /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
     consumer: Option<ConsumerKey>,
 }
 
-impl RunValue for Unacked {
+impl RunValue for Held {
     fn skip(&mut self, count: u64) {
-        self.ready.skip(count);
+        self.index += count as u32;
+    }
+}
+
+impl From<Ready> for Held {
+    fn from(Ready { batch, index, home }: Ready) -> Self {
+        Self {
+            batch: Some(batch),
+            index,
+            home,
+            consumer: None,
+        }
+    }
+}
+
+impl Held {
+    fn size(&self, count: u64) -> usize {
+        let batch = self.batch.as_ref();
+        batch.map_or(0, |batch| batch.size(self.index, count as u32))
     }
 }
 
@@ -83,21 +124,26 @@ pub struct Queue {
     /// Who consumes from it.
     pub consumers: Consumers,
     fresh: VecDeque<Piece<Ready>>,
-    away: VecDeque<Piece<Away>>,
-    away_count: u64,
-    /// Whether the first of `away` was asked for.
-    pub reading: bool,
+    fresh_count: u64,
+    away: Away,
+    tail: VecDeque<Piece<Ready>>,
+    tail_count: u64,
+    tail_bytes: usize,
+    reading: Reading,
     /// Those who asked for a message while the next one was away.
     pub gets: VecDeque<(Holder, bool)>,
-    returned: Runs<Ready>,
-    unacked: FxHashMap<Holder, Runs<Unacked>>,
+    returned: Runs<Held>,
+    unacked: FxHashMap<Holder, Runs<Held>>,
     next_seq: u64,
-    fresh_count: u64,
+    /// Messages below this one may have been delivered before the broker was started.
+    redelivered_below: u64,
     ready_bytes: usize,
     unacked_bytes: usize,
     unacked_count: u64,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
+    /// Whether it is in its shard's list of queues with messages in memory.
+    pub is_resident: bool,
     /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
     pub used_at: Option<Instant>,
     /// See `used_at`.
@@ -111,18 +157,22 @@ impl Queue {
             handle,
             consumers: Consumers::default(),
             fresh: VecDeque::new(),
-            away: VecDeque::new(),
-            away_count: 0,
-            reading: false,
+            fresh_count: 0,
+            away: Away::default(),
+            tail: VecDeque::new(),
+            tail_count: 0,
+            tail_bytes: 0,
+            reading: Reading::default(),
             gets: VecDeque::new(),
             returned: Runs::default(),
             unacked: FxHashMap::default(),
             next_seq: 1,
-            fresh_count: 0,
+            redelivered_below: 0,
             ready_bytes: 0,
             unacked_bytes: 0,
             unacked_count: 0,
             touched: false,
+            is_resident: false,
             used_at: None,
             expiry_due: None,
         }
@@ -130,7 +180,7 @@ impl Queue {
 
     /// How many messages are ready.
     pub fn ready_count(&self) -> u64 {
-        self.fresh_count + self.away_count + self.returned.count()
+        self.fresh_count + self.away.count() + self.tail_count + self.returned.count()
     }
 
     /// The memory that ready messages stand for, in bytes.
@@ -153,96 +203,74 @@ impl Queue {
         self.next_seq
     }
 
-    /// Adds `count` messages of a batch behind all others.
-    pub fn enqueue(&mut self, batch: &Arc<Batch>, index: u32, count: u32) {
-        let piece = Piece {
-            first: self.next_seq,
-            count: u64::from(count),
-            value: Ready {
-                batch: Arc::clone(batch),
-                index,
-            },
-        };
-        self.next_seq += piece.count;
-        self.fresh_count += piece.count;
-        self.ready_bytes += batch.size(index, count);
-        self.fresh.push_back(piece);
+    /// Whether some messages are not in memory.
+    pub fn has_away(&self) -> bool {
+        !self.away.is_empty()
     }
 
-    /// Whether new messages have to go away: some are, or those in memory stand for more than `max` bytes.
-    pub fn is_full(&self, max: usize) -> bool {
-        !self.away.is_empty() || self.ready_bytes > max
-    }
-
-    /// Adds `count` messages behind all others that the log has and memory has not.
-    pub fn enqueue_away(&mut self, at: Position, count: u32) {
-        let piece = Piece {
-            first: self.next_seq,
-            count: u64::from(count),
-            value: Away { at },
-        };
-        self.next_seq += piece.count;
-        self.away_count += piece.count;
-        self.away.push_back(piece);
-    }
-
-    /// The messages to ask for next: the first that are away, if there is room for them below `max` bytes and none were asked for.
-    pub fn wanted(&self, max: usize) -> Option<Position> {
-        let room = !self.reading && self.ready_bytes <= max / 2;
-        self.away
-            .front()
-            .filter(|_| room)
-            .map(|piece| piece.value.at)
-    }
-
-    /// The first messages that were away have come.
-    pub fn arrived(&mut self, batch: Batch) {
-        self.reading = false;
-        let Some(Piece { first, count, .. }) = self.away.pop_front() else {
-            return;
-        };
-        debug_assert_eq!(
-            count,
-            u64::from(batch.len()),
-            "the log gives back what it was given"
-        );
-        self.away_count -= count;
-        self.fresh_count += count;
+    /// Adds `count` messages of a batch behind all others: in memory where there is `room`.
+    pub fn enqueue(
+        &mut self,
+        (batch, index, count): (&Arc<Batch>, u32, u32),
+        home: Home,
+        room: bool,
+        log: &mut dyn Log,
+    ) {
         let value = Ready {
-            batch: Arc::new(batch),
-            index: 0,
+            batch: Arc::clone(batch),
+            index,
+            home,
         };
-        self.ready_bytes += size(&value, count);
-        self.fresh.push_back(Piece {
-            first,
-            count,
+        let piece = Piece {
+            first: self.next_seq,
+            count: u64::from(count),
             value,
-        });
-    }
-
-    /// The positions of all messages that are away.
-    pub fn away(&self) -> impl Iterator<Item = Position> {
-        self.away.iter().map(|piece| piece.value.at)
+        };
+        self.next_seq += piece.count;
+        let bytes = size(&piece);
+        if room && self.away.is_empty() {
+            self.fresh_count += piece.count;
+            self.ready_bytes += bytes;
+            self.fresh.push_back(piece);
+        } else if room && self.away.count() <= TAIL_AWAY_MAX && self.tail_bytes < TAIL_BYTES {
+            self.tail_count += piece.count;
+            self.tail_bytes += bytes;
+            self.ready_bytes += bytes;
+            self.tail.push_back(piece);
+        } else {
+            self.send_tail_away(log);
+            self.send_away(&piece, log);
+        }
     }
 
     /// Whether messages are ready, but none of them in memory.
     pub fn is_next_away(&self) -> bool {
-        self.first_run_len() == 0 && self.away_count > 0
+        self.first_run_len() == 0 && self.ready_count() > 0
     }
 
     /// How many messages the first run in memory has; 0 if none is ready there.
     pub fn first_run_len(&self) -> u64 {
-        let first = self.returned.first().or_else(|| self.fresh.front());
-        first.map_or(0, |piece| piece.count)
+        match self.returned.first() {
+            Some(piece) if piece.value.batch.is_some() => piece.count,
+            Some(_) => 0,
+            None => self.fresh.front().map_or(0, |piece| piece.count),
+        }
     }
 
-    /// Takes up to `most` messages from the front, all of one run.
+    /// Takes up to `most` messages from the front, all of one run. None where the first ones are not in memory.
     pub fn take_ready(&mut self, most: u64) -> Option<Taken> {
+        if self.first_run_len() == 0 {
+            return None;
+        }
         let (piece, redelivered) = match self.returned.pop_front(most) {
-            Some(piece) => (piece, true),
-            None => (self.pop_fresh(most)?, false),
+            Some(piece) => (in_memory(piece)?, true),
+            None => {
+                let piece = self.pop_fresh(most)?;
+                let redelivered = piece.first < self.redelivered_below;
+                (piece, redelivered)
+            }
         };
-        let bytes = size(&piece.value, piece.count);
+        let bytes = size(&piece);
         self.ready_bytes -= bytes;
         Some(Taken {
             piece,
@@ -272,10 +300,10 @@ impl Queue {
     /// Notes that a channel holds messages that were taken.
     pub fn hold(&mut self, holder: Holder, piece: Piece<Ready>, consumer: Option<ConsumerKey>) {
         self.unacked_count += piece.count;
-        self.unacked_bytes += size(&piece.value, piece.count);
-        let value = Unacked {
-            ready: piece.value,
+        self.unacked_bytes += size(&piece);
+        let value = Held {
             consumer,
+            ..Held::from(piece.value)
         };
         let piece = Piece {
             first: piece.first,
@@ -286,7 +314,7 @@ impl Queue {
     }
 
     /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
-    /// Credit goes back to the consumers. Calls `gone` for each run that is done with.
+    /// Credit goes back to the consumers. Calls `gone` for each run that is done with and is in the log.
     pub fn settle(
         &mut self,
         holder: Holder,
@@ -302,12 +330,16 @@ impl Queue {
         let mut back = Vec::new();
         held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
             count_gone += piece.count;
-            bytes_gone += size(&piece.value.ready, piece.count);
+            bytes_gone += piece.value.size(piece.count);
             if let Some(key) = piece.value.consumer {
                 consumers.give_back(key, piece.count);
             }
             match outcome {
-                Outcome::Ack | Outcome::Discard => gone(piece.first, piece.count),
+                Outcome::Ack | Outcome::Discard => {
+                    if piece.value.home == Home::Log {
+                        gone(piece.first, piece.count);
+                    }
+                }
                 Outcome::Requeue => back.push(piece),
             }
         });
@@ -326,7 +358,7 @@ impl Queue {
         };
         while let Some(piece) = held.pop_front(u64::MAX) {
             self.unacked_count -= piece.count;
-            self.unacked_bytes -= size(&piece.value.ready, piece.count);
+            self.unacked_bytes -= piece.value.size(piece.count);
             if let Some(key) = piece.value.consumer {
                 self.consumers.give_back(key, piece.count);
             }
@@ -334,41 +366,29 @@ impl Queue {
         }
     }
 
-    fn put_back(&mut self, piece: Piece<Unacked>) {
-        let Piece {
-            first,
-            count,
-            value: Unacked { ready, .. },
-        } = piece;
-        self.ready_bytes += size(&ready, count);
-        self.returned.insert(Piece {
-            first,
-            count,
-            value: ready,
-        });
-    }
-
-    /// Removes all ready messages; calls `gone` for each run. What is [`Queue::away`] has to be forgotten by the log first. Returns how many there were.
-    pub fn purge(&mut self, mut gone: impl FnMut(u64, u64)) -> u64 {
-        let count = self.ready_count();
-        let returned = std::mem::take(&mut self.returned);
-        let fresh = std::mem::take(&mut self.fresh);
-        returned
-            .iter()
-            .chain(&fresh)
-            .for_each(|piece| gone(piece.first, piece.count));
-        self.away
-            .drain(..)
-            .for_each(|piece| gone(piece.first, piece.count));
-        self.away_count = 0;
-        self.reading = false;
-        self.fresh_count = 0;
-        self.ready_bytes = 0;
-        count
+    fn put_back(&mut self, mut piece: Piece<Held>) {
+        piece.value.consumer = None;
+        self.ready_bytes += piece.value.size(piece.count);
+        self.returned.insert(piece);
     }
 }
 
-/// The memory that `count` messages stand for, in bytes.
-fn size(ready: &Ready, count: u64) -> usize {
-    ready.batch.size(ready.index, count as u32)
+fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
+    let Held {
+        batch, index, home, ..
+    } = piece.value;
+    Some(Piece {
+        first: piece.first,
+        count: piece.count,
+        value: Ready {
+            batch: batch?,
+            index,
+            home,
+        },
+    })
+}
+
+/// The memory that messages stand for, in bytes.
+fn size(piece: &Piece<Ready>) -> usize {
+    piece.value.batch.size(piece.value.index, piece.count as u32)
 }

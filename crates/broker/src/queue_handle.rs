@@ -81,6 +81,11 @@ impl QueueHandle {
         &self.declaration.name
     }
 
+    /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.
+    pub fn is_kept(&self) -> bool {
+        self.declaration.durable && self.declaration.owner.is_none()
+    }
+
     /// How errors name it.
     pub fn resource(&self) -> Resource {
         Resource {

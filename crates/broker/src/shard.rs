@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
-use leveret_store::log::{Entry, Fetched, Log, Position, QueueId, Target};
+use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Holder, NewConsumer, Settle};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
-use crate::queue::Queue;
+use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::expiry::Expiries;
 use crate::shard::peer::Peer;
-use crate::shard::publish::Withheld;
+use crate::shard::publish::{Targets, Withheld};
+use crate::shard::settled::Settled;
 
 mod away;
 mod deal;
@@ -26,6 +27,8 @@ mod ending;
 mod expiry;
 mod peer;
 mod publish;
+pub(crate) mod recover;
+mod settled;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -34,14 +37,16 @@ mod tests;
 #[derive(Debug)]
 pub struct QueuedBytes {
     held: AtomicI64,
+    budget: i64,
     max: i64,
 }
 
 impl QueuedBytes {
-    /// Nothing held yet, `max` bytes at the most.
-    pub fn new(max: usize) -> Self {
+    /// Nothing held yet. Above `budget` bytes messages leave memory; above `max`, because they could not, publishers wait.
+    pub fn new(budget: usize, max: usize) -> Self {
         Self {
             held: AtomicI64::new(0),
+            budget: i64::try_from(budget).unwrap_or(i64::MAX),
             max: i64::try_from(max).unwrap_or(i64::MAX),
         }
     }
@@ -53,6 +58,10 @@ impl QueuedBytes {
 
     fn is_over(&self) -> bool {
         self.held() > self.max
+    }
+
+    fn is_over_budget(&self) -> bool {
+        self.held() > self.budget
     }
 }
 
@@ -73,16 +82,26 @@ pub struct Shard {
     /// What this shard has counted into `queued`, and what it holds now.
     counted_bytes: i64,
     held_bytes: i64,
-    targets: Vec<Target>,
+    targets: Targets,
+    settled: Settled,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
-    /// Which queue asked for what.
-    reading: FxHashMap<Position, QueueId>,
-    fetched: Vec<Fetched>,
+    /// Queues with messages in memory, those that have had some for longest first.
+    resident: VecDeque<QueueId>,
+    /// How many questions to the log are open.
+    reading: usize,
+    /// Which queue asked for which chunk.
+    chunks: FxHashMap<ChunkId, QueueId>,
+    /// Queues whose next messages are not durable enough to be asked for, and how far the log was when that was found.
+    not_durable: Vec<QueueId>,
+    asked_at: Position,
+    arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
     expiries: Expiries,
     /// When this turn began; none before the first one.
     now: Option<Instant>,
+    /// Queues that were there before the first turn.
+    recovered: Vec<QueueId>,
 }
 
 impl Shard {
@@ -100,12 +119,18 @@ impl Shard {
             queued,
             counted_bytes: 0,
             held_bytes: 0,
-            targets: Vec::new(),
+            targets: Targets::default(),
+            settled: Settled::default(),
             resident_max: usize::MAX,
-            reading: FxHashMap::default(),
-            fetched: Vec::new(),
+            resident: VecDeque::new(),
+            reading: 0,
+            chunks: FxHashMap::default(),
+            not_durable: Vec::new(),
+            asked_at: Position::default(),
+            arrived: Vec::new(),
             expiries: Expiries::default(),
             now: None,
+            recovered: Vec::new(),
         }
     }
 
@@ -117,14 +142,20 @@ impl Shard {
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
         self.now = Some(now);
+        for id in std::mem::take(&mut self.recovered) {
+            self.used(id);
+        }
         for command in commands {
             self.carry_out(command, now);
         }
-        self.take_fetched();
+        self.take_arrived();
+        self.ask_again();
         self.expire_queues(now);
         self.deal_touched();
+        self.settled.tell(&mut *self.log);
         self.report_done();
         self.count_held();
+        self.relieve();
         self.give_back_withheld(now);
         self.speak();
     }
@@ -132,9 +163,7 @@ impl Shard {
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
-        // The memory log has at once what it is asked for.
-        let fetched = self.now.filter(|_| !self.reading.is_empty());
-        let due = [withheld, self.expiries.next(), fetched];
+        let due = [withheld, self.expiries.next()];
         due.into_iter().flatten().min()
     }
 
@@ -189,6 +218,10 @@ impl Shard {
                 self.reply(holder.connection, Ok(Reply::Released(self.id)));
             }
             Command::Resume(connection) => self.resume(connection),
+            Command::End(done) => {
+                self.write_returned();
+                (done.0)();
+            }
         }
     }
 
@@ -212,20 +245,15 @@ impl Shard {
                 connection,
                 channel: settle.channel,
             };
-            let (log, group, id) = (&mut self.log, queue.handle.group, settle.queue);
-            let durable = queue.handle.declaration.durable;
+            let (settled, id) = (&mut self.settled, settle.queue);
             let before = queue.held_bytes();
             queue.settle(
                 holder,
                 (settle.first_seq, settle.count),
                 settle.outcome,
-                |first, count| {
-                    if durable {
-                        append_settle(&mut **log, group, id, (first, count));
-                    }
-                },
+                |first, count| settled.push(id, first, count),
             );
-            self.held_bytes -= (before - queue.held_bytes()) as i64;
+            self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             touch(&mut self.touched, queue);
         }
     }
@@ -272,7 +300,9 @@ impl Shard {
         };
         if queue.is_next_away() {
             queue.gets.push_back((holder, no_ack));
-            self.fetch(id);
+            self.ask(id);
+            self.deal_touched();
+            self.answer_gets(id);
             return None;
         }
         Some(self.take_one(holder, id, no_ack))
@@ -298,14 +328,12 @@ impl Shard {
             redelivered: taken.redelivered,
             remaining: queue.ready_count(),
         };
-        if no_ack {
-            if queue.handle.declaration.durable {
-                append_settle(&mut *self.log, queue.handle.group, id, (got.seq, 1));
-            }
-        } else {
+        if !no_ack {
             queue.hold(holder, taken.piece, None);
+        } else if taken.piece.value.home == Home::Log {
+            self.settled.push(id, got.seq, 1);
         }
-        self.held_bytes -= (before - queue.held_bytes()) as i64;
+        self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         if !no_ack {
             peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
         }
@@ -326,18 +354,12 @@ impl Shard {
     fn purge(&mut self, handle: &QueueHandle) -> Result<u64, Error> {
         let id = handle.id;
         self.deal_touched();
-        self.forget_away(id);
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err(Error::NotFound(handle.resource()));
         };
         self.held_bytes -= queue.ready_bytes() as i64;
-        let (log, group) = (&mut self.log, queue.handle.group);
-        let durable = queue.handle.declaration.durable;
-        let count = queue.purge(|first, count| {
-            if durable {
-                append_settle(&mut **log, group, id, (first, count));
-            }
-        });
+        let settled = &mut self.settled;
+        let count = queue.purge(&mut *self.log, |first, count| settled.push(id, first, count));
         self.answer_gets(id);
         Ok(count)
     }
@@ -393,17 +415,10 @@ fn touch(touched: &mut Vec<QueueId>, queue: &mut Queue) {
     }
 }
 
-fn append_settle(
-    log: &mut dyn Log,
-    group: leveret_store::log::Group,
-    queue: QueueId,
-    (first_seq, count): (u64, u64),
-) {
-    let entry = Entry::Settle {
-        group,
-        queue,
-        first_seq,
-        count,
-    };
-    log.append(entry).expect("the memory log takes everything");
+/// Notes that a queue has messages in memory.
+fn list_resident(resident: &mut VecDeque<QueueId>, queue: &mut Queue) {
+    if !queue.is_resident && queue.held_bytes() > 0 {
+        queue.is_resident = true;
+        resident.push_back(queue.handle.id);
+    }
 }

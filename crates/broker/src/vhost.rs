@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use dashmap::DashMap;
 use leveret_message::name::Name;
 use leveret_message::table::Table;
+use leveret_store::log::Definitions;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
@@ -17,6 +18,7 @@ use crate::placement::Placement;
 use crate::queue_handle::QueueHandle;
 
 pub mod door;
+mod kept;
 #[cfg(test)]
 mod tests;
 
@@ -43,11 +45,18 @@ pub struct Vhost {
     door: Mutex<()>,
     shards: Shards,
     placement: Arc<Placement>,
+    /// Where durable things are written down.
+    definitions: Arc<dyn Definitions>,
 }
 
 impl Vhost {
     /// A vhost with the predeclared exchanges.
-    pub(crate) fn new(name: Name, shards: Shards, placement: Arc<Placement>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: Name,
+        shards: Shards,
+        placement: Arc<Placement>,
+        definitions: Arc<dyn Definitions>,
+    ) -> Arc<Self> {
         let vhost = Arc::new_cyclic(|this| Self {
             name,
             this: Weak::clone(this),
@@ -56,6 +65,7 @@ impl Vhost {
             door: Mutex::new(()),
             shards,
             placement,
+            definitions,
         });
         for (name, kind, internal) in PREDECLARED {
             let name = Name::new(name).expect("predeclared names are short");

@@ -29,6 +29,7 @@ mod tests;
 pub const SHARED_BODY_MIN: usize = 16 * 1024;
 
 const HEAD: usize = 12;
+const FLAGS_AT: usize = 8;
 const PERSISTENT: u8 = 1;
 const SHARED_BODY: u8 = 2;
 
@@ -96,7 +97,7 @@ pub struct Batch {
     /// Where each record begins, and one more: where the last ends.
     starts: Vec<u32>,
     shared: Vec<Bytes>,
-    persistent: bool,
+    persistent: u32,
 }
 
 impl Batch {
@@ -112,7 +113,36 @@ impl Batch {
 
     /// Whether at least one message is persistent.
     pub fn has_persistent(&self) -> bool {
-        self.persistent
+        self.persistent > 0
+    }
+
+    /// Cuts `count` messages from `first` on where persistent ones change to others: `(first, count, persistent)` each. One piece, in constant
+    /// time, where all messages of the batch are alike.
+    pub fn by_persistence(
+        &self,
+        first: u32,
+        count: u32,
+    ) -> impl Iterator<Item = (u32, u32, bool)> {
+        let all_alike = self.persistent == 0 || self.persistent == self.len();
+        let end = first + count;
+        let mut at = first;
+        std::iter::from_fn(move || {
+            let from = at;
+            let persistent = self.is_persistent(from).filter(|_| from < end)?;
+            at = if all_alike {
+                end
+            } else {
+                let differs = |index: &u32| self.is_persistent(*index) != Some(persistent);
+                (from..end).find(differs).unwrap_or(end)
+            };
+            Some((from, at - from, persistent))
+        })
+    }
+
+    fn is_persistent(&self, index: u32) -> Option<bool> {
+        let start = *self.starts.get(index as usize)? as usize;
+        let flags = self.bytes.get(start + FLAGS_AT)?;
+        Some(flags & PERSISTENT != 0)
     }
 
     /// Whether at least one body lies outside the buffer.
@@ -172,35 +202,66 @@ impl Batch {
         (first..first + count).filter_map(|index| self.message(index))
     }
 
-    /// Reads records that were taken from a batch with [`Batch::records`], with all of that batch's shared bodies.
+    /// Reads records as [`Batch::copy_records`] writes them, each with its body in it.
     ///
-    /// `None` if these are not whole records, or name a body that is not there.
-    pub fn read(records: Vec<u8>, shared: Vec<Bytes>) -> Option<Self> {
+    /// `None` if these are not whole records.
+    pub fn read(records: Vec<u8>) -> Option<Self> {
         let mut batch = Self {
             starts: vec![0],
-            shared,
-            persistent: false,
+            shared: Vec::new(),
+            persistent: 0,
             bytes: records,
         };
         let mut at = 0;
         while let Some((head, _)) = batch.bytes.get(at..)?.split_first_chunk::<HEAD>() {
             let [b0, b1, b2, b3, p0, p1, p2, p3, flags, _, k0, k1] = *head;
-            let body_len = match flags & SHARED_BODY {
-                0 => u32::from_le_bytes([b0, b1, b2, b3]) as usize,
-                _ => size_of::<u32>(),
-            };
+            if flags & SHARED_BODY != 0 {
+                return None;
+            }
+            let body_len = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
             let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
             at += HEAD + usize::from(u16::from_le_bytes([k0, k1])) + properties_len + body_len;
             batch.starts.push(u32::try_from(at).ok()?);
-            batch.persistent |= flags & PERSISTENT != 0;
+            batch.persistent += u32::from(flags & PERSISTENT);
         }
-        let whole =
-            at == batch.bytes.len() && batch.messages(0, batch.len()).count() as u32 == batch.len();
-        whole.then_some(batch)
+        (at == batch.bytes.len()).then_some(batch)
     }
 
-    /// The records of `count` messages from `first` on.
-    pub fn records(&self, first: u32, count: u32) -> &[u8] {
+    /// Appends the records of `count` messages from `first` on to `to`, each with its body in it, and where in `to` each begins to `starts`.
+    ///
+    /// **Cost**: one copy where no body is shared.
+    pub fn copy_records(&self, first: u32, count: u32, to: &mut Vec<u8>, starts: &mut Vec<u32>) {
+        if self.shared.is_empty() {
+            let old = self.starts.get(first as usize..(first + count) as usize);
+            let old = old.unwrap_or_default();
+            let shift = (to.len() as u32).wrapping_sub(old.first().copied().unwrap_or_default());
+            starts.extend(old.iter().map(|start| start.wrapping_add(shift)));
+            to.extend_from_slice(self.records(first, count));
+            return;
+        }
+        for index in first..first + count {
+            starts.push(to.len() as u32);
+            let record = self.records(index, 1);
+            let Some(message) = self.message(index) else {
+                continue;
+            };
+            let at = to.len();
+            match message.body {
+                Body::Inline(_) => to.extend_from_slice(record),
+                Body::Shared(body) => {
+                    let inline = record.len() - size_of::<u32>();
+                    to.extend_from_slice(record.get(..inline).unwrap_or_default());
+                    to.extend_from_slice(body);
+                }
+            }
+            if let Some(flags) = to.get_mut(at + FLAGS_AT) {
+                *flags &= !SHARED_BODY;
+            }
+        }
+    }
+
+    /// The records of `count` messages from `first` on, in the batch's own buffer: shared bodies are not in it.
+    fn records(&self, first: u32, count: u32) -> &[u8] {
         let at = |i: u32| self.starts.get(i as usize).map(|start| *start as usize);
         let range = at(first).zip(at(first + count));
         range
@@ -208,14 +269,14 @@ impl Batch {
             .unwrap_or_default()
     }
 
-    /// The record buffer, as a log stores it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Where each record begins in [`Batch::bytes`].
+    pub fn starts(&self) -> &[u32] {
+        self.starts.get(..self.len() as usize).unwrap_or_default()
     }
 
-    /// The bodies that lie outside the buffer, in the order the records name them.
-    pub fn shared_bodies(&self) -> &[Bytes] {
-        &self.shared
+    /// The record buffer; whole where [`Batch::has_shared_bodies`] says no.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -282,7 +343,7 @@ impl BatchBuilder {
         batch.bytes.extend_from_slice(properties);
         batch.bytes.extend_from_slice(tail);
         batch.starts.push(batch.bytes.len() as u32);
-        batch.persistent |= flags & PERSISTENT != 0;
+        batch.persistent += u32::from(flags & PERSISTENT);
     }
 
     /// How many messages were added since the last seal.

@@ -1,6 +1,6 @@
-//! The log's trait and the entries it takes. Formats on disk do not belong here.
+//! The log as a shard sees it: what it is told, what it promises, and how messages come back. Formats on disk do not belong here.
 
-use bytes::Bytes;
+use crate::entry::{NewEnqueue, Reason, RequeueRun, Run};
 
 /// A place in a log. Positions rise; an entry is safe once [`Log::durable`] is at or past its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,93 +10,141 @@ pub struct Position(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueId(pub u64);
 
-/// One of the fixed groups that queues are spread over; a group's entries are totally ordered.
+/// One of the fixed groups that queues are spread over; a group's entries are totally ordered. Group 0 has the definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group(pub u16);
 
-/// How many groups a data folder has, for ever.
+/// How many groups of queues a data folder has, for ever: 1 to 64.
 pub const GROUPS: u16 = 64;
 
-/// Consecutive messages of a batch that one queue takes: `count` messages from `first` on get the sequence numbers from `first_seq` on.
+impl Group {
+    /// The group of the definitions.
+    pub const DEFINITIONS: Self = Self(0);
+
+    /// The group of a queue, for ever the same.
+    pub fn of(queue: QueueId) -> Self {
+        Self(1 + (queue.0 % u64::from(GROUPS)) as u16)
+    }
+}
+
+/// What depends on an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// The queue that takes them.
+pub enum Urgency {
+    /// Somebody waits for it to be synced: a confirm, a `declare-ok`.
+    Synced,
+    /// Nobody waits; it is written soon, and synced with the next that is urgent, or when there is time. Lost, it is only done again.
+    Whenever,
+}
+
+/// Messages that were put away together, see [`Log::put_away`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkId(pub u64);
+
+/// A wish to have messages of a queue back that are in the log, see [`Log::read`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// The queue.
     pub queue: QueueId,
-    /// Index of the first message in the batch.
-    pub first: u32,
-    /// How many messages.
-    pub count: u32,
-    /// The sequence number that the first one gets in the queue.
+    /// Comes back with the answer.
+    pub token: u64,
+    /// The first sequence number that is wanted.
     pub first_seq: u64,
+    /// The last one. Everything up to it that was appended must be durable.
+    pub last_seq: u64,
+    /// About how many bytes may come at once; one message comes in any case.
+    pub bytes_max: usize,
 }
 
-/// What happened, as the log is told.
-#[derive(Clone, Copy, Debug)]
-pub enum Entry<'a> {
-    /// A batch entered queues.
-    Enqueue {
-        /// The group of all the targets.
-        group: Group,
-        /// The batch's records, one behind the other.
-        records: &'a [u8],
-        /// Bodies that the records name by index.
-        bodies: &'a [Bytes],
-        /// Which queue takes which of them.
-        targets: &'a [Target],
-    },
-    /// Messages of a queue are settled for good.
-    Settle {
-        /// The queue's group.
-        group: Group,
-        /// The queue.
-        queue: QueueId,
-        /// The first sequence number.
-        first_seq: u64,
-        /// How many, in sequence.
-        count: u64,
-    },
-}
-
-/// Why a log cannot go on. None of these is ever retried.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The device refused a write or a sync: nothing more may be confirmed.
-    #[error("the log cannot be written: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-/// Messages that come back from [`Log::put_away`].
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// Where they were.
-    pub at: Position,
-    /// Their records, one behind the other.
+/// Messages that were read from the log.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// Their records, one behind the other, in the order of their sequence numbers.
     pub records: Vec<u8>,
-    /// Bodies that the records name by index.
-    pub bodies: Vec<Bytes>,
+    /// Their sequence numbers.
+    pub runs: Vec<Run>,
+    /// Everything that is live from the first number that was wanted up to this one, exclusively, is here, or is lost.
+    pub next_seq: u64,
+    /// How many messages are damaged, and so will never come. The log has told of them.
+    pub lost: u64,
+}
+
+/// What comes back with [`Log::take_arrived`].
+#[derive(Clone, Debug)]
+pub enum Arrived {
+    /// The answer to [`Log::read`].
+    Read(Wanted, Read),
+    /// The answer to [`Log::fetch`].
+    Chunk(ChunkId, Vec<u8>),
 }
 
 /// Where a shard's entries go, and the messages of its queues that are not in memory.
+///
+/// Records are opaque here. A log that has failed appends nothing any more and is never durable past the failure; whoever made it hears of it
+/// and ends the program.
 pub trait Log: Send {
-    /// Appends an entry and gives its position.
+    /// Messages enter queues of a group. The time in `new` is the log's to set.
     ///
-    /// **Effect**: in memory; it is safe once [`Log::durable`] has reached the position. **Order**: as appended. **Waits**: never.
-    fn append(&mut self, entry: Entry<'_>) -> Result<Position, Error>;
+    /// **Effect**: in memory; safe once [`Log::durable`] has reached the position. **Order**: as appended. **Waits**: never.
+    fn enqueue(&mut self, group: Group, new: NewEnqueue<'_>, urgency: Urgency) -> Position;
 
-    /// Everything at or before this position is as safe as this log makes it.
+    /// Messages of a queue are settled for good. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position;
+
+    /// Messages of a queue were delivered, and went back. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position;
+
+    /// A queue is gone with all its messages. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    fn delete_queue(&mut self, group: Group, queue: QueueId) -> Position;
+
+    /// The position of the last entry.
+    fn last(&self) -> Position;
+
+    /// Everything at or before this position survives a power cut.
     fn durable(&self) -> Position;
 
-    /// Takes messages that a queue cannot keep in memory; the queue remembers the position only.
+    /// Everything at or before this position survives the end of the process.
+    fn written(&self) -> Position;
+
+    /// Whether much was appended or put away that is not written yet: publishers should be slowed down.
+    fn is_behind(&self) -> bool;
+
+    /// Asks for everything that was appended to be made durable soon, though nobody waits for a confirm.
+    fn hurry(&mut self);
+
+    /// Asks for messages that were appended. They come with a later [`Log::take_arrived`]. **Waits**: never.
+    fn read(&mut self, wanted: Wanted);
+
+    /// Takes records that a queue cannot keep in memory and that are in no entry. **Effect**: kept until they are fetched or forgotten, or the
+    /// process ends. **Waits**: never.
+    fn put_away(&mut self, records: Vec<u8>) -> ChunkId;
+
+    /// Asks for what was put away, once. It comes with a later [`Log::take_arrived`]. **Waits**: never.
+    fn fetch(&mut self, chunk: ChunkId);
+
+    /// What was put away is not needed any more.
+    fn forget(&mut self, chunk: ChunkId);
+
+    /// Moves what was asked for and has come into `into`.
+    fn take_arrived(&mut self, into: &mut Vec<Arrived>);
+}
+
+/// Where definitions go: keys and values that outlive the process, opaque here. Shared by all who define something.
+pub trait Definitions: Send + Sync + std::fmt::Debug {
+    /// A key has this value from now on.
     ///
-    /// **Effect**: what is safe does not change; the memory is the log's. **Waits**: never.
-    fn put_away(&mut self, records: &[u8], bodies: &[Bytes]) -> Result<Position, Error>;
+    /// **Effect**: in memory; safe once [`Definitions::durable`] has reached what [`Definitions::last`] is then. **Order**: as called; what a
+    /// shard's log is told afterwards is never durable without it. **Waits**: never.
+    fn define(&self, key: &[u8], value: &[u8]);
 
-    /// Asks for what was put away at a position, once. It comes with a later [`Log::take_fetched`]. **Waits**: never.
-    fn fetch(&mut self, at: Position);
+    /// A key has no value any more. **Effect**, **Order**, **Waits** as [`Definitions::define`].
+    fn undefine(&self, key: &[u8]);
 
-    /// Moves what was asked for and has come into `into`, in the order in which it came.
-    fn take_fetched(&mut self, into: &mut Vec<Fetched>);
+    /// The position of the last definition.
+    fn last(&self) -> Position;
 
-    /// What was put away at a position is not needed any more.
-    fn forget(&mut self, at: Position);
+    /// Every definition at or before this position survives a power cut.
+    fn durable(&self) -> Position;
+
+    /// Calls `then` when the definitions are durable up to a position: now, if they are. It must not wait.
+    fn when_durable(&self, at: Position, then: Box<dyn FnOnce() + Send>);
 }

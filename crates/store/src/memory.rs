@@ -1,57 +1,178 @@
-//! A log that keeps nothing: every entry is durable at once and gone with the process.
+//! A log that keeps nothing across the end of the process: every entry is durable at once.
 //!
-//! It stands where the disk log will stand, so that positions and the waits on them are in use from the first day. A broker on it says at
-//! start that it keeps nothing across a restart.
+//! For tests and measurements of what is above the store. It gives messages back only where it was made to keep them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-
-use crate::log::{Entry, Error, Fetched, Log, Position};
+use crate::entry::{NewEnqueue, Reason, RequeueRun, Run};
+use crate::log::{
+    Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Read, Urgency, Wanted,
+};
 
 #[cfg(test)]
 mod tests;
+
+/// Definitions that are gone with the process.
+#[derive(Debug, Default)]
+pub struct MemoryDefinitions;
+
+impl Definitions for MemoryDefinitions {
+    fn define(&self, _key: &[u8], _value: &[u8]) {}
+
+    fn undefine(&self, _key: &[u8]) {}
+
+    fn last(&self) -> Position {
+        Position::default()
+    }
+
+    fn durable(&self) -> Position {
+        Position::default()
+    }
+
+    fn when_durable(&self, _at: Position, then: Box<dyn FnOnce() + Send>) {
+        then();
+    }
+}
 
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryLog {
     last: Position,
-    away: HashMap<Position, Fetched>,
-    fetched: Vec<Fetched>,
+    /// The records of live messages, where they are kept.
+    kept: Option<BTreeMap<(QueueId, u64), Vec<u8>>>,
+    chunks: HashMap<ChunkId, Vec<u8>>,
+    last_chunk: u64,
+    arrived: Vec<Arrived>,
+}
+
+impl MemoryLog {
+    /// One that keeps live messages, and gives them back.
+    pub fn keeping() -> Self {
+        Self {
+            kept: Some(BTreeMap::new()),
+            ..Self::default()
+        }
+    }
+
+    /// How many messages and chunks it keeps.
+    pub fn kept_count(&self) -> (usize, usize) {
+        let messages = self.kept.as_ref().map_or(0, BTreeMap::len);
+        (messages, self.chunks.len())
+    }
+
+    fn next(&mut self) -> Position {
+        self.last.0 += 1;
+        self.last
+    }
+
+    fn keep(&mut self, new: &NewEnqueue<'_>) {
+        let Some(kept) = &mut self.kept else {
+            return;
+        };
+        for target in new.targets {
+            for i in 0..target.count {
+                let index = (target.first + i) as usize;
+                let start = new.starts.get(index).map_or(0, |start| *start as usize);
+                let end = new.starts.get(index + 1).map(|end| *end as usize);
+                let record = new.records.get(start..end.unwrap_or(new.records.len()));
+                let seq = target.first_seq + u64::from(i);
+                kept.insert((target.queue, seq), record.unwrap_or_default().to_vec());
+            }
+        }
+    }
+
+    fn remove(&mut self, queue: QueueId, first: u64, last: u64) {
+        if let Some(kept) = &mut self.kept {
+            let gone: Vec<_> = kept.range((queue, first)..=(queue, last)).collect();
+            let gone: Vec<_> = gone.into_iter().map(|(key, _)| *key).collect();
+            gone.iter().for_each(|key| {
+                kept.remove(key);
+            });
+        }
+    }
 }
 
 impl Log for MemoryLog {
-    fn append(&mut self, _entry: Entry<'_>) -> Result<Position, Error> {
-        self.last.0 += 1;
-        Ok(self.last)
+    fn enqueue(&mut self, _group: Group, new: NewEnqueue<'_>, _urgency: Urgency) -> Position {
+        self.keep(&new);
+        self.next()
+    }
+
+    fn settle(&mut self, _: Group, queue: QueueId, _: Reason, runs: &[Run]) -> Position {
+        for run in runs {
+            self.remove(queue, run.first_seq, run.first_seq + (run.count - 1));
+        }
+        self.next()
+    }
+
+    fn requeue(&mut self, _: Group, _: QueueId, _: &[RequeueRun]) -> Position {
+        self.next()
+    }
+
+    fn delete_queue(&mut self, _group: Group, queue: QueueId) -> Position {
+        self.remove(queue, 0, u64::MAX);
+        self.next()
+    }
+
+    fn last(&self) -> Position {
+        self.last
     }
 
     fn durable(&self) -> Position {
         self.last
     }
 
-    fn put_away(&mut self, records: &[u8], bodies: &[Bytes]) -> Result<Position, Error> {
-        self.last.0 += 1;
-        let at = self.last;
-        let away = Fetched {
-            at,
-            records: records.to_vec(),
-            bodies: bodies.to_vec(),
+    fn written(&self) -> Position {
+        self.last
+    }
+
+    fn is_behind(&self) -> bool {
+        false
+    }
+
+    fn hurry(&mut self) {}
+
+    fn read(&mut self, wanted: Wanted) {
+        let mut read = Read {
+            next_seq: wanted.last_seq + 1,
+            ..Read::default()
         };
-        self.away.insert(at, away);
-        Ok(at)
+        let range = (wanted.queue, wanted.first_seq)..=(wanted.queue, wanted.last_seq);
+        for ((_, seq), record) in self.kept.iter().flat_map(|kept| kept.range(range.clone())) {
+            if !read.records.is_empty() && read.records.len() + record.len() > wanted.bytes_max {
+                read.next_seq = *seq;
+                break;
+            }
+            read.records.extend_from_slice(record);
+            match read.runs.last_mut() {
+                Some(run) if run.first_seq + run.count == *seq => run.count += 1,
+                _ => read.runs.push(Run {
+                    first_seq: *seq,
+                    count: 1,
+                }),
+            }
+        }
+        self.arrived.push(Arrived::Read(wanted, read));
     }
 
-    fn fetch(&mut self, at: Position) {
-        self.fetched.extend(self.away.remove(&at));
+    fn put_away(&mut self, records: Vec<u8>) -> ChunkId {
+        self.last_chunk += 1;
+        let id = ChunkId(self.last_chunk);
+        self.chunks.insert(id, records);
+        id
     }
 
-    fn take_fetched(&mut self, into: &mut Vec<Fetched>) {
-        into.append(&mut self.fetched);
+    fn fetch(&mut self, chunk: ChunkId) {
+        let records = self.chunks.remove(&chunk);
+        self.arrived
+            .extend(records.map(|records| Arrived::Chunk(chunk, records)));
     }
 
-    fn forget(&mut self, at: Position) {
-        self.away.remove(&at);
-        self.fetched.retain(|fetched| fetched.at != at);
+    fn forget(&mut self, chunk: ChunkId) {
+        self.chunks.remove(&chunk);
+    }
+
+    fn take_arrived(&mut self, into: &mut Vec<Arrived>) {
+        into.append(&mut self.arrived);
     }
 }

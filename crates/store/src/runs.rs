@@ -130,6 +130,13 @@ impl<V: RunValue> Runs<V> {
         }
     }
 
+    /// Calls `each` with the value and the count of every run, in order.
+    pub fn each_value(&mut self, mut each: impl FnMut(&mut V, u64)) {
+        for piece in self.by_last.values_mut() {
+            each(&mut piece.value, piece.count);
+        }
+    }
+
     /// The runs in order.
     pub fn iter(&self) -> impl Iterator<Item = &Piece<V>> {
         self.by_last.values()

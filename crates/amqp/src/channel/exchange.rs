@@ -5,7 +5,7 @@ use leveret_broker::bindings::ExchangeKind;
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::exchange::ExchangeDeclaration;
 use leveret_broker::users::Access;
-use leveret_broker::vhost::door::Binding;
+use leveret_broker::vhost::door::{Binding, IsKept};
 use leveret_message::name::Name;
 use leveret_wire::method::exchange::{Bind, Declare, Delete, Method, Unbind};
 use leveret_wire::protocol::{AMQPClass, exchange};
@@ -20,29 +20,24 @@ pub(super) fn carry_out(
     method: Method<'_>,
 ) -> Result<Next, Exception> {
     match method {
-        Method::Declare(declare) => self::declare(core, channel, declare)?,
-        Method::Delete(delete) => self::delete(core, channel, delete)?,
-        Method::Bind(bind) => self::bind(core, channel, bind)?,
-        Method::Unbind(unbind) => self::unbind(core, channel, unbind)?,
+        Method::Declare(declare) => self::declare(core, channel, declare),
+        Method::Delete(delete) => self::delete(core, channel, delete),
+        Method::Bind(bind) => self::bind(core, channel, bind),
+        Method::Unbind(unbind) => self::unbind(core, channel, unbind),
     }
-    Ok(Next::Done)
 }
 
-fn declare(core: &mut Core, channel: &Channel, declare: Declare<'_>) -> Result<(), Exception> {
+fn declare(core: &mut Core, channel: &Channel, declare: Declare<'_>) -> Result<Next, Exception> {
     let name = without_line_ends(declare.exchange);
-    if declare.passive {
+    let is_kept = if declare.passive {
         look_up(core, &name)?;
+        IsKept(false)
     } else {
-        make(core, &name, declare)?;
-    }
-    if !declare.nowait {
-        send(
-            core,
-            channel,
-            exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {}),
-        );
-    }
-    Ok(())
+        make(core, &name, declare)?
+    };
+    let declare_ok = exchange::AMQPMethod::DeclareOk(exchange::DeclareOk {});
+    let ok = (!declare.nowait).then_some(AMQPClass::Exchange(declare_ok));
+    Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
 /// A passive declaration: is it there. Any one permission is enough.
@@ -55,7 +50,7 @@ fn look_up(core: &Core, name: &str) -> Result<(), Exception> {
     Ok(())
 }
 
-fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<(), Exception> {
+fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<IsKept, Exception> {
     let kind = ExchangeKind::from_name(declare.kind)
         .ok_or_else(|| Error::UnknownExchangeType(declare.kind.to_owned()))?;
     if name.is_empty() {
@@ -68,7 +63,7 @@ fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<(), Exception> 
         core.check(Access::Read, Kind::Exchange, name)?;
         core.check(Access::Write, Kind::Exchange, &alternate)?;
     }
-    core.vhost.declare_exchange(ExchangeDeclaration {
+    let is_kept = core.vhost.declare_exchange(ExchangeDeclaration {
         name: Name::new(name)?,
         kind,
         durable: declare.durable,
@@ -76,34 +71,29 @@ fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<(), Exception> 
         internal: declare.internal,
         arguments: declare.arguments.to_owned(),
     })?;
-    Ok(())
+    Ok(is_kept)
 }
 
-fn delete(core: &mut Core, channel: &Channel, delete: Delete<'_>) -> Result<(), Exception> {
+fn delete(core: &mut Core, channel: &Channel, delete: Delete<'_>) -> Result<Next, Exception> {
     let name = without_line_ends(delete.exchange);
     if name.is_empty() {
         return Err(Error::DefaultExchange.into());
     }
     core.check(Access::Configure, Kind::Exchange, &name)?;
-    core.vhost.delete_exchange(&name, delete.if_unused)?;
-    if !delete.nowait {
-        send(
-            core,
-            channel,
-            exchange::AMQPMethod::DeleteOk(exchange::DeleteOk {}),
-        );
-    }
-    Ok(())
+    let is_kept = core.vhost.delete_exchange(&name, delete.if_unused)?;
+    let delete_ok = exchange::AMQPMethod::DeleteOk(exchange::DeleteOk {});
+    let ok = (!delete.nowait).then_some(AMQPClass::Exchange(delete_ok));
+    Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
-fn bind(core: &mut Core, channel: &Channel, bind: Bind<'_>) -> Result<(), Exception> {
+fn bind(core: &mut Core, channel: &Channel, bind: Bind<'_>) -> Result<Next, Exception> {
     let (destination, source) = (
         without_line_ends(bind.destination),
         without_line_ends(bind.source),
     );
     check_binding(core, &destination, &source)?;
     let (binding_key, arguments) = (bind.routing_key, bind.arguments);
-    core.vhost.bind_exchange(
+    let is_kept = core.vhost.bind_exchange(
         &destination,
         Binding {
             source: &source,
@@ -111,24 +101,19 @@ fn bind(core: &mut Core, channel: &Channel, bind: Bind<'_>) -> Result<(), Except
             arguments,
         },
     )?;
-    if !bind.nowait {
-        send(
-            core,
-            channel,
-            exchange::AMQPMethod::BindOk(exchange::BindOk {}),
-        );
-    }
-    Ok(())
+    let bind_ok = exchange::AMQPMethod::BindOk(exchange::BindOk {});
+    let ok = (!bind.nowait).then_some(AMQPClass::Exchange(bind_ok));
+    Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
-fn unbind(core: &mut Core, channel: &Channel, unbind: Unbind<'_>) -> Result<(), Exception> {
+fn unbind(core: &mut Core, channel: &Channel, unbind: Unbind<'_>) -> Result<Next, Exception> {
     let (destination, source) = (
         without_line_ends(unbind.destination),
         without_line_ends(unbind.source),
     );
     check_binding(core, &destination, &source)?;
     let (binding_key, arguments) = (unbind.routing_key, unbind.arguments);
-    core.vhost.unbind_exchange(
+    let is_kept = core.vhost.unbind_exchange(
         &destination,
         Binding {
             source: &source,
@@ -136,14 +121,9 @@ fn unbind(core: &mut Core, channel: &Channel, unbind: Unbind<'_>) -> Result<(), 
             arguments,
         },
     )?;
-    if !unbind.nowait {
-        send(
-            core,
-            channel,
-            exchange::AMQPMethod::UnbindOk(exchange::UnbindOk {}),
-        );
-    }
-    Ok(())
+    let unbind_ok = exchange::AMQPMethod::UnbindOk(exchange::UnbindOk {});
+    let ok = (!unbind.nowait).then_some(AMQPClass::Exchange(unbind_ok));
+    Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
 fn check_binding(core: &Core, destination: &str, source: &str) -> Result<(), Exception> {
@@ -153,8 +133,4 @@ fn check_binding(core: &Core, destination: &str, source: &str) -> Result<(), Exc
     core.check(Access::Write, Kind::Exchange, destination)?;
     core.check(Access::Read, Kind::Exchange, source)?;
     Ok(())
-}
-
-fn send(core: &mut Core, channel: &Channel, method: exchange::AMQPMethod) {
-    core.send(channel.number, AMQPClass::Exchange(method));
 }

@@ -7,7 +7,7 @@ use leveret_broker::command::Command;
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle};
 use leveret_broker::users::Access;
-use leveret_broker::vhost::door::{Binding, Declared, generated_name};
+use leveret_broker::vhost::door::{Binding, Declared, IsKept, generated_name};
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef, TableWriter};
 use leveret_wire::method::queue::{Bind, Declare, Delete, Method, Purge, Unbind};
@@ -28,8 +28,8 @@ pub(super) fn carry_out(
     match method {
         Method::Declare(declare) if declare.passive => look_up(core, channel, declare),
         Method::Declare(declare) => self::declare(core, channel, declare),
-        Method::Bind(bind) => self::bind(core, channel, bind).map(|()| Next::Done),
-        Method::Unbind(unbind) => self::unbind(core, channel, unbind).map(|()| Next::Done),
+        Method::Bind(bind) => self::bind(core, channel, bind),
+        Method::Unbind(unbind) => self::unbind(core, channel, unbind),
         Method::Purge(purge) => self::purge(core, channel, purge),
         Method::Delete(delete) => self::delete(core, channel, delete),
     }
@@ -57,10 +57,13 @@ fn count(
     again: Option<Box<Again>>,
 ) -> Next {
     let name = queue.name().clone();
+    // Whoever only looks changes nothing.
+    let is_kept = IsKept(again.is_some() && queue.is_kept());
     core.command(queue.shard, Command::Count(core.connection(), queue));
     Next::Wait(Question::Declare {
         queue: name,
         nowait,
+        is_kept,
         again,
     })
 }
@@ -117,8 +120,8 @@ pub(super) fn make(
     channel.last_queue = Some(declared.queue().name().clone());
     match declared {
         Declared::New(queue) => {
-            self::declared(core, channel, queue.name(), (0, 0), nowait);
-            Ok(Next::Done)
+            let ok = (!nowait).then(|| declare_ok(queue.name(), (0, 0)));
+            Ok(core.answer_change(channel.number, IsKept(queue.is_kept()), ok))
         }
         Declared::Existing(queue) => Ok(count(core, queue, nowait, Some(Box::new(again)))),
     }
@@ -174,24 +177,15 @@ fn check_dead_letter_access(
     Ok(())
 }
 
-pub(super) fn declared(
-    core: &mut Core,
-    channel: &Channel,
-    name: &Name,
-    (ready, consumers): (u64, u64),
-    nowait: bool,
-) {
-    if !nowait {
-        let declare_ok = queue::DeclareOk {
-            queue: short(name),
-            message_count: clamp(ready),
-            consumer_count: clamp(consumers),
-        };
-        send(core, channel, queue::AMQPMethod::DeclareOk(declare_ok));
-    }
+pub(super) fn declare_ok(name: &Name, (ready, consumers): (u64, u64)) -> AMQPClass {
+    AMQPClass::Queue(queue::AMQPMethod::DeclareOk(queue::DeclareOk {
+        queue: short(name),
+        message_count: clamp(ready),
+        consumer_count: clamp(consumers),
+    }))
 }
 
-fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<(), Exception> {
+fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<Next, Exception> {
     let name = channel.queue_name(bind.queue)?;
     // Where the queue is "the last one", an empty key is its name.
     let last = bind.queue.is_empty() && bind.routing_key.is_empty();
@@ -208,14 +202,13 @@ fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<(), Ex
         binding_key,
         arguments: bind.arguments,
     };
-    core.vhost.bind_queue(core.connection(), &name, binding)?;
-    if !bind.nowait {
-        send(core, channel, queue::AMQPMethod::BindOk(queue::BindOk {}));
-    }
-    Ok(())
+    let is_kept = core.vhost.bind_queue(core.connection(), &name, binding)?;
+    let bind_ok = AMQPClass::Queue(queue::AMQPMethod::BindOk(queue::BindOk {}));
+    let ok = (!bind.nowait).then_some(bind_ok);
+    Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
-fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<(), Exception> {
+fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<Next, Exception> {
     let name = channel.queue_name(unbind.queue)?;
     let exchange = without_line_ends(unbind.exchange);
     core.check(Access::Write, Kind::Queue, &name)?;
@@ -231,13 +224,9 @@ fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<
         binding_key,
         arguments: unbind.arguments,
     };
-    core.vhost.unbind_queue(core.connection(), &name, binding)?;
-    send(
-        core,
-        channel,
-        queue::AMQPMethod::UnbindOk(queue::UnbindOk {}),
-    );
-    Ok(())
+    let is_kept = core.vhost.unbind_queue(core.connection(), &name, binding)?;
+    let unbind_ok = AMQPClass::Queue(queue::AMQPMethod::UnbindOk(queue::UnbindOk {}));
+    Ok(core.answer_change(channel.number, is_kept, Some(unbind_ok)))
 }
 
 fn purge(core: &mut Core, channel: &mut Channel, purge: Purge<'_>) -> Result<Next, Exception> {
@@ -267,8 +256,8 @@ fn delete(core: &mut Core, channel: &mut Channel, delete: Delete<'_>) -> Result<
     let name = channel.queue_name(delete.queue)?;
     core.check(Access::Configure, Kind::Queue, &name)?;
     let Some(queue) = core.vhost.find_queue(&name) else {
-        deleted(core, channel, 0, delete.nowait);
-        return Ok(Next::Done);
+        let ok = (!delete.nowait).then(|| delete_ok(0));
+        return Ok(core.answer_change(channel.number, IsKept(false), ok));
     };
     queue.check_owner(core.connection())?;
     let (connection, if_unused, if_empty) = (core.connection(), delete.if_unused, delete.if_empty);
@@ -281,16 +270,14 @@ fn delete(core: &mut Core, channel: &mut Channel, delete: Delete<'_>) -> Result<
     core.command(queue.shard, command);
     Ok(Next::Wait(Question::Delete {
         nowait: delete.nowait,
+        is_kept: IsKept(queue.is_kept()),
     }))
 }
 
-pub(super) fn deleted(core: &mut Core, channel: &Channel, count: u64, nowait: bool) {
-    if !nowait {
-        let delete_ok = queue::DeleteOk {
-            message_count: clamp(count),
-        };
-        send(core, channel, queue::AMQPMethod::DeleteOk(delete_ok));
-    }
+pub(super) fn delete_ok(count: u64) -> AMQPClass {
+    AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk {
+        message_count: clamp(count),
+    }))
 }
 
 fn send(core: &mut Core, channel: &Channel, method: queue::AMQPMethod) {

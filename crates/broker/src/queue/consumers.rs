@@ -157,6 +157,11 @@ impl Consumers {
         before - self.members.len()
     }
 
+    /// Whether one of them may have credit.
+    pub fn can_take(&self) -> bool {
+        self.rings.iter().any(|ring| !ring.turn.is_empty())
+    }
+
     /// All of them, in order of subscription.
     pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.members.iter()

@@ -1,48 +1,87 @@
-//! Messages that are not in memory: put away when a queue has too many, fetched when it has room again. A shard never waits for them; the queue
-//! deals on when they arrive.
+//! Messages that are not in memory: who asks for them when, and which queues give memory back when all together hold too much. A shard never
+//! waits for them; a queue deals on when they arrive.
 
-use leveret_message::batch::Batch;
-use leveret_store::log::{Fetched, Log, Position, QueueId};
+use leveret_store::log::{Arrived, QueueId};
 
-use crate::shard::{Shard, touch};
+use crate::queue::Asking;
+use crate::shard::{Shard, list_resident, touch};
+
+/// How many bytes a queue whose consumers can take messages keeps when memory is short.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// How many queues give memory back in one turn at the most.
+const RELIEVED_MAX: usize = 64;
 
 impl Shard {
-    /// Sets how many bytes of ready messages a queue keeps in memory; what comes beyond it is put away. By default there is no limit.
+    /// Sets how many bytes of ready messages a queue keeps in memory; what comes beyond it is put away. By default there is no limit but the
+    /// one for all queues together.
     pub fn set_resident_max(&mut self, bytes: usize) {
         self.resident_max = bytes;
     }
 
-    /// Asks for a queue's next messages, if they are away and it has room for them.
-    pub(super) fn fetch(&mut self, id: QueueId) {
+    /// Asks for a queue's next messages, if they are away, somebody would take them, and it has room for them.
+    pub(super) fn ask(&mut self, id: QueueId) {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
-        if let Some(at) = queue.wanted(self.resident_max) {
-            queue.reading = true;
-            self.reading.insert(at, id);
-            self.log.fetch(at);
+        if !queue.has_away() && !queue.is_next_away() {
+            return;
+        }
+        if queue.gets.is_empty() && !queue.consumers.can_take() {
+            return;
+        }
+        match queue.ask(&mut *self.log, self.resident_max) {
+            Asking::Idle => {}
+            Asking::Asked(chunk) => {
+                self.reading += 1;
+                self.chunks.extend(chunk.map(|chunk| (chunk, id)));
+            }
+            Asking::Arrived => touch(&mut self.touched, queue),
+            Asking::NotDurable => self.not_durable.push(id),
+        }
+    }
+
+    /// Asks again for what was not durable when it was asked for.
+    pub(super) fn ask_again(&mut self) {
+        let durable = self.log.durable();
+        if durable == self.asked_at {
+            return;
+        }
+        self.asked_at = durable;
+        for id in std::mem::take(&mut self.not_durable) {
+            if let Some(queue) = self.queues.get_mut(&id) {
+                touch(&mut self.touched, queue);
+            }
         }
     }
 
     /// Takes what has come from the log into its queues.
-    pub(super) fn take_fetched(&mut self) {
-        self.log.take_fetched(&mut self.fetched);
-        for Fetched {
-            at,
-            records,
-            bodies,
-        } in std::mem::take(&mut self.fetched)
-        {
-            let Some(id) = self.reading.remove(&at) else {
-                continue;
+    pub(super) fn take_arrived(&mut self) {
+        if self.reading == 0 {
+            return;
+        }
+        self.log.take_arrived(&mut self.arrived);
+        for arrived in std::mem::take(&mut self.arrived) {
+            self.reading -= 1;
+            let id = match &arrived {
+                Arrived::Read(wanted, _) => wanted.queue,
+                Arrived::Chunk(chunk, _) => match self.chunks.remove(chunk) {
+                    Some(id) => id,
+                    None => continue,
+                },
             };
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };
-            let batch = Batch::read(records, bodies).expect("the memory log keeps what it gets");
             let before = queue.held_bytes();
-            queue.arrived(batch);
-            self.held_bytes += (queue.held_bytes() - before) as i64;
+            match arrived {
+                Arrived::Read(wanted, read) => {
+                    queue.arrived(wanted, read);
+                }
+                Arrived::Chunk(chunk, records) => queue.arrived_chunk(chunk, records),
+            }
+            self.held_bytes += queue.held_bytes() as i64 - before as i64;
+            list_resident(&mut self.resident, queue);
             touch(&mut self.touched, queue);
             self.answer_gets(id);
         }
@@ -55,7 +94,7 @@ impl Shard {
                 return;
             }
             if queue.is_next_away() {
-                self.fetch(id);
+                self.ask(id);
                 return;
             }
             if let Some((holder, no_ack)) = queue.gets.pop_front() {
@@ -65,20 +104,33 @@ impl Shard {
         }
     }
 
-    /// Lets the log forget what a queue has put away.
-    pub(super) fn forget_away(&mut self, id: QueueId) {
-        let Some(queue) = self.queues.get(&id) else {
+    /// While all queues together hold more than their budget, lets messages of this shard's leave memory: those first that have had some for
+    /// longest.
+    pub(super) fn relieve(&mut self) {
+        if !self.queued.is_over_budget() {
             return;
-        };
-        for at in queue.away() {
-            self.reading.remove(&at);
-            self.log.forget(at);
+        }
+        for _ in 0..RELIEVED_MAX.min(self.resident.len()) {
+            let Some(id) = self.resident.pop_front() else {
+                return;
+            };
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
+            queue.is_resident = false;
+            let keep = if queue.consumers.can_take() {
+                KEPT_BYTES
+            } else {
+                0
+            };
+            let before = queue.held_bytes();
+            queue.relieve(keep, &mut *self.log);
+            self.held_bytes += queue.held_bytes() as i64 - before as i64;
+            list_resident(&mut self.resident, queue);
+            self.count_held();
+            if !self.queued.is_over_budget() {
+                return;
+            }
         }
     }
-}
-
-/// Puts messages of a batch away.
-pub(super) fn put_away(log: &mut dyn Log, batch: &Batch, (first, count): (u32, u32)) -> Position {
-    let put_away = log.put_away(batch.records(first, count), batch.shared_bodies());
-    put_away.expect("the memory log takes everything")
 }

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use leveret_store::log::Log;
 use rustc_hash::FxHashMap;
 
 use crate::link::{ConnectionId, DeliveredRun};
-use crate::queue::Queue;
 use crate::queue::consumers::{Consumer, Turn};
+use crate::queue::{Home, Queue};
 use crate::queue_handle::ShardId;
 use crate::shard::peer::Peer;
-use crate::shard::{Shard, append_settle, peer};
+use crate::shard::settled::Settled;
+use crate::shard::{Shard, peer};
 
 impl Shard {
     /// Deals from every queue that was touched. A message that goes to a no-ack consumer is gone when it is in the connection's outbox.
@@ -25,11 +25,11 @@ impl Shard {
                 shard: self.id,
                 peers: &mut self.peers,
                 spoken_to: &mut self.spoken_to,
-                log: &mut *self.log,
+                settled: &mut self.settled,
             };
             while deal_once(queue, &mut table) {}
-            self.held_bytes -= (before - queue.held_bytes()) as i64;
-            self.fetch(id);
+            self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+            self.ask(id);
         }
     }
 }
@@ -39,7 +39,7 @@ struct Table<'a> {
     shard: ShardId,
     peers: &'a mut FxHashMap<ConnectionId, Peer>,
     spoken_to: &'a mut Vec<ConnectionId>,
-    log: &'a mut dyn Log,
+    settled: &'a mut Settled,
 }
 
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
@@ -77,9 +77,8 @@ fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
         redelivered: taken.redelivered,
     };
     if no_ack {
-        if queue.handle.declaration.durable {
-            let settled = (run.first_seq, taken.piece.count);
-            append_settle(table.log, queue.handle.group, id, settled);
+        if taken.piece.value.home == Home::Log {
+            table.settled.push(id, run.first_seq, taken.piece.count);
         }
     } else {
         queue.hold(holder, taken.piece, Some(key));

@@ -47,11 +47,12 @@ impl Shard {
 
     /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.
     pub(super) fn drop_queue(&mut self, id: QueueId) -> u64 {
-        self.forget_away(id);
-        let Some(queue) = self.queues.remove(&id) else {
+        let Some(mut queue) = self.queues.remove(&id) else {
             return 0;
         };
         self.held_bytes -= queue.held_bytes() as i64;
+        let ready = queue.ready_count();
+        queue.forget_chunks(&mut *self.log);
         self.expiries.forget(&queue);
         if let Some(owner) = queue.handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
@@ -61,6 +62,11 @@ impl Shard {
         queue.handle.mark_deleted();
         if let Some(vhost) = queue.handle.vhost.upgrade() {
             vhost.forget_queue(&queue.handle);
+        }
+        if queue.handle.is_kept() {
+            // Behind the end of its definition: then both are in one batch of the log, or that one in an earlier one.
+            self.settled.tell(&mut *self.log);
+            self.log.delete_queue(queue.handle.group, id);
         }
         for (holder, _) in &queue.gets {
             self.reply(
@@ -74,7 +80,7 @@ impl Shard {
                 peer.cancelled(consumer.slot);
             }
         }
-        queue.ready_count()
+        ready
     }
 
     pub(super) fn release(&mut self, holder: Holder, close: bool) {

@@ -1,19 +1,20 @@
 //! Publishing into a shard: batches into queues and log, and when the publisher hears of it.
 //!
-//! Two limits slow publishers down, by giving their allowance back late: a queue whose consumers cannot keep up gives it back as it drains, at the
-//! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); and while all queues together hold
-//! more than the broker's limit, nothing is given back.
+//! Three limits slow publishers down, by giving their allowance back late: a queue whose consumers cannot keep up gives it back as it drains, at the
+//! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); while all queues together hold
+//! more than the broker's limit, nothing is given back; and neither while the disk is behind with what was published.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use leveret_message::batch::Batch;
-use leveret_store::log::{Entry, Group, Position, QueueId, Target};
+use leveret_store::entry::{NewEnqueue, Stream, Target};
+use leveret_store::log::{Group, Log, Position, QueueId, Urgency};
 
 use crate::command::Publish;
 use crate::link::ConnectionId;
-use crate::shard::away::put_away;
-use crate::shard::{Shard, peer, touch};
+use crate::queue::Home;
+use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
 pub(super) const QUEUE_SHARE: usize = 2 * 1024 * 1024;
@@ -30,6 +31,87 @@ pub(super) struct Withheld {
     pub(super) until: Instant,
 }
 
+/// Messages of a batch that are to be in the log, for the queues of one group after the other.
+#[derive(Debug, Default)]
+pub(super) struct Targets {
+    /// In the order of the batch.
+    targets: Vec<Target>,
+    /// What goes into one entry where a batch does not go as a whole.
+    of_group: Vec<Target>,
+    records: Vec<u8>,
+    starts: Vec<u32>,
+}
+
+impl Targets {
+    fn push(&mut self, queue: QueueId, (first, count): (u32, u32), first_seq: u64) {
+        self.targets.push(Target {
+            queue,
+            stream: Stream(0),
+            first,
+            count,
+            flags: 0,
+            first_seq,
+            expires_ms: 0,
+        });
+    }
+
+    /// Appends an entry for each group. Returns the position of the last one.
+    fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Position> {
+        let group = Group::of(self.targets.first()?.queue);
+        let one_group = self.targets.iter().all(|t| Group::of(t.queue) == group);
+        let position = if one_group && !batch.has_shared_bodies() {
+            let new = entry(&self.targets, batch.starts(), batch.bytes());
+            log.enqueue(group, new, Urgency::Synced)
+        } else {
+            self.append_by_group(batch, log)
+        };
+        self.targets.clear();
+        Some(position)
+    }
+
+    /// Each entry has only the messages that its group takes.
+    fn append_by_group(&mut self, batch: &Batch, log: &mut dyn Log) -> Position {
+        let by_group = |target: &Target| (Group::of(target.queue), target.first);
+        self.targets.sort_by_key(by_group);
+        let mut position = Position::default();
+        let same_group =
+            |one: &Target, other: &Target| Group::of(one.queue) == Group::of(other.queue);
+        for targets in self.targets.chunk_by(same_group) {
+            self.of_group.clear();
+            self.records.clear();
+            self.starts.clear();
+            let mut group = Group::DEFINITIONS;
+            let mut copied = None;
+            for target in targets {
+                group = Group::of(target.queue);
+                let run = (target.first, target.count);
+                let first = match copied {
+                    Some((same, at)) if same == run => at,
+                    _ => self.starts.len() as u32,
+                };
+                if first == self.starts.len() as u32 {
+                    batch.copy_records(run.0, run.1, &mut self.records, &mut self.starts);
+                }
+                copied = Some((run, first));
+                self.of_group.push(Target { first, ..*target });
+            }
+            let new = entry(&self.of_group, &self.starts, &self.records);
+            position = log.enqueue(group, new, Urgency::Synced);
+        }
+        position
+    }
+}
+
+fn entry<'a>(targets: &'a [Target], starts: &'a [u32], records: &'a [u8]) -> NewEnqueue<'a> {
+    NewEnqueue {
+        unix_ms: 0,
+        targets,
+        starts,
+        records,
+        bodies: &[],
+    }
+}
+
 impl Shard {
     pub(super) fn publish(&mut self, publish: Publish, now: Instant) {
         let Publish {
@@ -40,51 +122,39 @@ impl Shard {
             runs,
         } = publish;
         let mut slow = None;
-        let mut at = None;
-        self.targets.clear();
+        let over_budget = self.queued.is_over_budget();
         for run in &runs {
             for id in run.queues.iter() {
                 // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
                 let Some(queue) = self.queues.get_mut(id) else {
                     continue;
                 };
-                let (first, count, first_seq) = (run.first, run.count, queue.next_seq());
                 let before = queue.held_bytes();
-                if queue.is_full(self.resident_max) {
-                    let at = put_away(&mut *self.log, &batch, (first, count));
-                    queue.enqueue_away(at, count);
+                let room = queue.ready_bytes() <= self.resident_max
+                    && !(over_budget && queue.has_away());
+                let (log, targets) = (&mut *self.log, &mut self.targets);
+                if queue.handle.is_kept() && batch.has_persistent() {
+                    for (first, count, persistent) in batch.by_persistence(run.first, run.count) {
+                        let mut home = Home::Memory;
+                        if persistent {
+                            home = Home::Log;
+                            targets.push(*id, (first, count), queue.next_seq());
+                        }
+                        queue.enqueue((&batch, first, count), home, room, log);
+                    }
                 } else {
-                    queue.enqueue(&batch, first, count);
+                    queue.enqueue((&batch, run.first, run.count), Home::Memory, room, log);
                 }
-                self.held_bytes += (queue.held_bytes() - before) as i64;
-                if queue.handle.declaration.durable {
-                    self.targets.push(Target {
-                        queue: *id,
-                        first,
-                        count,
-                        first_seq,
-                    });
-                }
+                self.held_bytes += queue.held_bytes() as i64 - before as i64;
                 if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
                     slow = Some(*id);
                 }
+                list_resident(&mut self.resident, queue);
                 touch(&mut self.touched, queue);
             }
         }
-        if batch.has_persistent() && !self.targets.is_empty() {
-            at = Some(self.append(&batch));
-        }
-        if let Some(queue) = slow.or_else(|| self.queued.is_over().then_some(QueueId(0))) {
-            let until = now + WITHHELD_MAX;
-            self.withheld.push_back(Withheld {
-                connection,
-                bytes,
-                queue,
-                until,
-            });
-        } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
-            peer.out.returned += bytes;
-        }
+        let at = self.targets.append(&batch, &mut *self.log);
+        self.give_back(connection, bytes, slow, now);
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
         };
@@ -98,21 +168,26 @@ impl Shard {
         peer.undone.push_back((at, number));
     }
 
-    fn append(&mut self, batch: &Batch) -> Position {
-        let group = self
-            .targets
-            .first()
-            .and_then(|target| self.queues.get(&target.queue));
-        let group = group.map_or(Group(0), |queue| queue.handle.group);
-        let entry = Entry::Enqueue {
-            group,
-            records: batch.bytes(),
-            bodies: batch.shared_bodies(),
-            targets: &self.targets,
-        };
-        self.log
-            .append(entry)
-            .expect("the memory log takes everything")
+    /// Gives the allowance of a batch back, or notes that it comes later: where the batch went to a slow queue, memory is full, or the disk is
+    /// behind.
+    fn give_back(
+        &mut self,
+        connection: ConnectionId,
+        bytes: usize,
+        slow: Option<QueueId>,
+        now: Instant,
+    ) {
+        let is_full = self.queued.is_over() || self.log.is_behind();
+        if let Some(queue) = slow.or_else(|| is_full.then_some(QueueId(0))) {
+            self.withheld.push_back(Withheld {
+                connection,
+                bytes,
+                queue,
+                until: now + WITHHELD_MAX,
+            });
+        } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            peer.out.returned += bytes;
+        }
     }
 
     /// Tells publishers which of their batches are done, as far as the log is durable.
@@ -146,7 +221,7 @@ impl Shard {
         if self.withheld.is_empty() {
             return;
         }
-        let over = self.queued.is_over();
+        let over = self.queued.is_over() || self.log.is_behind();
         let (queues, peers, spoken_to) = (&self.queues, &mut self.peers, &mut self.spoken_to);
         self.withheld.retain_mut(|withheld| {
             let slow = queues

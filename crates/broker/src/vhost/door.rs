@@ -1,12 +1,12 @@
 //! The vhost's door: the only place where exchanges, queues and bindings come and go, one change at a time.
 //!
-//! Nothing in here waits. A queue's shard hears of a new queue before anyone else can see it. A queue ends in its shard, which then calls
+//! Nothing in here waits. What outlives the broker is written down as it changes (`vhost/kept.rs`). A queue's shard hears of a new queue before anyone else can see it. A queue ends in its shard, which then calls
 //! [`Vhost::forget_queue`]; from `mark_deleted` on nobody finds it, and its name is free.
 
 use std::sync::Arc;
 
 use leveret_message::name::Name;
-use leveret_message::table::TableRef;
+use leveret_message::table::{Table, TableRef};
 
 use crate::arguments::{
     ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
@@ -14,6 +14,7 @@ use crate::arguments::{
 };
 use crate::bindings::canonical_arguments;
 use crate::command::Command;
+use crate::definitions;
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::{Destination, Exchange, ExchangeDeclaration};
 use crate::link::ConnectionId;
@@ -40,6 +41,10 @@ impl Declared {
         }
     }
 }
+
+/// Whether what was changed outlives the broker. Then the answer to who asked waits for [`Vhost::when_kept`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IsKept(pub bool);
 
 /// A binding as a client names it.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +91,7 @@ impl Vhost {
             declaration,
             settings,
         ));
+        self.define_queue(&queue);
         self.shards
             .send(shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
@@ -99,19 +105,21 @@ impl Vhost {
         queue.mark_deleted();
         self.queues
             .remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
+        self.undefine_queue(queue);
         self.unbind_all(Destination::Queue(Arc::clone(queue)));
     }
 
-    /// Declares an exchange. `Ok` if it is new or an equivalent one was there.
+    /// Declares an exchange. `Ok` if it is new or an equivalent one was there; says whether it is kept.
     ///
     /// **Errors**: [`Error::DefaultExchange`] (403), [`Error::ReservedName`] (403), [`Error::Inequivalent`] (406).
-    pub fn declare_exchange(&self, declaration: ExchangeDeclaration) -> Result<(), Error> {
+    pub fn declare_exchange(&self, declaration: ExchangeDeclaration) -> Result<IsKept, Error> {
         if declaration.name.is_empty() {
             return Err(Error::DefaultExchange);
         }
         let _door = self.door.lock();
         if let Some(exchange) = self.find_exchange(&declaration.name) {
-            return check_equivalent_exchange(&exchange, &declaration);
+            check_equivalent_exchange(&exchange, &declaration)?;
+            return Ok(IsKept(exchange.durable));
         }
         if declaration.name.starts_with(RESERVED_PREFIX) {
             return Err(Error::ReservedName(
@@ -122,14 +130,16 @@ impl Vhost {
         let settings = ExchangeSettings::parse(declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
+        self.define_exchange(&exchange);
+        let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));
-        Ok(())
+        Ok(kept)
     }
 
-    /// Deletes an exchange and its bindings; one that is not there is fine.
+    /// Deletes an exchange and its bindings; one that is not there is fine. Says whether it was kept.
     ///
     /// **Errors**: [`Error::DefaultExchange`], [`Error::SystemExchange`] (403), [`Error::InUse`] (406).
-    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<(), Error> {
+    pub fn delete_exchange(&self, name: &str, if_unused: bool) -> Result<IsKept, Error> {
         if name.is_empty() {
             return Err(Error::DefaultExchange);
         }
@@ -138,16 +148,16 @@ impl Vhost {
             return Err(Error::SystemExchange(self.named(Kind::Exchange, name)));
         }
         let Some(exchange) = self.find_exchange(name) else {
-            return Ok(());
+            return Ok(IsKept(false));
         };
         if if_unused && exchange.bindings_count() > 0 {
             return Err(Error::InUse(exchange.resource()));
         }
         self.drop_exchange(&exchange);
-        Ok(())
+        Ok(IsKept(exchange.durable))
     }
 
-    /// Binds a queue to an exchange; a binding that is there already is fine.
+    /// Binds a queue to an exchange; a binding that is there already is fine. Says whether the binding is kept.
     ///
     /// **Errors**: [`Error::NotFound`] (404), [`Error::Locked`] (405), [`Error::DefaultExchange`] (403), [`Error::Unacceptable`] (406).
     pub fn bind_queue(
@@ -155,7 +165,7 @@ impl Vhost {
         connection: ConnectionId,
         queue: &str,
         binding: Binding<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<IsKept, Error> {
         if binding.source.is_empty() {
             return Err(Error::DefaultExchange);
         }
@@ -165,7 +175,7 @@ impl Vhost {
         self.bind(Destination::Queue(queue), binding)
     }
 
-    /// Takes a queue's binding away; one that is not there is fine.
+    /// Takes a queue's binding away; one that is not there is fine. Says whether the binding was kept.
     ///
     /// **Errors**: [`Error::Locked`] (405), [`Error::DefaultExchange`] (403).
     pub fn unbind_queue(
@@ -173,23 +183,22 @@ impl Vhost {
         connection: ConnectionId,
         queue: &str,
         binding: Binding<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<IsKept, Error> {
         if binding.source.is_empty() {
             return Err(Error::DefaultExchange);
         }
         let _door = self.door.lock();
         let Some(queue) = self.find_queue(queue) else {
-            return Ok(());
+            return Ok(IsKept(false));
         };
         queue.check_owner(connection)?;
-        self.unbind(&Destination::Queue(queue), binding);
-        Ok(())
+        Ok(self.unbind(&Destination::Queue(queue), binding))
     }
 
     /// Binds an exchange to another one.
     ///
     /// **Errors**: as [`Vhost::bind_queue`].
-    pub fn bind_exchange(&self, destination: &str, binding: Binding<'_>) -> Result<(), Error> {
+    pub fn bind_exchange(&self, destination: &str, binding: Binding<'_>) -> Result<IsKept, Error> {
         if binding.source.is_empty() || destination.is_empty() {
             return Err(Error::DefaultExchange);
         }
@@ -201,31 +210,58 @@ impl Vhost {
     /// Takes an exchange's binding to another one away; one that is not there is fine.
     ///
     /// **Errors**: [`Error::DefaultExchange`] (403).
-    pub fn unbind_exchange(&self, destination: &str, binding: Binding<'_>) -> Result<(), Error> {
+    pub fn unbind_exchange(
+        &self,
+        destination: &str,
+        binding: Binding<'_>,
+    ) -> Result<IsKept, Error> {
         if binding.source.is_empty() || destination.is_empty() {
             return Err(Error::DefaultExchange);
         }
         let _door = self.door.lock();
         let Some(destination) = self.find_exchange(destination) else {
-            return Ok(());
+            return Ok(IsKept(false));
         };
-        self.unbind(&Destination::Exchange(destination), binding);
-        Ok(())
+        Ok(self.unbind(&Destination::Exchange(destination), binding))
     }
 
-    fn bind(&self, to: Destination, binding: Binding<'_>) -> Result<(), Error> {
+    fn bind(&self, to: Destination, binding: Binding<'_>) -> Result<IsKept, Error> {
         let source = self.exchange(binding.source)?;
-        source.bind(binding.binding_key, binding.arguments, &to)
+        let arguments = canonical_arguments(&binding.arguments.to_owned());
+        let key = definitions::binding_key(&source, binding.binding_key, &arguments, &to);
+        let is_new = source.bind(binding.binding_key, &arguments, &to)?;
+        if let Some(key) = key.as_ref().filter(|_| is_new) {
+            self.definitions.define(key, &definitions::binding_value());
+        }
+        Ok(IsKept(key.is_some()))
     }
 
-    fn unbind(&self, to: &Destination, binding: Binding<'_>) {
+    fn unbind(&self, to: &Destination, binding: Binding<'_>) -> IsKept {
         let Some(source) = self.find_exchange(binding.source) else {
-            return;
+            return IsKept(false);
         };
         let arguments = canonical_arguments(&binding.arguments.to_owned());
-        if source.unbind(binding.binding_key, &arguments, to) && is_over(&source) {
+        let is_gone = self.take_binding(&source, binding.binding_key, &arguments, to);
+        if is_gone && is_over(&source) {
             self.drop_exchange(&source);
         }
+        let key = definitions::binding_key(&source, binding.binding_key, &arguments, to);
+        IsKept(key.is_some())
+    }
+
+    /// Takes one binding away, and its definition. Whether there was one.
+    fn take_binding(
+        &self,
+        source: &Arc<Exchange>,
+        key: &[u8],
+        arguments: &Table,
+        to: &Destination,
+    ) -> bool {
+        let is_gone = source.unbind(key, arguments, to);
+        if is_gone {
+            self.undefine_binding(source, key, arguments, to);
+        }
+        is_gone
     }
 
     /// Takes away every binding that leads to `to`. Auto-delete exchanges that lose their last binding end, and so do in turn those that lead to
@@ -235,7 +271,7 @@ impl Vhost {
         while let Some(to) = ended.pop() {
             let sources = std::mem::take(&mut *to.sources().lock());
             for (source, exchange) in sources {
-                exchange.unbind(&source.binding_key, &source.arguments, &to);
+                self.take_binding(&exchange, &source.binding_key, &source.arguments, &to);
                 if is_over(&exchange) {
                     self.end_exchange(&exchange);
                     ended.push(Destination::Exchange(exchange));
@@ -253,8 +289,10 @@ impl Vhost {
     fn end_exchange(&self, exchange: &Arc<Exchange>) {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
+        self.undefine_exchange(exchange);
         let from = exchange.take_bindings();
         for (key, arguments, to) in from.iter() {
+            self.undefine_binding(exchange, key, arguments, to);
             to.sources()
                 .lock()
                 .remove(&exchange.as_source(key, arguments));

@@ -65,30 +65,69 @@ fn records_can_be_read_again() {
     builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
     builder.push(new(b"\x00\x01c", false), b"");
     let batch = builder.seal();
-    let bodies = batch.shared_bodies().to_vec();
-    let again = Batch::read(batch.records(1, 2).to_vec(), bodies).unwrap();
-    assert_eq!(again.len(), 2);
-    assert!(!again.has_persistent());
-    assert_eq!(
-        (again.message(0), again.message(1)),
-        (batch.message(1), batch.message(2))
-    );
-    assert_eq!(Batch::read(vec![], vec![]).unwrap().len(), 0);
+    let (mut records, mut starts) = (vec![], vec![]);
+    batch.copy_records(0, 1, &mut records, &mut starts);
+    batch.copy_records(1, 2, &mut records, &mut starts);
+    let again = Batch::read(records).unwrap();
+    assert_eq!(again.len(), 3);
+    assert!(!again.has_shared_bodies());
+    assert_eq!(again.starts(), starts);
+    for index in 0..3 {
+        let (was, is) = (batch.message(index).unwrap(), again.message(index).unwrap());
+        assert_eq!(was.body.as_bytes(), is.body.as_bytes());
+        assert_eq!(
+            (was.exchange_and_key, was.properties, was.persistent),
+            (is.exchange_and_key, is.properties, is.persistent)
+        );
+    }
+    assert_eq!(Batch::read(vec![]).unwrap().len(), 0);
+}
+
+#[test]
+fn records_without_shared_bodies_are_copied_at_once() {
+    let mut builder = BatchBuilder::default();
+    for body in [b"a".as_slice(), b"bb", b"ccc"] {
+        builder.push(new(b"\x00\x01a", true), body);
+    }
+    let batch = builder.seal();
+    let (mut records, mut starts) = (vec![9; 5], vec![]);
+    batch.copy_records(1, 2, &mut records, &mut starts);
+    let again = Batch::read(records.split_off(5)).unwrap();
+    assert_eq!(again.message(0), batch.message(1));
+    assert_eq!(again.message(1), batch.message(2));
+    let shifted: Vec<u32> = again.starts().iter().map(|start| start + 5).collect();
+    assert_eq!(starts, shifted);
+}
+
+#[test]
+fn messages_are_cut_by_persistence() {
+    let batch_of = |persistent: &[bool]| {
+        let mut builder = BatchBuilder::default();
+        for persistent in persistent {
+            builder.push(new(b"\x00\x01a", *persistent), b"x");
+        }
+        builder.seal()
+    };
+    let pieces = |persistent: &[bool], first, count| -> Vec<(u32, u32, bool)> {
+        batch_of(persistent).by_persistence(first, count).collect()
+    };
+    assert_eq!(pieces(&[true; 4], 1, 3), [(1, 3, true)]);
+    assert_eq!(pieces(&[false; 4], 0, 4), [(0, 4, false)]);
+    let mixed = [true, true, false, true, false, false];
+    let expected = [(1, 1, true), (2, 1, false), (3, 1, true), (4, 2, false)];
+    assert_eq!(pieces(&mixed, 1, 5), expected);
+    assert_eq!(pieces(&mixed, 2, 0), []);
 }
 
 #[test]
 fn what_is_no_record_is_not_read() {
     let mut builder = BatchBuilder::default();
     builder.push(new(b"\x00\x01a", true), b"first");
-    builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
-    let batch = builder.seal();
-    assert!(
-        Batch::read(batch.bytes().to_vec(), vec![]).is_none(),
-        "a body is missing"
-    );
-    for len in 1..batch.bytes().len() {
-        let cut = batch.bytes()[..len].to_vec();
-        let read = Batch::read(cut, batch.shared_bodies().to_vec());
-        assert!(read.is_none_or(|read| read.len() == 1), "cut at {len}");
+    let inline = builder.seal().bytes().to_vec();
+    for len in 1..inline.len() {
+        assert!(Batch::read(inline[..len].to_vec()).is_none(), "cut at {len}");
     }
+    builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
+    let shared = builder.seal().bytes().to_vec();
+    assert!(Batch::read(shared).is_none(), "a body is missing");
 }

@@ -1,0 +1,166 @@
+//! What a broker keeps things in, and what was found there: logs for its shards, definitions, and the queues of before.
+//!
+//! Who makes a broker makes its backing; the store behind it is not known here.
+
+use std::sync::Arc;
+
+use leveret_message::name::Name;
+use leveret_store::log::{Definitions, Log, QueueId};
+use leveret_store::memory::{MemoryDefinitions, MemoryLog};
+
+use crate::broker::Broker;
+use crate::definitions::{self, DefinedBinding, Definition, Unreadable};
+use crate::exchange::ExchangeDeclaration;
+use crate::queue_handle::QueueDeclaration;
+use crate::shard::Shard;
+use crate::shard::recover::RecoveredQueue;
+
+/// See the module.
+pub struct Backing {
+    /// One for each shard.
+    pub logs: Vec<Box<dyn Log>>,
+    /// Where definitions go.
+    pub definitions: Arc<dyn Definitions>,
+    /// What was there.
+    pub found: Found,
+}
+
+impl Backing {
+    /// Nothing is kept beyond the end of the process, and nothing is found: for tests.
+    pub fn memory(shards: usize) -> Self {
+        let log = |_| Box::new(MemoryLog::default()) as Box<dyn Log>;
+        Self {
+            logs: (0..shards).map(log).collect(),
+            definitions: Arc::new(MemoryDefinitions),
+            found: Found::default(),
+        }
+    }
+}
+
+/// What was there before the broker was started.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Keys and values of definitions, by rising key.
+    pub definitions: Vec<(Box<[u8]>, Box<[u8]>)>,
+    /// What is in the log of queues.
+    pub queues: Vec<FoundQueue>,
+}
+
+/// A queue of which the log knows something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FoundQueue {
+    /// Its number.
+    pub id: u64,
+    /// The first and the last sequence number of its messages, and how many there are.
+    pub messages: Option<(u64, u64, u64)>,
+    /// The lowest sequence number that was not given yet.
+    pub next_seq: u64,
+    /// Messages below this one went back to the queue after a delivery.
+    pub returned_below: u64,
+}
+
+/// Why a broker cannot go on with what was found. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// A definition cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    /// A queue's arguments are not taken by this version.
+    #[error("queue '{1}' in vhost '{0}' has arguments that this version does not take")]
+    Queue(Name, Name),
+    /// A binding has an end that is not there.
+    #[error("a binding of exchange '{1}' in vhost '{0}' to '{2}' has an end that is not there")]
+    Binding(Name, Name, Name),
+}
+
+/// The definitions in the order in which they are put back.
+#[derive(Debug, Default)]
+struct Sorted {
+    exchanges: Vec<(Name, ExchangeDeclaration)>,
+    queues: Vec<(Name, QueueId, QueueDeclaration)>,
+    bindings: Vec<(Name, DefinedBinding)>,
+    next_id: u64,
+    is_running: bool,
+}
+
+impl Found {
+    /// The lowest number that no queue had, and whether the broker of before did not end in order.
+    pub(crate) fn next_id(&self) -> Result<u64, RecoverError> {
+        let highest = self.queues.iter().map(|queue| queue.id).max();
+        let sorted = self.sort()?;
+        let highest = sorted.queues.iter().map(|(_, id, _)| id.0).max().max(highest);
+        Ok(sorted.next_id.max(highest.map_or(1, |id| id + 1)))
+    }
+
+    fn sort(&self) -> Result<Sorted, RecoverError> {
+        let mut sorted = Sorted::default();
+        for (key, value) in &self.definitions {
+            match definitions::read(key, value)? {
+                Definition::Exchange(vhost, declaration) => {
+                    sorted.exchanges.push((vhost, declaration));
+                }
+                Definition::Queue(vhost, id, declaration) => {
+                    sorted.queues.push((vhost, id, declaration));
+                }
+                Definition::Binding(vhost, binding) => sorted.bindings.push((vhost, binding)),
+                Definition::Ids(next) => sorted.next_id = next,
+                Definition::Running => sorted.is_running = true,
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Puts back what was found: topology into vhosts, which are made where they are missing, and queues into shards. What the log knows of
+    /// queues that are not defined any more is told to it as gone.
+    pub(crate) fn put_back(&self, broker: &Broker, shards: &mut [Shard]) -> Result<(), RecoverError> {
+        let Sorted {
+            exchanges,
+            queues,
+            bindings,
+            is_running,
+            ..
+        } = self.sort()?;
+        for (vhost, declaration) in exchanges {
+            broker.vhost_or_new(&vhost).recover_exchange(declaration);
+        }
+        let mut found: rustc_hash::FxHashMap<QueueId, FoundQueue> = self
+            .queues
+            .iter()
+            .map(|queue| (QueueId(queue.id), *queue))
+            .collect();
+        for (vhost, id, declaration) in queues {
+            let name = declaration.name.clone();
+            let handle = broker.vhost_or_new(&vhost).recover_queue(id, declaration);
+            let handle = handle.ok_or(RecoverError::Queue(vhost, name))?;
+            let found = found.remove(&id).unwrap_or_default();
+            let recovered = RecoveredQueue {
+                messages: found.messages,
+                next_seq: found.next_seq,
+                redelivered_below: match is_running {
+                    true => found.next_seq,
+                    false => found.returned_below,
+                },
+            };
+            if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
+                shard.recover(handle, recovered);
+            }
+        }
+        for (vhost, binding) in bindings {
+            if !broker.vhost_or_new(&vhost).recover_binding(&binding) {
+                let DefinedBinding {
+                    source,
+                    destination,
+                    ..
+                } = binding;
+                return Err(RecoverError::Binding(vhost, source, destination));
+            }
+        }
+        for id in found.into_keys() {
+            let (_, shard) = broker.place(id);
+            if let Some(shard) = shards.get_mut(usize::from(shard.0)) {
+                shard.forget_undefined(id);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Messages of a queue that are not in memory, as pieces in the order of their sequence numbers.
+//!
+//! What is in the log needs no more than the first and the last number: the log knows which of the numbers between are live. What is in no
+//! entry of the log goes into chunks of [`CHUNK_BYTES`]; the last one is still in memory while it fills. Once a chunk is filling, what is in
+//! the log goes into it too, so that a queue of both sorts stays a list of few pieces.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use leveret_message::batch::Batch;
+use leveret_store::entry::Run;
+use leveret_store::log::{ChunkId, Log};
+
+use crate::queue::{Home, Ready};
+use crate::runs::Piece;
+
+/// How long a chunk gets, in bytes, before it leaves memory.
+pub(super) const CHUNK_BYTES: usize = 256 * 1024;
+
+/// A piece of what is away.
+#[derive(Debug)]
+pub(super) enum AwayPiece {
+    /// In the log: `count` live messages between two sequence numbers.
+    Logged { first: u64, last: u64, count: u64 },
+    /// In a chunk.
+    Chunk(ChunkId, Content),
+    /// In memory, until the chunk is full.
+    Filling(Content, Vec<u8>),
+}
+
+/// The messages of a chunk in their order, and whether each is in the log as well.
+#[derive(Debug, Default)]
+pub(super) struct Content {
+    pub(super) runs: Vec<(Run, Home)>,
+    count: u64,
+}
+
+impl Content {
+    fn push(&mut self, first_seq: u64, count: u64, home: Home) {
+        self.count += count;
+        match self.runs.last_mut() {
+            Some((run, of)) if *of == home && run.first_seq + run.count == first_seq => {
+                run.count += count;
+            }
+            _ => self.runs.push((Run { first_seq, count }, home)),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Away {
+    pieces: VecDeque<AwayPiece>,
+    count: u64,
+}
+
+impl Away {
+    /// How many messages.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// The bytes of it that are in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match self.pieces.back() {
+            Some(AwayPiece::Filling(_, records)) => records.len(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn front(&self) -> Option<&AwayPiece> {
+        self.pieces.front()
+    }
+
+    /// Messages that the log has are behind all others; there may be fewer than the numbers between.
+    pub(super) fn push_logged(&mut self, first: u64, last: u64, count: u64) {
+        self.count += count;
+        match self.pieces.back_mut() {
+            Some(AwayPiece::Logged {
+                last: end,
+                count: there,
+                ..
+            }) => {
+                *end = last;
+                *there += count;
+            }
+            _ => self.pieces.push_back(AwayPiece::Logged { first, last, count }),
+        }
+    }
+
+    /// Messages are behind all others.
+    pub(super) fn push(&mut self, piece: &Piece<Ready>, log: &mut dyn Log) {
+        let Ready { batch, index, home } = &piece.value;
+        let fills = matches!(self.pieces.back(), Some(AwayPiece::Filling(..)));
+        if *home == Home::Log && !fills {
+            self.push_logged(piece.first, piece.first + (piece.count - 1), piece.count);
+            return;
+        }
+        if !fills {
+            let filling = AwayPiece::Filling(Content::default(), Vec::new());
+            self.pieces.push_back(filling);
+        }
+        self.count += piece.count;
+        if let Some(AwayPiece::Filling(content, records)) = self.pieces.back_mut() {
+            content.push(piece.first, piece.count, *home);
+            batch.copy_records(*index, piece.count as u32, records, &mut Vec::new());
+            if records.len() >= CHUNK_BYTES {
+                self.end_chunk(log);
+            }
+        }
+    }
+
+    /// Puts other messages behind these.
+    pub(super) fn append(&mut self, mut behind: Self, log: &mut dyn Log) {
+        if behind.is_empty() {
+            return;
+        }
+        self.end_chunk(log);
+        if let Some(AwayPiece::Logged { first, last, count }) = behind.pieces.front()
+            && let Some(AwayPiece::Logged { .. }) = self.pieces.back()
+        {
+            self.push_logged(*first, *last, *count);
+            behind.count -= count;
+            behind.pieces.pop_front();
+        }
+        self.count += behind.count;
+        self.pieces.append(&mut behind.pieces);
+    }
+
+    /// The chunk that is filling leaves memory.
+    fn end_chunk(&mut self, log: &mut dyn Log) {
+        if let Some(AwayPiece::Filling(..)) = self.pieces.back()
+            && let Some(AwayPiece::Filling(content, records)) = self.pieces.pop_back()
+        {
+            let id = log.put_away(records);
+            self.pieces.push_back(AwayPiece::Chunk(id, content));
+        }
+    }
+
+    /// Takes the first piece out.
+    pub(super) fn pop_front(&mut self) -> Option<AwayPiece> {
+        let piece = self.pieces.pop_front()?;
+        self.count -= match &piece {
+            AwayPiece::Logged { count, .. } => *count,
+            AwayPiece::Chunk(_, content) | AwayPiece::Filling(content, _) => content.count,
+        };
+        Some(piece)
+    }
+
+    /// The first piece is in the log, and so many of its messages, up to before a sequence number, are here or lost.
+    pub(super) fn advance_logged(&mut self, next_seq: u64, gone: u64) {
+        let Some(AwayPiece::Logged { first, last, count }) = self.pieces.front_mut() else {
+            return;
+        };
+        *first = next_seq;
+        let gone = gone.min(*count);
+        *count -= gone;
+        self.count -= gone;
+        if next_seq > *last {
+            // A count that is left over here is of messages that the log does not have: there are none.
+            self.pop_front();
+        }
+    }
+}
+
+/// The messages of a chunk as pieces in memory.
+///
+/// **Panics** where the records are not those that were put away: chunks do not outlive the process, and come back under a checksum.
+pub(super) fn unpack(content: &Content, records: Vec<u8>) -> Vec<Piece<Ready>> {
+    let batch = Batch::read(records).expect("a chunk comes back as it was put away");
+    let batch = Arc::new(batch);
+    let mut index = 0;
+    let piece = |(run, home): &(Run, Home)| {
+        let piece = Piece {
+            first: run.first_seq,
+            count: run.count,
+            value: Ready {
+                batch: Arc::clone(&batch),
+                index,
+                home: *home,
+            },
+        };
+        index += run.count as u32;
+        piece
+    };
+    content.runs.iter().map(piece).collect()
+}

@@ -1,0 +1,68 @@
+//! Removing all ready messages at once. The cost goes by pieces, not by messages.
+
+use std::collections::VecDeque;
+
+use leveret_store::log::Log;
+
+use crate::queue::away::{Away, AwayPiece};
+use crate::queue::{Home, Queue, Ready};
+use crate::runs::{Piece, Runs};
+
+impl Queue {
+    /// Removes all ready messages; calls `gone` for runs, in order, that have all those that are in the log, and none that is unacked. Returns how
+    /// many there were.
+    pub fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(u64, u64)) -> u64 {
+        let count = self.ready_count();
+        self.stop_reading();
+        for piece in std::mem::take(&mut self.returned).iter() {
+            if piece.value.home == Home::Log {
+                gone(piece.first, piece.count);
+            }
+        }
+        self.returned = Runs::default();
+        purge_in_memory(&mut self.fresh, &mut gone);
+        let mut away = std::mem::take(&mut self.away);
+        purge_away(&mut away, log, &mut gone);
+        purge_in_memory(&mut self.tail, &mut gone);
+        self.fresh_count = 0;
+        self.tail_count = 0;
+        self.tail_bytes = 0;
+        self.ready_bytes = 0;
+        count
+    }
+
+    /// Lets the log forget the chunks of a queue that ends.
+    pub fn forget_chunks(&mut self, log: &mut dyn Log) {
+        self.stop_reading();
+        purge_away(&mut std::mem::take(&mut self.away), log, &mut |_, _| {});
+    }
+}
+
+fn purge_in_memory(pieces: &mut VecDeque<Piece<Ready>>, gone: &mut impl FnMut(u64, u64)) {
+    for piece in std::mem::take(pieces) {
+        if piece.value.home == Home::Log {
+            gone(piece.first, piece.count);
+        }
+    }
+}
+
+fn purge_away(away: &mut Away, log: &mut dyn Log, gone: &mut impl FnMut(u64, u64)) {
+    while let Some(piece) = away.pop_front() {
+        let content = match piece {
+            AwayPiece::Logged { first, last, .. } => {
+                gone(first, last - first + 1);
+                continue;
+            }
+            AwayPiece::Chunk(id, content) => {
+                log.forget(id);
+                content
+            }
+            AwayPiece::Filling(content, _) => content,
+        };
+        for (run, home) in content.runs {
+            if home == Home::Log {
+                gone(run.first_seq, run.count);
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Messages that are not in memory from the start, and those that leave it: for the log, where they are anyway, or for chunks.
+
+use leveret_store::entry::RequeueRun;
+use leveret_store::log::Log;
+
+use crate::queue::away::{Away, AwayPiece};
+use crate::queue::{Home, Queue, Ready, size};
+use crate::runs::Piece;
+use crate::shard::recover::RecoveredQueue;
+
+impl Queue {
+    /// A queue that was there before the broker was started begins so.
+    pub fn recover(&mut self, recovered: RecoveredQueue) {
+        let RecoveredQueue {
+            messages,
+            next_seq,
+            redelivered_below,
+        } = recovered;
+        if let Some((first, last, count)) = messages {
+            self.away.push_logged(first, last, count);
+        }
+        self.next_seq = next_seq.max(1);
+        self.redelivered_below = redelivered_below;
+        self.set_durable(self.next_seq - 1);
+    }
+
+    /// The messages in the log that were delivered and came back, those included of which that is not known for certain.
+    pub fn returned_runs(&self) -> Vec<RequeueRun> {
+        let run = |first_seq, count| RequeueRun {
+            first_seq,
+            count,
+            delivery_count: 1,
+        };
+        let logged = self.returned.iter().filter(|p| p.value.home == Home::Log);
+        let mut runs: Vec<RequeueRun> = logged.map(|p| run(p.first, p.count)).collect();
+        let first = match (self.fresh.front(), self.away.front()) {
+            (Some(piece), _) => piece.first,
+            (None, Some(AwayPiece::Logged { first, .. })) => *first,
+            _ => u64::MAX,
+        };
+        if first < self.redelivered_below {
+            runs.push(run(first, self.redelivered_below - first));
+        }
+        runs
+    }
+
+    /// Lets messages leave memory, but for the first `keep` bytes of those that were never handed out. What was handed out stays if it is not
+    /// in the log.
+    pub fn relieve(&mut self, keep: usize, log: &mut dyn Log) {
+        self.send_tail_away(log);
+        self.send_fresh_away(keep, log);
+        self.forget_handed_out();
+    }
+
+    /// Messages go behind all that are away.
+    pub(super) fn send_away(&mut self, piece: &Piece<Ready>, log: &mut dyn Log) {
+        self.ready_bytes -= self.away.bytes();
+        self.away.push(piece, log);
+        self.ready_bytes += self.away.bytes();
+    }
+
+    pub(super) fn send_tail_away(&mut self, log: &mut dyn Log) {
+        self.ready_bytes -= std::mem::take(&mut self.tail_bytes);
+        self.tail_count = 0;
+        for piece in std::mem::take(&mut self.tail) {
+            self.send_away(&piece, log);
+        }
+    }
+
+    fn send_fresh_away(&mut self, keep: usize, log: &mut dyn Log) {
+        // What is on its way belongs in front of what is away now.
+        if self.is_reading() {
+            return;
+        }
+        let mut kept = 0;
+        let first = self.fresh.iter().position(|piece| {
+            kept += size(piece);
+            kept > keep
+        });
+        let Some(first) = first else {
+            return;
+        };
+        let mut front = Away::default();
+        for piece in self.fresh.split_off(first) {
+            self.fresh_count -= piece.count;
+            self.ready_bytes -= size(&piece);
+            front.push(&piece, log);
+        }
+        self.ready_bytes -= self.away.bytes();
+        let behind = std::mem::replace(&mut self.away, front);
+        self.away.append(behind, log);
+        self.ready_bytes += self.away.bytes();
+    }
+
+    fn forget_handed_out(&mut self) {
+        let mut bytes = 0;
+        self.returned.each_value(|held, count| {
+            if held.home == Home::Log {
+                bytes += held.size(count);
+                held.batch = None;
+            }
+        });
+        self.ready_bytes -= bytes;
+        let mut bytes = 0;
+        for held in self.unacked.values_mut() {
+            held.each_value(|held, count| {
+                if held.home == Home::Log {
+                    bytes += held.size(count);
+                    held.batch = None;
+                }
+            });
+        }
+        self.unacked_bytes -= bytes;
+    }
+}

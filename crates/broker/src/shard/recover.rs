@@ -1,0 +1,47 @@
+//! Queues that were there before the broker was started, and what is written down for the next start.
+
+use std::sync::Arc;
+
+use leveret_store::log::{Group, QueueId};
+
+use crate::queue::Queue;
+use crate::queue_handle::QueueHandle;
+use crate::shard::Shard;
+
+/// What a recovered queue begins with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredQueue {
+    /// The first and the last sequence number of the messages that the log has, and how many they are.
+    pub messages: Option<(u64, u64, u64)>,
+    /// The sequence number that the next message gets.
+    pub next_seq: u64,
+    /// Messages below this one may have been delivered before.
+    pub redelivered_below: u64,
+}
+
+impl Shard {
+    /// Takes a queue that was there before. To be called before the first turn.
+    pub(crate) fn recover(&mut self, handle: Arc<QueueHandle>, recovered: RecoveredQueue) {
+        let id = handle.id;
+        let mut queue = Queue::new(handle);
+        queue.recover(recovered);
+        self.queues.insert(id, queue);
+        self.recovered.push(id);
+    }
+
+    /// Tells the log that a queue is gone: its end was written down, and what the log knew of it was not yet.
+    pub(crate) fn forget_undefined(&mut self, id: QueueId) {
+        self.log.delete_queue(Group::of(id), id);
+    }
+
+    /// Writes down which messages were delivered and went back. After an end without this, all may have been.
+    pub(super) fn write_returned(&mut self) {
+        self.settled.tell(&mut *self.log);
+        for (id, queue) in &self.queues {
+            let runs = queue.returned_runs();
+            if !runs.is_empty() {
+                self.log.requeue(Group::of(*id), *id, &runs);
+            }
+        }
+    }
+}
