@@ -9,6 +9,7 @@ use leveret_store::log::{Definitions, Log, QueueId};
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 
 use crate::broker::Broker;
+use crate::command::Shards;
 use crate::definitions::{self, DefinedBinding, Definition, Unreadable};
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueDeclaration;
@@ -17,6 +18,8 @@ use crate::shard::recover::RecoveredQueue;
 
 /// See the module.
 pub struct Backing {
+    /// The mailboxes of the shards, which the logs ring.
+    pub shards: Shards,
     /// One for each shard.
     pub logs: Vec<Box<dyn Log>>,
     /// Where definitions go.
@@ -30,6 +33,7 @@ impl Backing {
     pub fn memory(shards: usize) -> Self {
         let log = |_| Box::new(MemoryLog::default()) as Box<dyn Log>;
         Self {
+            shards: Shards::new(shards),
             logs: (0..shards).map(log).collect(),
             definitions: Arc::new(MemoryDefinitions),
             found: Found::default(),
@@ -88,7 +92,12 @@ impl Found {
     pub(crate) fn next_id(&self) -> Result<u64, RecoverError> {
         let highest = self.queues.iter().map(|queue| queue.id).max();
         let sorted = self.sort()?;
-        let highest = sorted.queues.iter().map(|(_, id, _)| id.0).max().max(highest);
+        let highest = sorted
+            .queues
+            .iter()
+            .map(|(_, id, _)| id.0)
+            .max()
+            .max(highest);
         Ok(sorted.next_id.max(highest.map_or(1, |id| id + 1)))
     }
 
@@ -112,7 +121,11 @@ impl Found {
 
     /// Puts back what was found: topology into vhosts, which are made where they are missing, and queues into shards. What the log knows of
     /// queues that are not defined any more is told to it as gone.
-    pub(crate) fn put_back(&self, broker: &Broker, shards: &mut [Shard]) -> Result<(), RecoverError> {
+    pub(crate) fn put_back(
+        &self,
+        broker: &Broker,
+        shards: &mut [Shard],
+    ) -> Result<(), RecoverError> {
         let Sorted {
             exchanges,
             queues,

@@ -62,12 +62,15 @@ impl Broker {
         backing: Backing,
     ) -> Result<(Arc<Self>, Vec<Shard>), RecoverError> {
         let Backing {
+            shards,
             logs,
             definitions,
             found,
         } = backing;
-        assert!((1..=SHARDS_MAX).contains(&logs.len()), "a log for each shard");
-        let shards = Shards::new(logs.len());
+        assert!(
+            (1..=SHARDS_MAX).contains(&logs.len()) && shards.count() == logs.len(),
+            "there is a log for each shard"
+        );
         let first_id = found.next_id()?;
         let placement = Placement::new(logs.len() as u16, first_id, Arc::clone(&definitions));
         let queued = QueuedBytes::new(settings.queued_bytes_budget, settings.queued_bytes_max);
@@ -99,7 +102,12 @@ impl Broker {
     pub(crate) fn vhost_or_new(&self, name: &Name) -> Arc<Vhost> {
         let vhost = self.vhosts.entry(name.clone()).or_insert_with(|| {
             let (shards, placement) = (self.shards.clone(), Arc::clone(&self.placement));
-            Vhost::new(name.clone(), shards, placement, Arc::clone(&self.definitions))
+            Vhost::new(
+                name.clone(),
+                shards,
+                placement,
+                Arc::clone(&self.definitions),
+            )
         });
         Arc::clone(&vhost)
     }

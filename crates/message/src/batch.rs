@@ -118,11 +118,7 @@ impl Batch {
 
     /// Cuts `count` messages from `first` on where persistent ones change to others: `(first, count, persistent)` each. One piece, in constant
     /// time, where all messages of the batch are alike.
-    pub fn by_persistence(
-        &self,
-        first: u32,
-        count: u32,
-    ) -> impl Iterator<Item = (u32, u32, bool)> {
+    pub fn by_persistence(&self, first: u32, count: u32) -> impl Iterator<Item = (u32, u32, bool)> {
         let all_alike = self.persistent == 0 || self.persistent == self.len();
         let end = first + count;
         let mut at = first;

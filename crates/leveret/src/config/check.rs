@@ -101,6 +101,11 @@ fn check_limits(config: &Config) -> Result<(), Nonsense> {
         limits.outbox_bytes_max,
         64 * KIB..=TIB,
     )?;
+    within(
+        "limits.queued_bytes_budget",
+        limits.queued_bytes_budget,
+        MIB..=1024 * TIB,
+    )?;
     if limits.queued_bytes_max != 0 {
         within(
             "limits.queued_bytes_max",

@@ -140,9 +140,9 @@ fn every_single_key_has_a_variable_that_takes_effect() {
                 "127.0.0.1:1,[::1]:1",
                 Value::from(vec!["127.0.0.1:1", "[::1]:1"]),
             ),
-            "limits.unfinished_content_bytes_max" | "limits.queued_bytes_max" => {
-                ("99999999", Value::from(99_999_999))
-            }
+            "limits.unfinished_content_bytes_max"
+            | "limits.queued_bytes_budget"
+            | "limits.queued_bytes_max" => ("99999999", Value::from(99_999_999)),
             "limits.outbox_bytes_max" | "limits.frame_max" => ("99999", Value::from(99_999)),
             _ if default.is_integer() => ("7", Value::from(7)),
             _ if default.is_float() => ("0.5", Value::from(0.5)),

@@ -1,0 +1,1 @@
+//! Definitions come back as they were written down, and hostile bytes do no harm.
