@@ -60,8 +60,10 @@ impl QueuedBytes {
         self.held() > self.max
     }
 
+    /// What is held takes about a quarter more memory than its bytes are: indexes, and what the allocator rounds up.
     fn is_over_budget(&self) -> bool {
-        self.held() > self.budget
+        let held = self.held();
+        held.saturating_add(held / 4) > self.budget
     }
 }
 

@@ -67,7 +67,7 @@ impl Settings {
             data_dir,
             lens: FileLens {
                 first: 4 << 20,
-                full: 32 << 20,
+                full: 16 << 20,
             },
             aims: Aims::default(),
             random,

@@ -11,9 +11,13 @@ use crate::reading::{Lost, index_of};
 use crate::segment::{NewMessage, Sealed, SegmentWriter};
 use crate::wal::WalFile;
 
+/// With the messages of so many queues, a file is read once for each; with more, it is held in memory meanwhile.
+const QUEUES_UNHELD: usize = 8;
+
 /// What is to be paged out.
 struct Source {
     runs: Vec<PlacedRun>,
+    queues: usize,
     /// Of the queues that have requeued messages.
     deliveries: Vec<(QueueId, Delivered)>,
 }
@@ -38,7 +42,9 @@ impl Keeper {
             return Ok(false);
         };
         let id = self.next_segment();
-        self.log.hold(&oldest, first)?;
+        if source.queues > QUEUES_UNHELD {
+            self.log.hold(&oldest, first)?;
+        }
         let writer = SegmentWriter::new(Arc::clone(&self.disk), id, self.store, now_ms)?;
         let sealed = self.write_source(writer, &oldest, &source)?;
         self.log.let_go();
@@ -54,18 +60,23 @@ impl Keeper {
         let applied = self.applied.read();
         let index = &applied.index;
         let runs: Vec<PlacedRun> = index.runs_in_wal_file(file.seq).collect();
-        let mut deliveries = Vec::new();
+        let (mut deliveries, mut queues) = (Vec::new(), 0);
         for of_queue in
             runs.chunk_by(|one, other| (one.queue, one.stream) == (other.queue, other.stream))
         {
             let Some((first, last)) = of_queue.first().zip(of_queue.last()) else {
                 continue;
             };
+            queues += 1;
             let counts = index.deliveries(first.queue, first.stream, first.run.first_seq);
             let counts = counts.take_while(|counted| counted.first_seq <= last.run.last_seq());
             deliveries.extend(counts.map(|counted| (first.queue, counted)));
         }
-        Source { runs, deliveries }
+        Source {
+            runs,
+            queues,
+            deliveries,
+        }
     }
 
     fn write_source(
