@@ -88,7 +88,12 @@ impl Found {
     pub(crate) fn next_id(&self) -> Result<u64, RecoverError> {
         let highest = self.queues.iter().map(|queue| queue.id).max();
         let sorted = self.sort()?;
-        let highest = sorted.queues.iter().map(|(_, id, _)| id.0).max().max(highest);
+        let highest = sorted
+            .queues
+            .iter()
+            .map(|(_, id, _)| id.0)
+            .max()
+            .max(highest);
         Ok(sorted.next_id.max(highest.map_or(1, |id| id + 1)))
     }
 
@@ -112,7 +117,11 @@ impl Found {
 
     /// Puts back what was found: topology into vhosts, which are made where they are missing, and queues into shards. What the log knows of
     /// queues that are not defined any more is told to it as gone.
-    pub(crate) fn put_back(&self, broker: &Broker, shards: &mut [Shard]) -> Result<(), RecoverError> {
+    pub(crate) fn put_back(
+        &self,
+        broker: &Broker,
+        shards: &mut [Shard],
+    ) -> Result<(), RecoverError> {
         let Sorted {
             exchanges,
             queues,

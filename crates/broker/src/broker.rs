@@ -66,7 +66,10 @@ impl Broker {
             definitions,
             found,
         } = backing;
-        assert!((1..=SHARDS_MAX).contains(&logs.len()), "a log for each shard");
+        assert!(
+            (1..=SHARDS_MAX).contains(&logs.len()),
+            "a log for each shard"
+        );
         let shards = Shards::new(logs.len());
         let first_id = found.next_id()?;
         let placement = Placement::new(logs.len() as u16, first_id, Arc::clone(&definitions));
@@ -99,7 +102,12 @@ impl Broker {
     pub(crate) fn vhost_or_new(&self, name: &Name) -> Arc<Vhost> {
         let vhost = self.vhosts.entry(name.clone()).or_insert_with(|| {
             let (shards, placement) = (self.shards.clone(), Arc::clone(&self.placement));
-            Vhost::new(name.clone(), shards, placement, Arc::clone(&self.definitions))
+            Vhost::new(
+                name.clone(),
+                shards,
+                placement,
+                Arc::clone(&self.definitions),
+            )
         });
         Arc::clone(&vhost)
     }

@@ -84,7 +84,10 @@ pub(crate) fn exchange_value(exchange: &Exchange) -> Vec<u8> {
 }
 
 pub(crate) fn queue_key(queue: &QueueHandle) -> Vec<u8> {
-    key(b'q', &[queue.vhost_name.as_bytes(), queue.name().as_bytes()])
+    key(
+        b'q',
+        &[queue.vhost_name.as_bytes(), queue.name().as_bytes()],
+    )
 }
 
 pub(crate) fn queue_value(queue: &QueueHandle) -> Vec<u8> {

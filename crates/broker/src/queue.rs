@@ -390,5 +390,8 @@ fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
 
 /// The memory that messages stand for, in bytes.
 fn size(piece: &Piece<Ready>) -> usize {
-    piece.value.batch.size(piece.value.index, piece.count as u32)
+    piece
+        .value
+        .batch
+        .size(piece.value.index, piece.count as u32)
 }

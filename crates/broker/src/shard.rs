@@ -359,7 +359,9 @@ impl Shard {
         };
         self.held_bytes -= queue.ready_bytes() as i64;
         let settled = &mut self.settled;
-        let count = queue.purge(&mut *self.log, |first, count| settled.push(id, first, count));
+        let count = queue.purge(&mut *self.log, |first, count| {
+            settled.push(id, first, count)
+        });
         self.answer_gets(id);
         Ok(count)
     }

@@ -88,7 +88,9 @@ impl Away {
                 *end = last;
                 *there += count;
             }
-            _ => self.pieces.push_back(AwayPiece::Logged { first, last, count }),
+            _ => self
+                .pieces
+                .push_back(AwayPiece::Logged { first, last, count }),
         }
     }
 

@@ -87,7 +87,9 @@ impl Queue {
             let (first, last) = (piece.first, piece.first + (piece.count - 1));
             return self.ask_log(log, first, last, true);
         }
-        if self.ready_bytes > max.min(READ_BYTES) / 2 {
+        // What is behind them takes no room from them: it waits for them.
+        let in_front = self.ready_bytes - self.tail_bytes - self.away.bytes();
+        if in_front > max.min(READ_BYTES) / 2 {
             return Asking::Idle;
         }
         match self.away.front() {
@@ -153,7 +155,10 @@ impl Queue {
     pub fn arrived(&mut self, wanted: Wanted, read: Read) -> u64 {
         let token = wanted.token;
         let returned = match self.reading.asked {
-            Asked::Log { token: of, returned } if of == token => returned,
+            Asked::Log {
+                token: of,
+                returned,
+            } if of == token => returned,
             _ => return 0,
         };
         self.reading.asked = Asked::No;
@@ -210,17 +215,22 @@ impl Queue {
     /// Messages that were returned are in memory again; those up to before `next_seq` that did not come are lost.
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
         let mut others = Vec::new();
-        self.returned.take(first..=next_seq.saturating_sub(1), |piece| {
-            if piece.value.batch.is_some() {
-                others.push(piece);
-            }
-        });
+        self.returned
+            .take(first..=next_seq.saturating_sub(1), |piece| {
+                if piece.value.batch.is_some() {
+                    others.push(piece);
+                }
+            });
         for piece in others {
             self.returned.insert(piece);
         }
         for piece in pieces {
             self.ready_bytes += size(&piece);
-            let Piece { first, count, value } = piece;
+            let Piece {
+                first,
+                count,
+                value,
+            } = piece;
             self.returned.insert(Piece {
                 first,
                 count,

@@ -130,8 +130,8 @@ impl Shard {
                     continue;
                 };
                 let before = queue.held_bytes();
-                let room = queue.ready_bytes() <= self.resident_max
-                    && !(over_budget && queue.has_away());
+                let room =
+                    queue.ready_bytes() <= self.resident_max && !(over_budget && queue.has_away());
                 let (log, targets) = (&mut *self.log, &mut self.targets);
                 if queue.handle.is_kept() && batch.has_persistent() {
                     for (first, count, persistent) in batch.by_persistence(run.first, run.count) {

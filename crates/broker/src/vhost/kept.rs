@@ -23,7 +23,10 @@ impl Vhost {
 
     pub(super) fn define_queue(&self, queue: &QueueHandle) {
         if queue.is_kept() {
-            let (key, value) = (definitions::queue_key(queue), definitions::queue_value(queue));
+            let (key, value) = (
+                definitions::queue_key(queue),
+                definitions::queue_value(queue),
+            );
             self.definitions.define(&key, &value);
         }
     }
@@ -91,7 +94,9 @@ impl Vhost {
     pub(crate) fn recover_binding(&self, binding: &DefinedBinding) -> bool {
         let _door = self.door.lock();
         let to = match binding.to_queue {
-            true => self.find_queue(&binding.destination).map(Destination::Queue),
+            true => self
+                .find_queue(&binding.destination)
+                .map(Destination::Queue),
             false => self
                 .find_exchange(&binding.destination)
                 .map(Destination::Exchange),
@@ -104,4 +109,3 @@ impl Vhost {
             .is_ok()
     }
 }
-
