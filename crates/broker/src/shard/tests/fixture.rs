@@ -47,6 +47,14 @@ pub(super) struct Delivery {
     pub(super) redelivered: bool,
 }
 
+/// Of what sort a message is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sort {
+    pub(super) persistent: bool,
+    /// Whether its body lies outside the batch's buffer.
+    pub(super) shared: bool,
+}
+
 pub(super) struct Fixture {
     pub(super) shard: Shard,
     pub(super) vhost: Arc<Vhost>,
@@ -280,8 +288,23 @@ impl Fixture {
 
     /// A batch of messages whose bodies have `body_len` bytes; returns the number of the first as well.
     pub(super) fn batch(&mut self, count: u32, body_len: usize, persistent: bool) -> Arc<Batch> {
+        let sort = Sort {
+            persistent,
+            shared: false,
+        };
+        self.mixed_batch(count, body_len, |_| sort)
+    }
+
+    /// As [`Fixture::batch`]; of what sort a message is, its number says.
+    pub(super) fn mixed_batch(
+        &mut self,
+        count: u32,
+        body_len: usize,
+        sort: impl Fn(u64) -> Sort,
+    ) -> Arc<Batch> {
         let mut builder = BatchBuilder::default();
         for _ in 0..count {
+            let Sort { persistent, shared } = sort(self.next_message);
             let mut body = vec![0; body_len.max(8)];
             body[..8].copy_from_slice(&self.next_message.to_le_bytes());
             self.next_message += 1;
@@ -291,7 +314,10 @@ impl Fixture {
                 persistent,
                 priority: 0,
             };
-            builder.push(message, &body);
+            match shared {
+                true => builder.push_shared(message, body.into()),
+                false => builder.push(message, &body),
+            }
         }
         builder.seal()
     }
