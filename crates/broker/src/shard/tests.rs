@@ -9,6 +9,7 @@ mod away;
 mod bounds;
 mod consuming;
 mod fixture;
+mod late;
 mod lifetime;
 mod model;
 mod property;
