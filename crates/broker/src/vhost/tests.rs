@@ -3,6 +3,7 @@
 //! `lifetime` tests what goes with what, and that nothing of it stays in memory. Shards are not run here: their mailboxes show what the door
 //! tells them, and a queue ends as its shard ends it.
 
+mod kept;
 mod lifetime;
 
 use leveret_message::table::{TableRef, TableWriter, Value};
