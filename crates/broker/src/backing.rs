@@ -15,6 +15,9 @@ use crate::queue_handle::QueueDeclaration;
 use crate::shard::Shard;
 use crate::shard::recover::RecoveredQueue;
 
+#[cfg(test)]
+mod tests;
+
 /// See the module.
 pub struct Backing {
     /// One for each shard.

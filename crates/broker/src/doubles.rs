@@ -11,6 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
+use crate::backing::FoundQueue;
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -84,6 +85,50 @@ impl WatchedLog {
     /// How many messages and chunks it keeps.
     pub(crate) fn kept_count(&self) -> (usize, usize) {
         self.lock().log.kept_count()
+    }
+
+    /// What the next start finds.
+    pub(crate) fn found(&self) -> Vec<FoundQueue> {
+        let watched = self.lock();
+        let mut found: BTreeMap<QueueId, FoundQueue> = BTreeMap::new();
+        for (queue, seq) in watched.positions.keys() {
+            let of = found.entry(*queue).or_default();
+            of.id = queue.0;
+            of.next_seq = seq + 1;
+        }
+        for (queue, runs) in &watched.requeued {
+            let of = found.entry(*queue).or_default();
+            let ends = runs.iter().map(|run| run.first_seq + run.count);
+            of.returned_below = ends.max().unwrap_or_default();
+        }
+        found.retain(|queue, _| !watched.deleted.contains(queue));
+        drop(watched);
+        for (queue, of) in &mut found {
+            of.messages = self.live(*queue);
+        }
+        found.into_values().collect()
+    }
+
+    /// The first and the last message that is live, and how many are.
+    fn live(&self, queue: QueueId) -> Option<(u64, u64, u64)> {
+        let mut watched = self.lock();
+        let mut arrived = Vec::new();
+        watched.log.read(Wanted {
+            queue,
+            token: 0,
+            first_seq: 0,
+            last_seq: u64::MAX - 1,
+            bytes_max: usize::MAX,
+        });
+        watched.log.take_arrived(&mut arrived);
+        match arrived.pop() {
+            Some(Arrived::Read(_, read)) => {
+                let (first, last) = (read.runs.first()?, read.runs.last()?);
+                let count = read.runs.iter().map(|run| run.count).sum();
+                Some((first.first_seq, last.first_seq + (last.count - 1), count))
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Says that everything up to a position is durable, and nothing beyond.
