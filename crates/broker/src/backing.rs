@@ -16,6 +16,9 @@ use crate::queue_handle::QueueDeclaration;
 use crate::shard::Shard;
 use crate::shard::recover::RecoveredQueue;
 
+#[cfg(test)]
+mod tests;
+
 /// See the module.
 pub struct Backing {
     /// The mailboxes of the shards, which the logs ring.

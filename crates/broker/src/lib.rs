@@ -11,6 +11,8 @@ pub mod broker;
 pub mod command;
 pub mod connections;
 pub mod definitions;
+#[cfg(test)]
+mod doubles;
 pub mod error;
 pub mod exchange;
 pub mod link;

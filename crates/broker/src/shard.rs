@@ -3,7 +3,7 @@
 //! A turn takes the commands that have come, in order, then deals from every queue that was touched, then tells each connection what concerns it,
 //! in one push. So the cost of a hand-over is paid once for many messages.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
@@ -60,10 +60,8 @@ impl QueuedBytes {
         self.held() > self.max
     }
 
-    /// What is held takes about a quarter more memory than its bytes are: indexes, and what the allocator rounds up.
     fn is_over_budget(&self) -> bool {
-        let held = self.held();
-        held.saturating_add(held / 4) > self.budget
+        self.held() > self.budget
     }
 }
 
@@ -95,7 +93,7 @@ pub struct Shard {
     /// Which queue asked for which chunk.
     chunks: FxHashMap<ChunkId, QueueId>,
     /// Queues whose next messages are not durable enough to be asked for, and how far the log was when that was found.
-    not_durable: Vec<QueueId>,
+    not_durable: BTreeSet<QueueId>,
     asked_at: Position,
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
@@ -127,7 +125,7 @@ impl Shard {
             resident: VecDeque::new(),
             reading: 0,
             chunks: FxHashMap::default(),
-            not_durable: Vec::new(),
+            not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),
             expiries: Expiries::default(),

@@ -107,8 +107,12 @@ impl Vhost {
 
     /// The queue of that name, if there is one that is not being deleted.
     pub fn find_queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
-        let found = self.queues.get(name).map(|found| Arc::clone(&found))?;
-        (!found.is_deleted()).then_some(found)
+        self.entry(name).filter(|found| !found.is_deleted())
+    }
+
+    /// The queue that stands under that name, even if it is being deleted.
+    fn entry(&self, name: &str) -> Option<Arc<QueueHandle>> {
+        self.queues.get(name).map(|found| Arc::clone(&found))
     }
 
     /// How many queues there are.

@@ -17,6 +17,7 @@ use amq_protocol::protocol::{basic, channel, connection, exchange, queue};
 use amq_protocol::types::FieldTable;
 use leveret_amqp::connection::Connection;
 use leveret_amqp::settings::{AmqpSettings, Peer};
+use leveret_broker::backing::Backing;
 use leveret_broker::broker::{Broker, BrokerSettings};
 use leveret_broker::command::Command;
 use leveret_broker::shard::Shard;
@@ -143,12 +144,14 @@ impl Machine {
         });
         let permission = Permission::new(".*", ".*", ".*").expect("patterns are valid");
         users.put_permission(name("guest"), name("/"), permission);
-        let (broker, shards) = Broker::new(BrokerSettings {
-            shards: 2,
+        let settings = BrokerSettings {
             vhosts: vec![name("/")],
             users: Users::new(users),
+            queued_bytes_budget: usize::MAX,
             queued_bytes_max: 256 * 1024 * 1024,
-        });
+        };
+        let made = Broker::new(settings, Backing::memory(2));
+        let (broker, shards) = made.expect("nothing was there");
         Self {
             broker,
             settings: Arc::new(AmqpSettings::default()),

@@ -1,5 +1,6 @@
 //! Connections whose peer reads little or nothing: what the scripts cannot say, since there everything is read.
 
+use leveret_broker::backing::Backing;
 use leveret_broker::broker::BrokerSettings;
 use leveret_broker::shard::Shard;
 use leveret_broker::users::{PasswordHash, Permission, User, UserDirectory, Users};
@@ -35,12 +36,14 @@ fn users() -> Users {
 
 /// A broker with the user `guest`, and its one shard.
 pub(crate) fn broker() -> (Arc<Broker>, Shard) {
-    let (broker, mut shards) = Broker::new(BrokerSettings {
-        shards: 1,
+    let settings = BrokerSettings {
         vhosts: vec![name("/")],
         users: users(),
+        queued_bytes_budget: usize::MAX,
         queued_bytes_max: 64 * 1024 * 1024,
-    });
+    };
+    let made = Broker::new(settings, Backing::memory(1));
+    let (broker, mut shards) = made.expect("nothing was there");
     (broker, shards.pop().expect("there is one"))
 }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use leveret_amqp::connection::{Connection, Due};
 use leveret_amqp::settings::{AmqpSettings, Peer};
+use leveret_broker::backing::Backing;
 use leveret_broker::broker::{Broker, BrokerSettings};
 use leveret_broker::shard::Shard;
 use leveret_broker::users::{PasswordHash, Permission, User, UserDirectory, Users};
@@ -77,12 +78,14 @@ fn users() -> Users {
 impl Sockets {
     /// A new broker with two shards and the vhosts `/` and `other`.
     pub(crate) fn new() -> Self {
-        let (broker, shards) = Broker::new(BrokerSettings {
-            shards: 2,
+        let settings = BrokerSettings {
             vhosts: vec![name("/"), name("other")],
             users: users(),
+            queued_bytes_budget: usize::MAX,
             queued_bytes_max: 64 * 1024 * 1024,
-        });
+        };
+        let made = Broker::new(settings, Backing::memory(2));
+        let (broker, shards) = made.expect("nothing was there");
         let settings = AmqpSettings {
             version: "1.2.3".to_owned(),
             ..AmqpSettings::default()

@@ -87,7 +87,9 @@ impl Queue {
             let (first, last) = (piece.first, piece.first + (piece.count - 1));
             return self.ask_log(log, first, last, true);
         }
-        if self.ready_bytes > max.min(READ_BYTES) / 2 {
+        // What is behind them takes no room from them: it waits for them.
+        let in_front = self.ready_bytes - self.tail_bytes - self.away.bytes();
+        if in_front > max.min(READ_BYTES) / 2 {
             return Asking::Idle;
         }
         match self.away.front() {

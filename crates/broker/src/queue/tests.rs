@@ -4,6 +4,7 @@ use leveret_message::batch::{BatchBuilder, NewMessage};
 use leveret_message::name::Name;
 use leveret_message::table::Table;
 use leveret_store::log::{Group, QueueId};
+use leveret_store::memory::MemoryLog;
 
 use super::*;
 use crate::arguments::QueueSettings;
@@ -51,9 +52,15 @@ fn queue(batches: &[u8]) -> Queue {
     let handle = QueueHandle::new(QueueId(1), place, vhost, declaration, settings);
     let mut queue = Queue::new(Arc::new(handle));
     for count in batches {
-        queue.enqueue(&batch(*count), 0, u32::from(*count));
+        enqueue(&mut queue, &batch(*count), 0, u32::from(*count));
     }
     queue
+}
+
+/// Adds messages that are in the log, and in memory.
+fn enqueue(queue: &mut Queue, batch: &Arc<Batch>, first: u32, count: u32) {
+    let log = &mut MemoryLog::default();
+    queue.enqueue((batch, first, count), Home::Log, true, log);
 }
 
 /// Takes messages, and lets a channel hold them; their numbers, bodies, and whether they were handed out before.
@@ -118,7 +125,7 @@ fn messages_come_as_they_went_in_run_by_run() {
 #[test]
 fn part_of_a_batch_is_part_of_a_batch() {
     let mut queue = queue(&[]);
-    queue.enqueue(&batch(9), 4, 2);
+    enqueue(&mut queue, &batch(9), 4, 2);
     assert_eq!(take_all(&mut queue, ONE), [(1, 4, false), (2, 5, false)]);
 }
 
@@ -129,7 +136,7 @@ fn requeued_messages_are_back_in_their_places() {
     for run in [(8, 1), (2, 3), (6, 1), (1, 1), (9, 1)] {
         assert_eq!(settle(&mut queue, ONE, run, Outcome::Requeue), []);
     }
-    queue.enqueue(&batch(1), 0, 1);
+    enqueue(&mut queue, &batch(1), 0, 1);
     assert_eq!(counts(&queue), (8, 2, 8 * SIZE, 10 * SIZE));
     let expected = [
         (1, 0, true),
@@ -195,7 +202,9 @@ fn a_purge_takes_what_is_ready_and_leaves_what_is_held() {
     take(&mut queue, ONE, 3);
     settle(&mut queue, ONE, (2, 1), Outcome::Requeue);
     let mut gone = Vec::new();
-    assert_eq!(queue.purge(|first, count| gone.push((first, count))), 2);
+    let log = &mut MemoryLog::default();
+    let count = queue.purge(log, |first, count| gone.push((first, count)));
+    assert_eq!(count, 2);
     assert_eq!(gone, [(2, 1), (4, 1)]);
     assert_eq!(counts(&queue), (0, 2, 0, 2 * SIZE));
     assert!(queue.take_ready(1).is_none());

@@ -9,15 +9,14 @@ use leveret_message::table::{Table, TableWriter, Value};
 
 use super::*;
 use crate::command::Shards;
+use crate::doubles;
 use crate::exchange::ExchangeDeclaration;
 use crate::link::ConnectionId;
-use crate::placement::Placement;
 use crate::queue_handle::QueueDeclaration;
 use crate::vhost::door::Binding;
 
 fn vhost() -> Arc<Vhost> {
-    let name = Name::new("/").unwrap();
-    Vhost::new(name, Shards::new(1), Arc::new(Placement::new(1)))
+    doubles::vhost("/", &Shards::new(1))
 }
 
 fn exchange(vhost: &Vhost, name: &str, kind: ExchangeKind, alternate: Option<&str>) {

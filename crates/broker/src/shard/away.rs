@@ -3,7 +3,7 @@
 
 use leveret_store::log::{Arrived, QueueId};
 
-use crate::queue::Asking;
+use crate::queue::{Asking, Queue};
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
@@ -37,7 +37,9 @@ impl Shard {
                 self.chunks.extend(chunk.map(|chunk| (chunk, id)));
             }
             Asking::Arrived => touch(&mut self.touched, queue),
-            Asking::NotDurable => self.not_durable.push(id),
+            Asking::NotDurable => {
+                self.not_durable.insert(id);
+            }
         }
     }
 
@@ -89,15 +91,19 @@ impl Shard {
 
     /// Answers those who wait for a message, until the next one is away.
     pub(super) fn answer_gets(&mut self, id: QueueId) {
-        while let Some(queue) = self.queues.get_mut(&id) {
+        while let Some(queue) = self.queues.get(&id) {
             if queue.gets.is_empty() {
                 return;
             }
             if queue.is_next_away() {
                 self.ask(id);
-                return;
+                // What was still filling a chunk is there at once.
+                if self.queues.get(&id).is_none_or(Queue::is_next_away) {
+                    return;
+                }
             }
-            if let Some((holder, no_ack)) = queue.gets.pop_front() {
+            let waiting = self.queues.get_mut(&id).and_then(|q| q.gets.pop_front());
+            if let Some((holder, no_ack)) = waiting {
                 let reply = self.take_one(holder, id, no_ack);
                 self.reply(holder.connection, reply);
             }

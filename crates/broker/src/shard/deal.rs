@@ -30,6 +30,8 @@ impl Shard {
             while deal_once(queue, &mut table) {}
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             self.ask(id);
+            // Something may have come back that is served before what they wait for.
+            self.answer_gets(id);
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The vhost's door: the only place where exchanges, queues and bindings come and go, one change at a time.
 //!
-//! Nothing in here waits. What outlives the broker is written down as it changes (`vhost/kept.rs`). A queue's shard hears of a new queue before anyone else can see it. A queue ends in its shard, which then calls
-//! [`Vhost::forget_queue`]; from `mark_deleted` on nobody finds it, and its name is free.
+//! Nothing in here waits. What outlives the broker is written down as it changes (`vhost/kept.rs`), bindings after both their ends and gone
+//! before either, so that a start that finds only the first changes finds no binding without ends.
+//!
+//! A queue's shard hears of a new queue before anyone else can see it. A queue ends in its shard, which then calls [`Vhost::forget_queue`];
+//! from `mark_deleted` on nobody finds it, and its name is free.
 
 use std::sync::Arc;
 
@@ -82,6 +85,10 @@ impl Vhost {
         }
         let settings = QueueSettings::parse(declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Queue, &declaration.name)))?;
+        // Its shard has not said yet that it is gone. What is written down goes by its name, so it has to go first.
+        if let Some(ended) = self.entry(&declaration.name) {
+            self.forget(&ended);
+        }
         let (id, group, shard) = self.placement.next_queue();
         let vhost = (self.name.clone(), self.this.clone());
         let queue = Arc::new(QueueHandle::new(
@@ -103,10 +110,15 @@ impl Vhost {
     pub(crate) fn forget_queue(&self, queue: &Arc<QueueHandle>) {
         let _door = self.door.lock();
         queue.mark_deleted();
-        self.queues
-            .remove_if(queue.name(), |_, there| Arc::ptr_eq(there, queue));
-        self.undefine_queue(queue);
-        self.unbind_all(Destination::Queue(Arc::clone(queue)));
+        self.forget(queue);
+    }
+
+    /// Under the door. Nothing where it is forgotten already: a new queue may have its name.
+    fn forget(&self, queue: &Arc<QueueHandle>) {
+        let is_it = |_: &Name, there: &Arc<QueueHandle>| Arc::ptr_eq(there, queue);
+        if self.queues.remove_if(queue.name(), is_it).is_some() {
+            self.unbind_all(Destination::Queue(Arc::clone(queue)));
+        }
     }
 
     /// Declares an exchange. `Ok` if it is new or an equivalent one was there; says whether it is kept.
@@ -241,12 +253,14 @@ impl Vhost {
             return IsKept(false);
         };
         let arguments = canonical_arguments(&binding.arguments.to_owned());
+        let key = definitions::binding_key(&source, binding.binding_key, &arguments, to);
+        let mut is_kept = key.is_some();
         let is_gone = self.take_binding(&source, binding.binding_key, &arguments, to);
         if is_gone && is_over(&source) {
             self.drop_exchange(&source);
+            is_kept |= source.durable;
         }
-        let key = definitions::binding_key(&source, binding.binding_key, &arguments, to);
-        IsKept(key.is_some())
+        IsKept(is_kept)
     }
 
     /// Takes one binding away, and its definition. Whether there was one.
@@ -264,8 +278,8 @@ impl Vhost {
         is_gone
     }
 
-    /// Takes away every binding that leads to `to`. Auto-delete exchanges that lose their last binding end, and so do in turn those that lead to
-    /// them: in a loop, because clients make such chains as long as they like.
+    /// Takes away every binding that leads to `to`, which has ended, and then its definition. Auto-delete exchanges that lose their last binding
+    /// end, and so do in turn those that lead to them: in a loop, because clients make such chains as long as they like.
     fn unbind_all(&self, to: Destination) {
         let mut ended = vec![to];
         while let Some(to) = ended.pop() {
@@ -276,6 +290,10 @@ impl Vhost {
                     self.end_exchange(&exchange);
                     ended.push(Destination::Exchange(exchange));
                 }
+            }
+            match &to {
+                Destination::Queue(queue) => self.undefine_queue(queue),
+                Destination::Exchange(exchange) => self.undefine_exchange(exchange),
             }
         }
     }
@@ -289,7 +307,6 @@ impl Vhost {
     fn end_exchange(&self, exchange: &Arc<Exchange>) {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
-        self.undefine_exchange(exchange);
         let from = exchange.take_bindings();
         for (key, arguments, to) in from.iter() {
             self.undefine_binding(exchange, key, arguments, to);

@@ -3,11 +3,13 @@
 //! `lifetime` tests what goes with what, and that nothing of it stays in memory. Shards are not run here: their mailboxes show what the door
 //! tells them, and a queue ends as its shard ends it.
 
+mod kept;
 mod lifetime;
 
 use leveret_message::table::{TableRef, TableWriter, Value};
 
 use super::*;
+use crate::doubles;
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, ShardId};
 use crate::vhost::door::{Binding, Declared, generated_name};
@@ -16,8 +18,7 @@ const ME: ConnectionId = ConnectionId(1);
 const OTHER: ConnectionId = ConnectionId(2);
 
 fn vhost() -> Arc<Vhost> {
-    let name = Name::new("v").unwrap();
-    Vhost::new(name, Shards::new(2), Arc::new(Placement::new(2)))
+    doubles::vhost("v", &Shards::new(2))
 }
 
 fn a_queue(name: &str) -> QueueDeclaration {

@@ -1,16 +1,11 @@
 //! When publishers get their allowance back, and when their batches are done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-
-use bytes::Bytes;
-use leveret_store::log::{Entry, Error, Fetched, Log, Position};
 
 use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, purge, settle};
 use crate::command::{NewConsumer, Outcome};
-use crate::queue_handle::{QueueHandle, ShardId};
-use crate::shard::Shard;
+use crate::queue_handle::QueueHandle;
 use crate::shard::publish::{QUEUE_SHARE, WITHHELD_MAX};
 
 /// Publishes a batch of ten messages that is a quarter of a queue's share.
@@ -162,43 +157,10 @@ fn what_is_published_to_a_queue_that_is_gone_is_done_all_the_same() {
     assert_eq!(fixture.queued.held(), 0);
 }
 
-/// A log that is durable when a test says so.
-#[derive(Debug)]
-struct SlowLog {
-    last: u64,
-    durable: Arc<AtomicU64>,
-}
-
-impl Log for SlowLog {
-    fn append(&mut self, _entry: Entry<'_>) -> Result<Position, leveret_store::log::Error> {
-        self.last += 1;
-        Ok(Position(self.last))
-    }
-
-    fn durable(&self) -> Position {
-        Position(self.durable.load(Ordering::SeqCst))
-    }
-
-    fn put_away(&mut self, _: &[u8], _: &[Bytes]) -> Result<Position, Error> {
-        panic!("queues have no limit here")
-    }
-
-    fn fetch(&mut self, _: Position) {}
-
-    fn take_fetched(&mut self, _: &mut Vec<Fetched>) {}
-
-    fn forget(&mut self, _: Position) {}
-}
-
 #[test]
 fn a_batch_is_done_when_the_log_is_past_it_and_those_before() {
-    let durable = Arc::new(AtomicU64::new(0));
     let mut fixture = Fixture::new();
-    let log = SlowLog {
-        last: 0,
-        durable: Arc::clone(&durable),
-    };
-    fixture.shard = Shard::new(ShardId(0), Box::new(log), Arc::clone(&fixture.queued));
+    fixture.log.set_durable(0);
     let (mut client, mut other) = (fixture.client(), fixture.client());
     let kept = fixture.declare("kept", |declaration| declaration.durable = true);
     let passing = fixture.queue("passing");
@@ -212,11 +174,11 @@ fn a_batch_is_done_when_the_log_is_past_it_and_those_before() {
     // Allowance comes back at once; batch 1 needs no log, batch 3 waits behind batch 2.
     assert_eq!(client.all(), [Seen::Progress(1, 72)]);
     assert_eq!(other.all(), [Seen::Progress(0, 24)]);
-    durable.store(1, Ordering::SeqCst);
+    fixture.log.set_durable(1);
     fixture.turn([]);
     assert_eq!(client.all(), [Seen::Progress(3, 0)]);
     assert_eq!(other.all(), []);
-    durable.store(2, Ordering::SeqCst);
+    fixture.log.set_durable(2);
     fixture.turn([]);
     assert_eq!(other.all(), [Seen::Progress(1, 0)]);
 }

@@ -1,7 +1,5 @@
 //! A queue that keeps little in memory is like any other: same messages, same order, same counts.
 
-use leveret_store::log::Log;
-
 use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, purge, settle};
 use crate::command::{Command, NewConsumer, Outcome};
 
@@ -10,17 +8,6 @@ fn fixture() -> Fixture {
     let mut fixture = Fixture::new();
     fixture.shard.set_resident_max(50);
     fixture
-}
-
-/// Turns until the log has nothing to bring any more.
-fn settle_down(fixture: &mut Fixture) {
-    for _ in 0..1000 {
-        fixture.turn([]);
-        if fixture.shard.reading.is_empty() {
-            return;
-        }
-    }
-    panic!("the log goes on bringing messages");
 }
 
 fn publish_singly(fixture: &mut Fixture, client: &mut Client, queue: &str, count: u32) {
@@ -33,17 +20,28 @@ fn publish_singly(fixture: &mut Fixture, client: &mut Client, queue: &str, count
 
 #[test]
 fn memory_is_bounded_and_the_order_kept() {
+    // What is in the log leaves nothing behind; what is not leaves a chunk that fills.
+    for (durable, most) in [(true, 20_000), (false, 300_000)] {
+        memory_is_bounded(durable, most);
+    }
+}
+
+fn memory_is_bounded(durable: bool, most: i64) {
     let mut fixture = fixture();
     let (mut publisher, client) = (fixture.client(), fixture.client());
-    let queue = fixture.queue("q");
-    publish_singly(&mut fixture, &mut publisher, "q", 100);
+    let queue = fixture.declare("q", |declaration| declaration.durable = durable);
+    for _ in 0..100 {
+        let batch = fixture.batch(1, 10_000, true);
+        let publish = Fixture::publish_batch(&mut publisher, &[&queue], batch);
+        fixture.turn([publish]);
+        assert!(
+            fixture.queued.held() < most,
+            "{} bytes in memory",
+            fixture.queued.held()
+        );
+    }
     fixture.turn([Command::Count(client.id(), queue.clone())]);
     assert_eq!(client.told(), [Seen::Counts(100, 0)]);
-    assert!(
-        fixture.queued.held() < 100,
-        "{} bytes in memory",
-        fixture.queued.held()
-    );
 
     fixture.turn([consume(
         &client,
@@ -53,7 +51,7 @@ fn memory_is_bounded_and_the_order_kept() {
             ..consumer(1)
         },
     )]);
-    settle_down(&mut fixture);
+    fixture.settle_down();
     let told = client.told();
     assert_eq!(told.first(), Some(&Seen::Consuming));
     let messages: Vec<_> = told[1..]
@@ -77,7 +75,7 @@ fn a_get_waits_for_a_message_that_is_away() {
     publish_singly(&mut fixture, &mut publisher, "q", 5);
     for expected in 1..=5 {
         fixture.turn([get(&client, &queue, true)]);
-        settle_down(&mut fixture);
+        fixture.settle_down();
         match client.told().as_slice() {
             [Seen::Got(Some(delivery), left)] => {
                 assert_eq!((delivery.message, *left), (expected, 5 - expected));
@@ -103,12 +101,12 @@ fn what_is_requeued_comes_before_what_is_away() {
             ..consumer(1)
         },
     )]);
-    settle_down(&mut fixture);
+    fixture.settle_down();
     fixture.turn([settle(&client, &queue, (1, 1), Outcome::Requeue)]);
-    settle_down(&mut fixture);
+    fixture.settle_down();
     for seq in 1..=10 {
         fixture.turn([settle(&client, &queue, (seq, 1), Outcome::Ack)]);
-        settle_down(&mut fixture);
+        fixture.settle_down();
     }
     let told = client.told();
     let messages: Vec<_> = told[1..]
@@ -127,23 +125,30 @@ fn what_is_requeued_comes_before_what_is_away() {
 fn purge_and_delete_leave_nothing_in_the_log() {
     let mut fixture = fixture();
     let (mut publisher, client) = (fixture.client(), fixture.client());
-    let queue = fixture.queue("q");
-    publish_singly(&mut fixture, &mut publisher, "q", 20);
-    let away: Vec<_> = fixture.shard.queues[&queue.id].away().collect();
-    assert!(away.len() > 10);
-    fixture.turn([Command::Purge(client.id(), queue.clone())]);
-    assert_eq!(client.told(), [Seen::Purged(20)]);
-    publish_singly(&mut fixture, &mut publisher, "q", 20);
-    let more: Vec<_> = fixture.shard.queues[&queue.id].away().collect();
-    fixture.turn([delete(&client, &queue)]);
-    assert_eq!(client.told(), [Seen::Deleted(20)]);
-    let mut fetched = vec![];
-    away.iter()
-        .chain(&more)
-        .for_each(|at| fixture.shard.log.fetch(*at));
-    Log::take_fetched(&mut *fixture.shard.log, &mut fetched);
-    assert!(fetched.is_empty(), "{} are still there", fetched.len());
-    assert_eq!(fixture.queued.held(), 0);
+    for durable in [false, true] {
+        let queue = fixture.declare("q", |declaration| declaration.durable = durable);
+        // So large that chunks fill.
+        for _ in 0..8 {
+            let batch = fixture.batch(1, 100_000, durable);
+            let publish = Fixture::publish_batch(&mut publisher, &[&queue], batch);
+            fixture.turn([publish]);
+        }
+        let (messages, chunks) = fixture.log.kept_count();
+        assert!(if durable { messages == 8 } else { chunks == 2 });
+        fixture.turn([purge(&client, &queue)]);
+        assert_eq!(client.told(), [Seen::Purged(8)]);
+        assert_eq!(fixture.log.kept_count(), (0, 0));
+        for _ in 0..8 {
+            let batch = fixture.batch(1, 100_000, durable);
+            let publish = Fixture::publish_batch(&mut publisher, &[&queue], batch);
+            fixture.turn([publish]);
+        }
+        assert_ne!(fixture.log.kept_count(), (0, 0));
+        fixture.turn([delete(&client, &queue)]);
+        assert_eq!(client.told(), [Seen::Deleted(8)]);
+        assert_eq!(fixture.log.kept_count(), (0, 0));
+        assert_eq!(fixture.queued.held(), 0);
+    }
 }
 
 #[test]
@@ -156,7 +161,7 @@ fn those_who_wait_for_a_message_each_get_one() {
     publish_singly(&mut fixture, &mut publisher, "q", 4);
     fixture.turn([get(&publisher, &queue, true)]);
     fixture.turn(waiting.each_ref().map(|client| get(client, &queue, false)));
-    settle_down(&mut fixture);
+    fixture.settle_down();
     for (client, expected) in waiting.iter().zip([Some(2), Some(3), Some(4), None]) {
         match client.told().as_slice() {
             [Seen::Got(got, _)] => assert_eq!(got.map(|got| got.message), expected),
@@ -171,11 +176,11 @@ fn whoever_waits_for_a_message_hears_of_a_purge() {
     fixture.shard.set_resident_max(0);
     let mut publisher = fixture.client();
     let (client, other) = (fixture.client(), fixture.client());
-    let queue = fixture.queue("q");
+    let queue = fixture.declare("q", |declaration| declaration.durable = true);
     publish_singly(&mut fixture, &mut publisher, "q", 3);
     fixture.turn([get(&publisher, &queue, true)]);
     fixture.turn([get(&client, &queue, true), purge(&other, &queue)]);
-    settle_down(&mut fixture);
+    fixture.settle_down();
     assert_eq!(other.told(), [Seen::Purged(2)]);
     assert_eq!(client.told(), [Seen::Got(None, 0)]);
 }

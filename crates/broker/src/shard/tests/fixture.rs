@@ -9,14 +9,13 @@ use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
 use leveret_message::name::Name;
 use leveret_message::table::Table;
 use leveret_store::log::QueueId;
-use leveret_store::memory::MemoryLog;
 
 use crate::command::{
     ChannelCredit, Command, Holder, NewConsumer, Outcome, Publish, Run, Settle, Shards,
 };
+use crate::doubles::{self, WatchedLog};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
-use crate::placement::Placement;
 use crate::queue_handle::{QueueDeclaration, QueueHandle, ShardId};
 use crate::shard::{QueuedBytes, Shard};
 use crate::vhost::Vhost;
@@ -48,9 +47,18 @@ pub(super) struct Delivery {
     pub(super) redelivered: bool,
 }
 
+/// Of what sort a message is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sort {
+    pub(super) persistent: bool,
+    /// Whether its body lies outside the batch's buffer.
+    pub(super) shared: bool,
+}
+
 pub(super) struct Fixture {
     pub(super) shard: Shard,
     pub(super) vhost: Arc<Vhost>,
+    pub(super) log: WatchedLog,
     pub(super) queued: Arc<QueuedBytes>,
     pub(super) now: Instant,
     shards: Shards,
@@ -167,6 +175,7 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(ShardId(0)) => Seen::Released,
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
+        Reply::Kept => panic!("that comes from no shard"),
     }
 }
 
@@ -181,15 +190,20 @@ impl Fixture {
         Self::with_memory(usize::MAX)
     }
 
-    /// With a limit to what all queues may hold.
+    /// With a limit to what all queues may hold before their publishers wait.
     pub(super) fn with_memory(max: usize) -> Self {
+        Self::with_budget(usize::MAX, max)
+    }
+
+    /// With limits to what all queues may hold before messages leave memory, and before their publishers wait.
+    pub(super) fn with_budget(budget: usize, max: usize) -> Self {
         let shards = Shards::new(1);
-        let queued = Arc::new(QueuedBytes::new(max));
-        let log = Box::new(MemoryLog::default());
-        let name = Name::new("/").unwrap();
+        let queued = Arc::new(QueuedBytes::new(budget, max));
+        let log = WatchedLog::new();
         Self {
-            shard: Shard::new(ShardId(0), log, Arc::clone(&queued)),
-            vhost: Vhost::new(name, shards.clone(), Arc::new(Placement::new(1))),
+            shard: Shard::new(ShardId(0), Box::new(log.clone()), Arc::clone(&queued)),
+            vhost: doubles::vhost("/", &shards),
+            log,
             queued,
             now: Instant::now(),
             shards,
@@ -217,6 +231,17 @@ impl Fixture {
         let mut all = self.take_from_door();
         all.extend(commands);
         self.shard.turn(all.into_iter(), self.now);
+    }
+
+    /// Turns until the log has nothing to bring any more.
+    pub(super) fn settle_down(&mut self) {
+        for _ in 0..1000 {
+            self.turn([]);
+            if self.shard.reading == 0 && self.shard.not_durable.is_empty() {
+                return;
+            }
+        }
+        panic!("the log goes on bringing messages");
     }
 
     /// What the door has sent.
@@ -263,8 +288,23 @@ impl Fixture {
 
     /// A batch of messages whose bodies have `body_len` bytes; returns the number of the first as well.
     pub(super) fn batch(&mut self, count: u32, body_len: usize, persistent: bool) -> Arc<Batch> {
+        let sort = Sort {
+            persistent,
+            shared: false,
+        };
+        self.mixed_batch(count, body_len, |_| sort)
+    }
+
+    /// As [`Fixture::batch`]; of what sort a message is, its number says.
+    pub(super) fn mixed_batch(
+        &mut self,
+        count: u32,
+        body_len: usize,
+        sort: impl Fn(u64) -> Sort,
+    ) -> Arc<Batch> {
         let mut builder = BatchBuilder::default();
         for _ in 0..count {
+            let Sort { persistent, shared } = sort(self.next_message);
             let mut body = vec![0; body_len.max(8)];
             body[..8].copy_from_slice(&self.next_message.to_le_bytes());
             self.next_message += 1;
@@ -274,7 +314,10 @@ impl Fixture {
                 persistent,
                 priority: 0,
             };
-            builder.push(message, &body);
+            match shared {
+                true => builder.push_shared(message, body.into()),
+                false => builder.push(message, &body),
+            }
         }
         builder.seal()
     }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::stage::{CLIENTS, Consumer, QUEUES, Stage, Step};
+use super::stage::{CLIENTS, Consumer, QUEUES, Scene, Stage, Step};
 use crate::command::Outcome;
 
 type Turn = Vec<(usize, Step)>;
@@ -41,8 +41,21 @@ fn steps() -> impl Strategy<Value = Vec<Turn>> {
     vec(vec((0..CLIENTS, step), 1..5), 1..60)
 }
 
-fn run(turns: &[Turn], outbox_max: Option<usize>) -> Vec<String> {
-    let mut stage = Stage::new(outbox_max);
+fn little_memory() -> impl Strategy<Value = Scene> {
+    let few = || prop_oneof![1 => Just(0), 4 => 0..300_usize, 1 => Just(usize::MAX)];
+    let large = || prop_oneof![1 => Just(0), 4 => 0..1_000_000_usize, 1 => Just(usize::MAX)];
+    let small = (few(), few(), Just(8));
+    prop_oneof![4 => small, 1 => (large(), large(), Just(60_000))].prop_map(
+        |(resident_max, budget, body_len)| Scene::LittleMemory {
+            resident_max,
+            budget,
+            body_len,
+        },
+    )
+}
+
+fn run(turns: &[Turn], scene: Scene) -> Vec<String> {
+    let mut stage = Stage::new(scene);
     turns.iter().for_each(|turn| stage.turn(turn));
     stage.finish();
     stage.transcript
@@ -53,12 +66,22 @@ proptest! {
 
     #[test]
     fn behaves_like_the_model(turns in steps()) {
-        run(&turns, None);
+        run(&turns, Scene::Plain);
     }
 
     #[test]
     fn behaves_like_the_model_with_small_outboxes(turns in steps(), max in 0..200_usize) {
-        run(&turns, Some(max));
+        run(&turns, Scene::SmallOutboxes(max));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn behaves_like_the_model_with_little_memory(turns in steps(), scene in little_memory()) {
+        let single: Vec<Turn> = turns.into_iter().flatten().map(|step| vec![step]).collect();
+        run(&single, scene);
     }
 }
 
@@ -68,8 +91,8 @@ fn the_same_commands_have_the_same_effects() {
     let mut deliveries = 0;
     for _ in 0..20 {
         let turns = steps().new_tree(&mut runner).unwrap().current();
-        let first = run(&turns, Some(100));
-        assert_eq!(first, run(&turns, Some(100)));
+        let first = run(&turns, Scene::SmallOutboxes(100));
+        assert_eq!(first, run(&turns, Scene::SmallOutboxes(100)));
         deliveries += first
             .iter()
             .filter(|line| line.contains("Delivery"))

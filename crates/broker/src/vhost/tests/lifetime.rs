@@ -135,8 +135,13 @@ fn auto_delete_exchanges_go_one_with_the_other() {
         vhost.bind_queue(ME, "q", binding("last", "")).unwrap();
         match end_by {
             "queue" => end(&vhost, &queue),
-            "unbind" => vhost.unbind_queue(ME, "q", binding("last", "")).unwrap(),
-            _ => vhost.delete_exchange("last", false).unwrap(),
+            "unbind" => {
+                let binding = binding("last", "");
+                vhost.unbind_queue(ME, "q", binding).unwrap();
+            }
+            _ => {
+                vhost.delete_exchange("last", false).unwrap();
+            }
         }
         for gone in ["last", "c", "b", "a"] {
             assert!(!has(&vhost, gone), "{gone} by {end_by}");
@@ -158,7 +163,9 @@ fn a_long_chain_ends_in_little_stack() {
         let name = format!("x{i}");
         vhost.declare_exchange(auto_delete(&name)).unwrap();
         match i {
-            0 => vhost.bind_queue(ME, "q", binding(&name, "")).unwrap(),
+            0 => {
+                vhost.bind_queue(ME, "q", binding(&name, "")).unwrap();
+            }
             _ => {
                 let before = format!("x{}", i - 1);
                 vhost.bind_exchange(&before, binding(&name, "")).unwrap();
