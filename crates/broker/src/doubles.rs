@@ -29,7 +29,7 @@ pub(crate) fn vhost_with(
 ) -> Arc<Vhost> {
     let name = Name::new(name).expect("names of tests are short");
     let placement = Placement::new(shards.count() as u16, 1, Arc::clone(&definitions));
-    Vhost::new(name, shards.clone(), Arc::new(placement), definitions)
+    Vhost::new(name, shards.clone(), Arc::new(placement), definitions, true)
 }
 
 /// An entry with messages, as a log was given it.
@@ -244,7 +244,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+    pub(crate) fn found(&self) -> Vec<crate::backing::KeyAndValue> {
         self.lock().values.clone().into_iter().collect()
     }
 }

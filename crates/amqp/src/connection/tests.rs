@@ -37,6 +37,7 @@ fn users() -> Users {
 /// A broker with the user `guest`, and its one shard.
 pub(crate) fn broker() -> (Arc<Broker>, Shard) {
     let settings = BrokerSettings {
+        os_vhosts: Vec::new(),
         vhosts: vec![name("/")],
         users: users(),
         queued_bytes_budget: usize::MAX,

@@ -63,6 +63,7 @@ impl Folder {
 
     fn try_start(&self) -> Result<Running, RecoverError> {
         let settings = BrokerSettings {
+            os_vhosts: Vec::new(),
             vhosts: vec![name("/")],
             users: Users::new(UserDirectory::default()),
             queued_bytes_budget: usize::MAX,
