@@ -11,7 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::FoundQueue;
+use crate::backing::{self, FoundQueue};
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -244,7 +244,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+    pub(crate) fn found(&self) -> Vec<backing::Defined> {
         self.lock().values.clone().into_iter().collect()
     }
 }

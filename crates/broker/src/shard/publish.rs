@@ -4,6 +4,7 @@
 //! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); while all queues together hold
 //! more than the broker's limit, nothing is given back; and neither while the disk is behind with what was published.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,9 @@ use leveret_message::batch::Batch;
 use leveret_store::entry::{NewEnqueue, Stream, Target};
 use leveret_store::log::{Group, Log, Position, QueueId, Urgency};
 
-use crate::command::Publish;
+use crate::command::{Publish, Run};
 use crate::link::ConnectionId;
-use crate::queue::Home;
+use crate::queue::{Home, Queue};
 use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
@@ -112,6 +113,27 @@ fn entry<'a>(targets: &'a [Target], starts: &'a [u32], records: &'a [u8]) -> New
     }
 }
 
+/// Adds a run of a batch to a queue, and what of it is to be in the log to the targets.
+fn enqueue(
+    queue: &mut Queue,
+    (batch, run): (&Arc<Batch>, &Run),
+    room: bool,
+    (targets, log): (&mut Targets, &mut dyn Log),
+) {
+    if !queue.handle.is_kept() || !batch.has_persistent() {
+        queue.enqueue((batch, run.first, run.count), Home::Memory, room, log);
+        return;
+    }
+    for (first, count, persistent) in batch.by_persistence(run.first, run.count) {
+        let mut home = Home::Memory;
+        if persistent {
+            home = Home::Log;
+            targets.push(queue.handle.id, (first, count), queue.next_seq());
+        }
+        queue.enqueue((batch, first, count), home, room, log);
+    }
+}
+
 impl Shard {
     pub(super) fn publish(&mut self, publish: Publish, now: Instant) {
         let Publish {
@@ -133,18 +155,7 @@ impl Shard {
                 let room =
                     queue.ready_bytes() <= self.resident_max && !(over_budget && queue.has_away());
                 let (log, targets) = (&mut *self.log, &mut self.targets);
-                if queue.handle.is_kept() && batch.has_persistent() {
-                    for (first, count, persistent) in batch.by_persistence(run.first, run.count) {
-                        let mut home = Home::Memory;
-                        if persistent {
-                            home = Home::Log;
-                            targets.push(*id, (first, count), queue.next_seq());
-                        }
-                        queue.enqueue((&batch, first, count), home, room, log);
-                    }
-                } else {
-                    queue.enqueue((&batch, run.first, run.count), Home::Memory, room, log);
-                }
+                enqueue(queue, (&batch, run), room, (targets, log));
                 self.held_bytes += queue.held_bytes() as i64 - before as i64;
                 if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
                     slow = Some(*id);
