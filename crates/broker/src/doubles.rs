@@ -1,6 +1,6 @@
 //! Doubles of the store that a test can look into and hold back. A clone is a second handle on the same one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leveret_message::name::Name;
@@ -11,7 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::FoundQueue;
+use crate::backing::{self, FoundQueue};
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -56,6 +56,8 @@ pub(crate) struct Watched {
     pub(crate) requeued: Vec<(QueueId, Vec<RequeueRun>)>,
     pub(crate) deleted: Vec<QueueId>,
     positions: BTreeMap<(QueueId, u64), Position>,
+    /// Messages that cannot be read, until that was told.
+    damaged: BTreeSet<(QueueId, u64)>,
 }
 
 /// A log that keeps messages, and records what it is told.
@@ -75,6 +77,7 @@ impl WatchedLog {
             requeued: Vec::new(),
             deleted: Vec::new(),
             positions: BTreeMap::new(),
+            damaged: BTreeSet::new(),
         })))
     }
 
@@ -129,6 +132,19 @@ impl WatchedLog {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// From now on a message cannot be read.
+    pub(crate) fn damage(&self, queue: QueueId, first_seq: u64) {
+        let run = Run {
+            first_seq,
+            count: 1,
+        };
+        let mut watched = self.lock();
+        watched
+            .log
+            .settle(Group::of(queue), queue, Reason::Ack, &[run]);
+        watched.damaged.insert((queue, first_seq));
     }
 
     /// Says that everything up to a position is durable, and nothing beyond.
@@ -220,8 +236,16 @@ impl Log for WatchedLog {
 
     fn take_arrived(&mut self, into: &mut Vec<Arrived>) {
         let mut watched = self.lock();
-        if !watched.is_silent {
-            watched.log.take_arrived(into);
+        if watched.is_silent {
+            return;
+        }
+        watched.log.take_arrived(into);
+        for arrived in into {
+            if let Arrived::Read(wanted, read) = arrived {
+                let range = (wanted.queue, wanted.first_seq)..(wanted.queue, read.next_seq);
+                let told = watched.damaged.extract_if(range, |_| true);
+                read.lost = told.count() as u64;
+            }
         }
     }
 }
@@ -244,7 +268,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<crate::backing::KeyAndValue> {
+    pub(crate) fn found(&self) -> Vec<backing::Defined> {
         self.lock().values.clone().into_iter().collect()
     }
 }

@@ -38,8 +38,11 @@ fn publish(client: &mut Client, batch: Arc<Batch>, runs: &[(&[&QueueHandle], u32
     })
 }
 
+/// A queue, the first sequence number, and the messages.
+type OfTarget = (QueueId, u64, Vec<u64>);
+
 /// The messages that an entry has, and those of each of its targets with their sequence numbers. Every body has to be in the entry.
-fn contents(entry: &Enqueued) -> (Vec<u64>, Vec<(QueueId, u64, Vec<u64>)>) {
+fn contents(entry: &Enqueued) -> (Vec<u64>, Vec<OfTarget>) {
     let batch = Batch::read(entry.records.clone()).expect("whole records");
     assert_eq!(batch.starts(), entry.starts);
     let all: Vec<u64> = (0..batch.len()).map(|i| number(&batch, i)).collect();
