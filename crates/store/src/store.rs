@@ -21,6 +21,7 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 
 use crate::applied::Applied;
+use crate::bell::Bell;
 use crate::chunks::Chunks;
 use crate::commit::Commit;
 use crate::defined::{StoreDefinitions, Waits};
@@ -33,7 +34,7 @@ use crate::orders::Orders;
 use crate::reading::{Lost, Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
 use crate::shard_log::{Inbox, ShardLog, WaitingChunks};
-use crate::staging::{Bell, Staging};
+use crate::staging::Staging;
 use crate::work::Work;
 
 mod threads;
@@ -191,12 +192,13 @@ impl Store {
         let files = Arc::new(WalFiles::new(WAL_FOLDER.into()));
         let shared = Arc::new(shared(listeners));
         let stagings = Stagings::new(&shared);
+        let (orders, in_order) = (Arc::clone(&shared.orders), stagings.in_order());
         let commit = Commit::new(
             wal,
             Arc::clone(&applied),
             Arc::clone(&files),
-            Arc::clone(&shared.orders),
-            stagings.in_order(),
+            orders,
+            in_order,
         );
         let keeper = Keeper::new(KeeperParts {
             disk: Arc::clone(&disk),
@@ -216,9 +218,11 @@ impl Store {
             indexes.first().copied().unwrap_or_default(),
         );
         let logs = shard_logs(&shared, &stagings.shards, &indexes);
-        let (mut threads, keeper) = (Vec::new(), threads::keeper(&shared, keeper)?);
-        threads.push(threads::commit(&shared, commit)?);
-        threads.push(threads::chunks(&shared, chunks)?);
+        let keeper = threads::keeper(&shared, keeper)?;
+        let mut threads = vec![
+            threads::commit(&shared, commit)?,
+            threads::chunks(&shared, chunks)?,
+        ];
         for work in &shared.readers {
             let (disk, applied) = (Arc::clone(&disk), Arc::clone(&applied));
             let reader = Reader::new(disk, applied, Arc::clone(&files));
@@ -259,7 +263,7 @@ impl Store {
         threads.into_iter().for_each(|thread| join(Some(thread)));
         if let Some(mut keeper) = self.shared.keeper.lock().take()
             && !self.shared.has_failed()
-            && let Err(error) = keeper.checkpoint(crate::shard_log::unix_ms())
+            && let Err(error) = keeper.checkpoint(crate::clock::unix_ms())
         {
             // Nothing depends on it: the log has everything.
             self.shared

@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Order, Shared};
+use crate::bell::Woken;
 use crate::chunks::Chunks;
+use crate::clock::unix_ms;
 use crate::commit::{Commit, CommitError, Turn};
 use crate::keeper::{Done, Keeper, KeeperError};
 use crate::log::{Arrived, ChunkId};
 use crate::reading::Reader;
-use crate::shard_log::unix_ms;
-use crate::staging::Woken;
 use crate::work::Work;
 
 /// When nothing was staged for so long, the log is sealed.
