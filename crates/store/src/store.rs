@@ -13,6 +13,7 @@
 //! What each thread does is in the module of its name; here are only their loops. The first error of any of them is the end: it is told once,
 //! and whoever is told ends the program.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ use crate::defined::{StoreDefinitions, Waits};
 use crate::disk::{Disk, Filesystem, RealDisk};
 use crate::entry::SegmentId;
 use crate::folder::Folder;
+use crate::index::Index;
 use crate::keeper::{Aims, Keeper, KeeperParts};
 use crate::log::{ChunkId, GROUPS, Group, Wanted};
 use crate::orders::Orders;
@@ -171,30 +173,19 @@ impl Store {
     pub fn open(settings: &Settings, listeners: Listeners) -> Result<Opened, RecoveryError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.data_dir)?);
         let filesystem = disk.filesystem()?;
-        let Recovered {
-            folder,
-            index,
-            wal,
-            checkpoint,
-            next_segment,
-            dropped,
-            remarks,
-        } = recover(&disk, settings.lens, settings.random)?;
+        let found = recover(&disk, settings.lens, settings.random)?;
+        let Recovered { folder, index, .. } = found;
         let is_new = folder.is_new;
-        let unsynced: Arc<dyn Disk> = Arc::new(RealDisk::open_unsynced(&settings.data_dir)?);
-        let chunks = Chunks::new(unsynced, CHUNK_FOLDER.into(), CHUNK_FILE_LEN)?;
-
-        let indexes: Vec<u64> = (0..=GROUPS)
-            .map(|group| index.last_of(Group(group)).map_or(0, |last| last.1))
-            .collect();
-        let upto = wal.durable();
+        let chunks = chunks(settings)?;
+        let indexes = last_indexes(&index);
+        let upto = found.wal.durable();
         let applied = Arc::new(RwLock::new(Applied { index, upto }));
         let files = Arc::new(WalFiles::new(WAL_FOLDER.into()));
         let shared = Arc::new(shared(listeners));
         let stagings = Stagings::new(&shared);
         let (orders, in_order) = (Arc::clone(&shared.orders), stagings.in_order());
         let commit = Commit::new(
-            wal,
+            found.wal,
             Arc::clone(&applied),
             Arc::clone(&files),
             orders,
@@ -208,9 +199,9 @@ impl Store {
             files: Arc::clone(&files),
             orders: Arc::clone(&shared.orders),
             staging: Arc::clone(&stagings.keeper),
-            kept: checkpoint.into_iter().collect(),
-            next_segment,
-            dropped,
+            kept: found.checkpoint.into_iter().collect(),
+            next_segment: found.next_segment,
+            dropped: found.dropped,
         });
         let definitions = StoreDefinitions::new(
             Arc::clone(&stagings.definitions),
@@ -218,15 +209,17 @@ impl Store {
             indexes.first().copied().unwrap_or_default(),
         );
         let logs = shard_logs(&shared, &stagings.shards, &indexes);
+        let reader = || {
+            let (disk, applied) = (Arc::clone(&disk), Arc::clone(&applied));
+            Reader::new(disk, applied, Arc::clone(&files))
+        };
         let keeper = threads::keeper(&shared, keeper)?;
         let mut threads = vec![
             threads::commit(&shared, commit)?,
             threads::chunks(&shared, chunks)?,
         ];
         for work in &shared.readers {
-            let (disk, applied) = (Arc::clone(&disk), Arc::clone(&applied));
-            let reader = Reader::new(disk, applied, Arc::clone(&files));
-            threads.push(threads::reader(&shared, work, reader)?);
+            threads.push(threads::reader(&shared, work, reader())?);
         }
         let store = Self {
             shared,
@@ -239,7 +232,7 @@ impl Store {
             logs,
             definitions: Arc::new(definitions),
             applied,
-            remarks,
+            remarks: found.remarks,
             filesystem,
             is_new,
         })
@@ -312,6 +305,17 @@ impl Stagings {
         let others = [&self.keeper, &self.definitions];
         self.shards.iter().chain(others).map(Arc::clone).collect()
     }
+}
+
+fn chunks(settings: &Settings) -> io::Result<Chunks> {
+    let unsynced: Arc<dyn Disk> = Arc::new(RealDisk::open_unsynced(&settings.data_dir)?);
+    Chunks::new(unsynced, CHUNK_FOLDER.into(), CHUNK_FILE_LEN)
+}
+
+/// The number of the last entry of each group, by the group's number.
+fn last_indexes(index: &Index) -> Vec<u64> {
+    let last = |group| index.last_of(Group(group)).map_or(0, |last| last.1);
+    (0..=GROUPS).map(last).collect()
 }
 
 fn shared(mut listeners: Listeners) -> Shared {
