@@ -175,11 +175,20 @@ impl Log for WatchedLog {
 
     fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position {
         assert_eq!(Group::of(queue), group);
-        self.lock().log.settle(group, queue, reason, runs)
+        let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
+        watched.log.settle(group, queue, reason, runs)
     }
 
     fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {
         let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
         watched.requeued.push((queue, runs.to_vec()));
         watched.log.requeue(group, queue, runs)
     }
