@@ -9,6 +9,7 @@ use leveret_store::log::{Definitions, Log, QueueId};
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 
 use crate::broker::Broker;
+use crate::command::Shards;
 use crate::definitions::{self, DefinedBinding, Definition, Unreadable};
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueDeclaration;
@@ -20,6 +21,8 @@ mod tests;
 
 /// See the module.
 pub struct Backing {
+    /// The mailboxes of the shards, which the logs ring.
+    pub shards: Shards,
     /// One for each shard.
     pub logs: Vec<Box<dyn Log>>,
     /// Where definitions go.
@@ -33,6 +36,7 @@ impl Backing {
     pub fn memory(shards: usize) -> Self {
         let log = |_| Box::new(MemoryLog::default()) as Box<dyn Log>;
         Self {
+            shards: Shards::new(shards),
             logs: (0..shards).map(log).collect(),
             definitions: Arc::new(MemoryDefinitions),
             found: Found::default(),
@@ -40,14 +44,14 @@ impl Backing {
     }
 }
 
-/// A key and its value.
-pub type Defined = (Box<[u8]>, Box<[u8]>);
+/// A definition as it was written down.
+pub type KeyAndValue = (Box<[u8]>, Box<[u8]>);
 
 /// What was there before the broker was started.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Keys and values of definitions, by rising key.
-    pub definitions: Vec<Defined>,
+    pub definitions: Vec<KeyAndValue>,
     /// What is in the log of queues.
     pub queues: Vec<FoundQueue>,
 }

@@ -11,7 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::{self, FoundQueue};
+use crate::backing::FoundQueue;
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -29,7 +29,7 @@ pub(crate) fn vhost_with(
 ) -> Arc<Vhost> {
     let name = Name::new(name).expect("names of tests are short");
     let placement = Placement::new(shards.count() as u16, 1, Arc::clone(&definitions));
-    Vhost::new(name, shards.clone(), Arc::new(placement), definitions)
+    Vhost::new(name, shards.clone(), Arc::new(placement), definitions, true)
 }
 
 /// An entry with messages, as a log was given it.
@@ -277,7 +277,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<backing::Defined> {
+    pub(crate) fn found(&self) -> Vec<crate::backing::KeyAndValue> {
         self.lock().values.clone().into_iter().collect()
     }
 }

@@ -3,6 +3,7 @@
 //! A mailbox has no limit of its own. Whoever pushes into one is bounded elsewhere (a connection's allowance, its outbox limit, one open
 //! question at a time); the page `crates/ARCHITECTURE.md` lists those bounds.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use atomic_waker::AtomicWaker;
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 #[derive(Debug)]
 pub struct Mailbox<T> {
     items: Mutex<Vec<T>>,
+    rung: AtomicBool,
     waker: AtomicWaker,
 }
 
@@ -19,6 +21,7 @@ impl<T> Default for Mailbox<T> {
     fn default() -> Self {
         Self {
             items: Mutex::new(Vec::new()),
+            rung: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
@@ -36,6 +39,13 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// Wakes the task though nothing is there. **Waits**: never.
+    pub fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
     /// Swaps everything that is there into `into`, which must be empty; `false` if there was nothing.
     pub fn take(&self, into: &mut Vec<T>) -> bool {
         debug_assert!(into.is_empty());
@@ -44,13 +54,13 @@ impl<T> Mailbox<T> {
         !into.is_empty()
     }
 
-    /// As [`Mailbox::take`], and registers the task to be woken by the next push where there was nothing.
+    /// As [`Mailbox::take`], and registers the task to be woken by the next push where there was nothing, and nobody has rung.
     pub fn poll_take(&self, context: &mut Context<'_>, into: &mut Vec<T>) -> Poll<()> {
-        if self.take(into) {
+        if self.take(into) | self.rung.swap(false, Ordering::AcqRel) {
             return Poll::Ready(());
         }
         self.waker.register(context.waker());
-        if self.take(into) {
+        if self.take(into) | self.rung.swap(false, Ordering::AcqRel) {
             Poll::Ready(())
         } else {
             Poll::Pending

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use leveret_broker::alarms::Alarms;
 use leveret_broker::broker::Broker;
+use leveret_store::store::Store;
 
 use crate::config::Config;
 use crate::machine::Machine;
@@ -19,8 +20,10 @@ mod tests;
 const EVERY: Duration = Duration::from_millis(500);
 
 /// What is measured, and against what.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Watch {
+    /// Where it is told whether something waits for room on the disk.
+    store: Option<Arc<Store>>,
     data_dir: PathBuf,
     memory_max: u64,
     disk_free_min: u64,
@@ -31,11 +34,14 @@ pub(crate) struct Watch {
 struct Measured {
     memory: Option<u64>,
     disk_free: Option<u64>,
+    /// Something could not be written for lack of room.
+    is_full: bool,
 }
 
 impl Watch {
-    pub(crate) fn new(config: &Config, machine: &Machine) -> Watch {
+    pub(crate) fn new(config: &Config, machine: &Machine, store: Arc<Store>) -> Watch {
         Watch {
+            store: Some(store),
             data_dir: config.data_dir.clone(),
             memory_max: config.alarms.memory_max(machine),
             disk_free_min: config.alarms.disk_free_min,
@@ -50,6 +56,7 @@ impl Watch {
             let measured = Measured {
                 memory: resident_bytes(),
                 disk_free: disk_free(&self.data_dir),
+                is_full: self.store.as_ref().is_some_and(|store| store.is_full()),
             };
             let alarms = self.judge(broker.alarms(), measured);
             if broker.set_alarms(alarms) {
@@ -79,12 +86,17 @@ impl Watch {
         };
         Alarms {
             memory: measured.memory.is_some_and(short_of_memory),
-            disk: measured.disk_free.is_some_and(short_of_disk),
+            disk: measured.is_full || measured.disk_free.is_some_and(short_of_disk),
         }
     }
 }
 
-fn tell(alarms: Alarms, Measured { memory, disk_free }: Measured) {
+fn tell(
+    alarms: Alarms,
+    Measured {
+        memory, disk_free, ..
+    }: Measured,
+) {
     if alarms.any() {
         tracing::warn!(memory, disk_free, "{alarms}: publishers are blocked");
     } else {

@@ -19,7 +19,7 @@ use crate::config::{Config, ConfigError, Environment, Loaded};
 use crate::connections::Connections;
 use crate::listen::{ListenError, Open};
 use crate::machine::Machine;
-use crate::serve::Server;
+use crate::serve::{Server, StartError};
 use crate::signals::Signals;
 
 mod alarms;
@@ -32,6 +32,7 @@ mod logging;
 mod machine;
 mod serve;
 mod signals;
+mod storage;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,6 +49,8 @@ enum Failure {
     Listen(#[from] ListenError),
     #[error("cannot make the data folder {}: {error}", folder.display())]
     DataDir { folder: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Start(#[from] StartError),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     #[error(transparent)]
@@ -89,7 +92,7 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     let bound = listen::bind(&config.listeners)?;
     let mut signals = Signals::catch()?;
     make_data_dir(&config.data_dir)?;
-    let server = Arc::new(Server::start(config, machine));
+    let server = Arc::new(Server::start(config, machine)?);
     let connections = Connections::new(config.limits.connections(machine));
     let mut open = Open::new(bound, &server, &connections)?;
 
@@ -105,6 +108,7 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
         signal = signals.next() => tracing::warn!(signal, "not waiting any longer"),
     }
     open.stop_management().await;
+    server.end().await;
     tracing::info!(connections_cut = connections.open(), "stopped");
     Ok(())
 }
@@ -132,10 +136,6 @@ fn announce(loaded: &Loaded, machine: &Machine) {
             "environment variable names no key of the configuration"
         );
     }
-    tracing::warn!(
-        "this build keeps nothing across a restart: messages, queues, exchanges and bindings are in \
-         memory only, also those that are durable or persistent"
-    );
 }
 
 fn make_data_dir(folder: &Path) -> Result<(), Failure> {

@@ -3,20 +3,26 @@
 //! Here settings of the configuration become settings of the broker and of AMQP connections. Sockets are accepted elsewhere, and
 //! what a connection says is not known here.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_amqp::settings::{AmqpSettings, Peer};
+use leveret_broker::backing::RecoverError;
 use leveret_broker::broker::{Broker, BrokerSettings};
 use leveret_broker::shard::task::shard_task;
 use leveret_broker::users::Users;
 use leveret_message::name::Name;
+use leveret_store::recovery::RecoveryError;
+use leveret_store::store::Store;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::alarms::Watch;
 use crate::config::Config;
 use crate::listen::Stream;
 use crate::machine::Machine;
+use crate::storage;
 
 /// The exit code of a program that found an error of its own: EX_SOFTWARE of sysexits.h.
 const SOFTWARE: i32 = 70;
@@ -29,20 +35,50 @@ const SHUTDOWN: &str = "broker forced connection closure with reason 'shutdown'"
 pub(crate) struct Server {
     broker: Arc<Broker>,
     amqp: Arc<AmqpSettings>,
+    store: Arc<Store>,
+}
+
+/// Why there is no broker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The data folder cannot be used, or is damaged.
+    #[error("{}: {error}", folder.display())]
+    Folder {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        error: RecoveryError,
+    },
+    /// What is in it cannot be put back.
+    #[error("{}: {error}", folder.display())]
+    Found {
+        /// The data folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        error: RecoverError,
+    },
 }
 
 impl Server {
-    /// Starts the broker and the tasks of its shards.
-    pub(crate) fn start(config: &Config, machine: &Machine) -> Server {
-        let names = config.vhosts.iter();
-        let vhosts = names.map(|name| Name::new(name).expect("names were checked when read"));
+    /// Opens the data folder, and starts the broker and the tasks of its shards. **Waits** for the disk.
+    pub(crate) fn start(config: &Config, machine: &Machine) -> Result<Server, StartError> {
+        let folder = config.data_dir.clone();
+        let shards = config.limits.shards(machine);
+        let opened = storage::open(&folder, shards, config.store.log_bytes);
+        let (store, backing) = opened.map_err(|error| StartError::Folder {
+            folder: folder.clone(),
+            error,
+        })?;
         let settings = BrokerSettings {
-            shards: config.limits.shards(machine),
-            vhosts: vhosts.collect(),
+            os_vhosts: names(&config.store.os_durability_vhosts),
+            vhosts: names(&config.vhosts),
             users: Users::new(config.user_directory()),
+            queued_bytes_budget: size(config.limits.queued_bytes_budget),
             queued_bytes_max: size(config.limits.queued_bytes(machine)),
         };
-        let (broker, shards) = Broker::new(settings);
+        let (broker, shards) =
+            Broker::new(settings, backing).map_err(|error| StartError::Found { folder, error })?;
+        let store = Arc::new(store);
         tracing::info!(shards = shards.len(), "broker started");
         for shard in shards {
             tokio::spawn(watch(tokio::spawn(shard_task(
@@ -50,10 +86,31 @@ impl Server {
                 broker.shards.clone(),
             ))));
         }
-        tokio::spawn(Watch::new(config, machine).run(Arc::clone(&broker)));
-        Server {
+        let watch = Watch::new(config, machine, Arc::clone(&store));
+        tokio::spawn(watch.run(Arc::clone(&broker)));
+        Ok(Server {
             broker,
             amqp: Arc::new(amqp_settings(config)),
+            store,
+        })
+    }
+
+    /// Ends the broker in order, when no connection is left: the next start knows what was delivered.
+    pub(crate) async fn end(&self) {
+        let ended = Arc::new(Semaphore::new(0));
+        let done: Arc<dyn Fn() + Send + Sync> = {
+            let ended = Arc::clone(&ended);
+            Arc::new(move || ended.add_permits(1))
+        };
+        self.broker.end(&done);
+        let shards = self.broker.shards.count() as u32;
+        if ended.acquire_many(shards).await.is_ok() {
+            self.broker.note_end();
+        }
+        let store = Arc::clone(&self.store);
+        let closed = tokio::task::spawn_blocking(move || store.close()).await;
+        if let Err(error) = closed {
+            tracing::error!("the store was not closed in order: {error}");
         }
     }
 
@@ -102,6 +159,12 @@ fn amqp_settings(config: &Config) -> AmqpSettings {
         product: config.compat.product.clone(),
         version: config.compat.version().to_owned(),
     }
+}
+
+fn names(names: &[String]) -> Vec<Name> {
+    let names = names.iter();
+    let names = names.map(|name| Name::new(name).expect("names were checked when read"));
+    names.collect()
 }
 
 fn size(bytes: u64) -> usize {

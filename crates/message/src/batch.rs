@@ -28,6 +28,9 @@ mod tests;
 /// Below it, copying is cheaper than one more allocation and one more piece in every write.
 pub const SHARED_BODY_MIN: usize = 16 * 1024;
 
+/// How much memory more than an eighth of its length a batch may take for nothing.
+const SPARE_MAX: usize = 4096;
+
 const HEAD: usize = 12;
 const FLAGS_AT: usize = 8;
 const PERSISTENT: u8 = 1;
@@ -118,11 +121,7 @@ impl Batch {
 
     /// Cuts `count` messages from `first` on where persistent ones change to others: `(first, count, persistent)` each. One piece, in constant
     /// time, where all messages of the batch are alike.
-    pub fn by_persistence(
-        &self,
-        first: u32,
-        count: u32,
-    ) -> impl Iterator<Item = (u32, u32, bool)> {
+    pub fn by_persistence(&self, first: u32, count: u32) -> impl Iterator<Item = (u32, u32, bool)> {
         let all_alike = self.persistent == 0 || self.persistent == self.len();
         let end = first + count;
         let mut at = first;
@@ -366,6 +365,13 @@ impl BatchBuilder {
         self.last_bytes = self.batch.bytes.len();
         self.last_count = self.batch.starts.len();
         self.shared_bytes = 0;
-        Arc::new(std::mem::take(&mut self.batch))
+        let mut batch = std::mem::take(&mut self.batch);
+        // It may stay in a queue for long: what the last batch needed and this one does not is given back, where it is worth a copy.
+        let spare = batch.bytes.capacity() - batch.bytes.len();
+        if spare > SPARE_MAX + batch.bytes.len() / 8 {
+            batch.bytes.shrink_to_fit();
+            batch.starts.shrink_to_fit();
+        }
+        Arc::new(batch)
     }
 }

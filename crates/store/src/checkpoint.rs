@@ -37,7 +37,7 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-pub use files::{FOLDER, LoadError, Loaded, load_newest, write};
+pub use files::{FOLDER, KEPT, LoadError, Loaded, load_newest, write, write_encoded};
 
 const MAGIC: &[u8; 8] = b"LVRTCKP1";
 const END_MAGIC: &[u8; 8] = b"LVRTCKPE";

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use crate::applied::Applied;
 use crate::entry::{Lsn, Malformed};
-use crate::index::{Inconsistent, Index};
+use crate::index::Inconsistent;
+use crate::orders::Orders;
+use crate::reading::WalFiles;
 use crate::staging::Staging;
 use crate::wal::{BATCH_HEADER_LEN, WalWriter};
 
@@ -33,86 +36,183 @@ pub enum CommitError {
     Inconsistent(#[from] Inconsistent),
 }
 
-/// A batch that was written and is not durable yet.
-#[derive(Debug)]
-struct Written {
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was written.
+    Wrote,
+    /// Nothing was staged.
+    Nothing,
+    /// The disk is full: what was taken is kept, and written when there is room.
+    Full,
+}
+
+/// A batch that was taken, and is not durable yet.
+#[derive(Debug, Default)]
+struct Batch {
     lsn: Lsn,
     file_seq: u64,
     payload: Vec<u8>,
-    /// How far each staging's positions go with it, by the staging's number.
-    positions: Vec<(usize, u64)>,
+    entries: u32,
+    urgent: bool,
+    taken: Vec<TakenFrom>,
+}
+
+/// What a batch has of a staging.
+#[derive(Clone, Copy, Debug)]
+struct TakenFrom {
+    /// The staging's number.
+    staging: usize,
+    /// How far its positions go with it.
+    position: u64,
+    bytes: usize,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub struct Commit {
     wal: WalWriter,
-    index: Arc<RwLock<Index>>,
+    applied: Arc<RwLock<Applied>>,
+    files: Arc<WalFiles>,
+    orders: Arc<Orders>,
     stagings: Vec<Arc<Staging>>,
-    written: Vec<Written>,
+    /// One for which there was no room.
+    stuck: Option<Batch>,
+    written: Vec<Batch>,
     unsynced: usize,
     spare: Vec<u8>,
 }
 
 impl Commit {
-    /// Of these stagings; entries of an earlier one come first in a batch.
-    pub fn new(wal: WalWriter, index: Arc<RwLock<Index>>, stagings: Vec<Arc<Staging>>) -> Self {
+    /// Of these stagings; entries of an earlier one come first in a batch. What is staged in a later one before something in an earlier one
+    /// is never durable after it.
+    pub fn new(
+        wal: WalWriter,
+        applied: Arc<RwLock<Applied>>,
+        files: Arc<WalFiles>,
+        orders: Arc<Orders>,
+        stagings: Vec<Arc<Staging>>,
+    ) -> Self {
+        files.set(wal.files());
         Self {
             wal,
-            index,
+            applied,
+            files,
+            orders,
             stagings,
+            stuck: None,
             written: Vec::new(),
             unsynced: 0,
             spare: Vec::new(),
         }
     }
 
-    /// Takes and writes what was staged; syncs it if anybody waits. Returns whether there was anything.
+    /// Takes and writes what was staged; syncs it if anybody waits.
     ///
-    /// **Effect**: what was urgent is durable, applied to the index, and told. **Waits** for the disk. **Errors**: for good.
-    pub fn turn(&mut self, unix_ms: u64) -> Result<bool, CommitError> {
-        let mut payload = std::mem::take(&mut self.spare);
-        payload.clear();
-        let (mut entries, mut urgent, mut positions) = (0, false, Vec::new());
-        for (number, staging) in self.stagings.iter().enumerate() {
-            let taken = staging.take(&mut payload);
-            if taken.entries > 0 {
-                entries += taken.entries;
-                urgent |= taken.urgent;
-                positions.push((number, taken.position));
-            }
-            staging.give_back(taken.bytes);
+    /// **Effect**: what was urgent is durable, applied to the index, and told; so is what was told of files. **Waits** for the disk.
+    /// **Errors**: for good; a full disk is none.
+    pub fn turn(&mut self, unix_ms: u64) -> Result<Turn, CommitError> {
+        self.carry_out_orders()?;
+        let batch = match self.stuck.take() {
+            Some(stuck) => stuck,
+            None => self.take(),
+        };
+        if batch.entries == 0 {
+            self.spare = batch.payload;
+            return Ok(Turn::Nothing);
         }
-        if entries == 0 {
-            self.spare = payload;
-            return Ok(false);
+        let urgent = batch.urgent;
+        if !self.write(batch, unix_ms)? {
+            return Ok(Turn::Full);
         }
-        let lsn = self.wal.append_batch(&payload, entries, unix_ms)?;
-        let file_seq = self
-            .wal
-            .files()
-            .next_back()
-            .map(|file| file.seq)
-            .unwrap_or_default();
-        self.unsynced += payload.len();
-        self.written.push(Written {
-            lsn,
-            file_seq,
-            payload,
-            positions,
-        });
         if urgent || self.unsynced >= UNSYNCED_MAX {
             self.sync()?;
         }
-        Ok(true)
+        if let Some(order) = self.wal.order_blank() {
+            self.orders.want(order);
+        }
+        Ok(Turn::Wrote)
+    }
+
+    /// Whether something was written that is not synced.
+    pub fn has_unsynced(&self) -> bool {
+        !self.written.is_empty()
+    }
+
+    /// Makes everything that was written durable. **Waits** for the disk. **Errors**: for good.
+    pub fn flush(&mut self) -> Result<(), CommitError> {
+        self.sync()
     }
 
     /// Makes everything that was written durable, and seals the log: to be called when nothing was staged for a moment.
     ///
-    /// **Waits** for the disk. **Errors**: for good.
+    /// **Waits** for the disk. **Errors**: for good; where the disk is full, the log is not sealed.
     pub fn rest(&mut self, unix_ms: u64) -> Result<(), CommitError> {
         self.sync()?;
-        Ok(self.wal.seal(unix_ms)?)
+        match self.wal.seal(unix_ms) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            sealed => {
+                sealed?;
+                self.applied.write().upto = self.wal.durable();
+                Ok(())
+            }
+        }
+    }
+
+    /// The log.
+    pub fn wal(&mut self) -> &mut WalWriter {
+        &mut self.wal
+    }
+
+    fn take(&mut self) -> Batch {
+        let mut batch = Batch {
+            payload: std::mem::take(&mut self.spare),
+            ..Batch::default()
+        };
+        batch.payload.clear();
+        for (number, staging) in self.stagings.iter().enumerate() {
+            let taken = staging.take(&mut batch.payload);
+            if taken.entries > 0 {
+                batch.entries += taken.entries;
+                batch.taken.push(TakenFrom {
+                    staging: number,
+                    position: taken.position,
+                    bytes: taken.bytes.len(),
+                });
+            }
+            batch.urgent |= taken.urgent;
+            staging.give_back(taken.bytes);
+        }
+        batch
+    }
+
+    /// Writes a batch; `false` where there is no room for it.
+    fn write(&mut self, mut batch: Batch, unix_ms: u64) -> Result<bool, CommitError> {
+        let appended = self
+            .wal
+            .append_batch(&batch.payload, batch.entries, unix_ms);
+        match appended {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.orders.set_log_full(true);
+                self.stuck = Some(batch);
+                return Ok(false);
+            }
+            appended => batch.lsn = appended?,
+        }
+        self.orders.set_log_full(false);
+        let newest = self.wal.files().next_back();
+        batch.file_seq = newest.map(|file| file.seq).unwrap_or_default();
+        if self.written.last().map(|last| last.file_seq) != Some(batch.file_seq) {
+            self.files.set(self.wal.files());
+        }
+        for taken in &batch.taken {
+            if let Some(staging) = self.stagings.get(taken.staging) {
+                staging.made_written(taken.position, taken.bytes);
+            }
+        }
+        self.unsynced += batch.payload.len();
+        self.written.push(batch);
+        Ok(true)
     }
 
     fn sync(&mut self) -> Result<(), CommitError> {
@@ -121,30 +221,49 @@ impl Commit {
         }
         self.wal.sync()?;
         self.unsynced = 0;
-        let mut index = self.index.write();
-        for written in &self.written {
-            let first = Lsn(written.lsn.0 + BATCH_HEADER_LEN as u64);
-            for entry in crate::entry::Entries::new(first, &written.payload) {
-                index.apply(&entry?, written.file_seq)?;
+        let mut applied = self.applied.write();
+        for batch in &self.written {
+            let first = Lsn(batch.lsn.0 + BATCH_HEADER_LEN as u64);
+            for entry in crate::entry::Entries::new(first, &batch.payload) {
+                applied.index.apply(&entry?, batch.file_seq)?;
             }
         }
-        drop(index);
-        for Written {
-            payload, positions, ..
-        } in self.written.drain(..)
-        {
-            for (number, position) in positions {
-                if let Some(staging) = self.stagings.get(number) {
-                    staging.made_durable(position);
+        applied.upto = self.wal.durable();
+        drop(applied);
+        for batch in self.written.drain(..) {
+            for taken in &batch.taken {
+                if let Some(staging) = self.stagings.get(taken.staging) {
+                    staging.made_durable(taken.position);
                 }
             }
-            self.spare = payload;
+            self.spare = batch.payload;
         }
         Ok(())
     }
 
-    /// The log.
-    pub fn wal(&mut self) -> &mut WalWriter {
-        &mut self.wal
+    /// Does what the keeper has asked for.
+    fn carry_out_orders(&mut self) -> Result<(), CommitError> {
+        for made in self.orders.take_made() {
+            match self.wal.take_blank(made) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.orders.set_log_full(true);
+                }
+                taken => {
+                    taken?;
+                    self.orders.set_log_full(false);
+                }
+            }
+        }
+        let recycled = self.orders.take_recycled();
+        for file_seq in &recycled {
+            // Nobody may look for it any more before it is something else.
+            let others = self.wal.files().filter(|file| file.seq != *file_seq);
+            self.files.set(others);
+            self.wal.recycle(*file_seq)?;
+        }
+        if !recycled.is_empty() {
+            self.files.set(self.wal.files());
+        }
+        Ok(())
     }
 }

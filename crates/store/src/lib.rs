@@ -10,17 +10,26 @@
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
+pub mod applied;
 pub mod checkpoint;
+pub mod chunks;
 pub mod commit;
 pub mod crc;
+pub mod defined;
 pub mod disk;
 pub mod entry;
 pub mod folder;
 pub mod index;
+pub mod keeper;
 pub mod log;
 pub mod memory;
+pub mod orders;
+pub mod reading;
 pub mod recovery;
 pub mod runs;
 pub mod segment;
+pub mod shard_log;
 pub mod staging;
+pub mod store;
 pub mod wal;
+mod work;

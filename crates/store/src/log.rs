@@ -21,6 +21,9 @@ impl Group {
     /// The group of the definitions.
     pub const DEFINITIONS: Self = Self(0);
 
+    /// What concerns the files of this data folder alone, and no copy of it.
+    pub const LOCAL: Self = Self(GROUPS + 1);
+
     /// The group of a queue, for ever the same.
     pub fn of(queue: QueueId) -> Self {
         Self(1 + (queue.0 % u64::from(GROUPS)) as u16)
@@ -32,6 +35,8 @@ impl Group {
 pub enum Urgency {
     /// Somebody waits for it to be synced: a confirm, a `declare-ok`.
     Synced,
+    /// Somebody waits for it to be written, which the end of the process does not undo, but a power cut may.
+    Written,
     /// Nobody waits; it is written soon, and synced with the next that is urgent, or when there is time. Lost, it is only done again.
     Whenever,
 }

@@ -3,15 +3,18 @@
 //! The newest checkpoint that is whole, and the log behind it. A torn tail, which nobody was promised, is cleared. Damage to what was confirmed
 //! is an error that names file and range; nothing is cut, skipped or written then.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::checkpoint::{self, LoadError};
 use crate::disk::Disk;
+use crate::entry::SegmentId;
 use crate::folder::{Folder, FolderError};
 use crate::index::{Inconsistent, Index};
-use crate::segment;
+use crate::keeper::Kept;
+use crate::segment::{self, SegmentReader};
 use crate::wal::{Damage, End, Options, Scan, Start, WalWriter, repair_tail, scan};
 
 #[cfg(test)]
@@ -38,8 +41,12 @@ pub struct Recovered {
     pub index: Index,
     /// The log, to go on with.
     pub wal: WalWriter,
-    /// The generation of the newest checkpoint; 0 without one.
-    pub generation: u64,
+    /// The newest checkpoint, if there is one.
+    pub checkpoint: Option<Kept>,
+    /// No segment has this number or a higher one.
+    pub next_segment: u64,
+    /// Segments that are on the disk and have nothing that is live: dropped, or never added.
+    pub dropped: Vec<SegmentId>,
     /// What the operator should hear of, though it stops nothing: an older checkpoint that had to do, files that belong to nobody.
     pub remarks: Vec<String>,
 }
@@ -62,6 +69,9 @@ pub enum RecoveryError {
     /// A segment that has live messages is missing.
     #[error("confirmed data is missing: there is no file {}", .0.display())]
     MissingSegment(PathBuf),
+    /// A segment that has live messages does not say where they are.
+    #[error("confirmed data is damaged: {0}")]
+    Segment(segment::Damage),
     /// The disk refused something.
     #[error("the data folder cannot be used: {0}")]
     Io(#[from] io::Error),
@@ -81,8 +91,8 @@ pub fn recover(
     options.file_len_first = lens.first;
     options.file_len_full = lens.full;
     let mut remarks = Vec::new();
-    let (mut index, start, generation) = match checkpoint::load_newest(&**disk, folder.store)? {
-        None => (Index::default(), Start::default(), 0),
+    let (mut index, start, checkpoint) = match checkpoint::load_newest(&**disk, folder.store)? {
+        None => (Index::default(), Start::default(), None),
         Some(loaded) => {
             let damaged = loaded.damaged.iter();
             remarks.extend(damaged.map(|(path, damage)| format!("{path} is damaged: {damage}")));
@@ -91,7 +101,11 @@ pub fn recover(
                 from: header.applied,
                 durable: header.durable,
             };
-            (loaded.index, start, header.generation)
+            let kept = Kept {
+                generation: header.generation,
+                applied: header.applied,
+            };
+            (loaded.index, start, Some(kept))
         }
     };
     let mut scanned = replay(&**disk, &options, start, &mut index)?;
@@ -101,14 +115,16 @@ pub fn recover(
             .iter()
             .map(|name| format!("{WAL_FOLDER}/{name} is no file of the log")),
     );
-    check_segments(&**disk, &index, &mut remarks)?;
+    let segments = check_segments(&**disk, &index, folder.store, &mut remarks)?;
     repair_tail(&**disk, &options, &mut scanned)?;
     let wal = WalWriter::open_at(Arc::clone(disk), options, &scanned)?;
     Ok(Recovered {
         folder,
         index,
         wal,
-        generation,
+        checkpoint,
+        next_segment: segments.next,
+        dropped: segments.dropped,
         remarks,
     })
 }
@@ -137,31 +153,52 @@ fn replay(
     }
 }
 
-/// Whether all segments are there; those that nobody knows are told, those that were never finished go.
+/// What was found of segments.
+struct Segments {
+    next: u64,
+    dropped: Vec<SegmentId>,
+}
+
+/// Whether all segments are there, and say where their messages are; those that do not count and are of this folder are named, others told,
+/// and those that were never finished go.
 fn check_segments(
     disk: &dyn Disk,
     index: &Index,
+    store: u128,
     remarks: &mut Vec<String>,
-) -> Result<(), RecoveryError> {
-    let names = disk.list(Path::new(segment::FOLDER))?;
-    for (id, _) in index.segments() {
-        let path = PathBuf::from(segment::sealed_path(id));
-        let name = path.file_name().and_then(|name| name.to_str());
-        if !names.iter().any(|(there, _)| Some(there.as_str()) == name) {
-            return Err(RecoveryError::MissingSegment(path));
-        }
-    }
-    let known: Vec<String> = index
-        .segments()
-        .map(|(id, _)| segment::sealed_path(id))
-        .collect();
-    for (name, _) in &names {
+) -> Result<Segments, RecoveryError> {
+    let mut found = Segments {
+        next: 1,
+        dropped: Vec::new(),
+    };
+    let mut unknown: BTreeSet<String> = BTreeSet::new();
+    for (name, _) in disk.list(Path::new(segment::FOLDER))? {
         let path = format!("{}/{name}", segment::FOLDER);
         if name.ends_with(".tmp") {
             disk.remove(Path::new(&path))?;
-        } else if !known.contains(&path) {
-            remarks.push(format!("{path} belongs to nobody"));
+        } else {
+            unknown.insert(path);
         }
     }
-    Ok(())
+    for (id, _) in index.segments() {
+        found.next = found.next.max(id.0 + 1);
+        let path = segment::sealed_path(id);
+        if !unknown.remove(&path) {
+            return Err(RecoveryError::MissingSegment(path.into()));
+        }
+        let reader = SegmentReader::open(disk, id).map_err(RecoveryError::Segment)?;
+        remarks.extend(reader.flaws().iter().map(ToString::to_string));
+    }
+    for path in unknown {
+        let id = segment::id_of(&path);
+        let reader = id.and_then(|id| SegmentReader::open(disk, id).ok());
+        match reader.filter(|reader| reader.uuid() == store) {
+            Some(reader) => {
+                found.next = found.next.max(reader.id().0 + 1);
+                found.dropped.push(reader.id());
+            }
+            None => remarks.push(format!("{path} belongs to nobody")),
+        }
+    }
+    Ok(found)
 }

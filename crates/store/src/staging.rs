@@ -4,28 +4,27 @@
 //! otherwise held only to swap buffers. A *position* counts the entries that were staged; the commit tells how far they are durable.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::entry::TooLong;
-use crate::log::Position;
+use crate::log::{Position, Urgency};
 
-/// What depends on an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urgency {
-    /// Somebody waits for it to be durable: a confirm, a `declare-ok`.
-    Now,
-    /// Nobody waits; it becomes durable with the next that is urgent, or when there is time. Lost, it is only done again.
-    Whenever,
-}
+/// With so many bytes, entries are written at once though nobody waits.
+const HURRY_BYTES: usize = 256 * 1024;
 
 /// See the module.
 pub struct Staging {
     staged: Mutex<Staged>,
+    last: AtomicU64,
+    written: AtomicU64,
     durable: AtomicU64,
+    /// Bytes that were staged and are not written.
+    waiting: AtomicUsize,
     bell: Arc<Bell>,
-    on_durable: Box<dyn Fn() + Send + Sync>,
+    on_progress: Box<dyn Fn(Position) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Staging {
@@ -42,18 +41,26 @@ pub(crate) struct Staged {
     pub(crate) bytes: Vec<u8>,
     pub(crate) entries: u32,
     pub(crate) urgent: bool,
+    /// Whether the bell was rung for them to be written at once.
+    hurries: bool,
     /// How many were staged since the start, these included.
     pub(crate) position: u64,
+    /// Up to which position somebody has asked for durability.
+    hurried: u64,
 }
 
 impl Staging {
-    /// An empty one. `on_durable` is called, by the commit, whenever [`Staging::durable`] has moved; it must not wait.
-    pub fn new(bell: Arc<Bell>, on_durable: Box<dyn Fn() + Send + Sync>) -> Self {
+    /// An empty one. `on_progress` is called, by the commit, whenever [`Staging::written`] or [`Staging::durable`] has moved, with
+    /// the latter; it must not wait.
+    pub fn new(bell: Arc<Bell>, on_progress: Box<dyn Fn(Position) + Send + Sync>) -> Self {
         Self {
             staged: Mutex::default(),
+            last: AtomicU64::new(0),
+            written: AtomicU64::new(0),
             durable: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
             bell,
-            on_durable,
+            on_progress,
         }
     }
 
@@ -74,14 +81,46 @@ impl Staging {
         }
         staged.entries += 1;
         staged.position += 1;
-        let rings = staged.entries == 1 || (urgency == Urgency::Now && !staged.urgent);
-        staged.urgent |= urgency == Urgency::Now;
+        let first = staged.entries == 1;
+        let hurries = urgency != Urgency::Whenever || staged.bytes.len() >= HURRY_BYTES;
+        let rings = first || (hurries && !staged.hurries);
+        staged.hurries |= hurries;
+        staged.urgent |= urgency == Urgency::Synced;
         let position = Position(staged.position);
+        self.last.store(staged.position, Ordering::Release);
+        self.waiting
+            .fetch_add(staged.bytes.len() - before, Ordering::Relaxed);
         drop(staged);
         if rings {
-            self.bell.ring();
+            self.bell.ring(hurries);
         }
         Ok(position)
+    }
+
+    /// Asks for everything that was staged to be made durable.
+    pub fn hurry(&self) {
+        let mut staged = self.staged.lock();
+        if staged.hurried < staged.position {
+            staged.hurried = staged.position;
+            staged.urgent = true;
+            drop(staged);
+            self.bell.ring(true);
+        }
+    }
+
+    /// The position of the last entry.
+    pub fn last(&self) -> Position {
+        Position(self.last.load(Ordering::Acquire))
+    }
+
+    /// How many bytes were staged that are not written yet.
+    pub fn waiting_bytes(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Everything at or before this position is written.
+    pub fn written(&self) -> Position {
+        Position(self.written.load(Ordering::Acquire))
     }
 
     /// Everything at or before this position is durable.
@@ -96,7 +135,9 @@ impl Staging {
             bytes: std::mem::take(&mut staged.bytes),
             entries: std::mem::take(&mut staged.entries),
             urgent: std::mem::take(&mut staged.urgent),
+            hurries: std::mem::take(&mut staged.hurries),
             position: staged.position,
+            hurried: 0,
         };
         drop(staged);
         to.extend_from_slice(&taken.bytes);
@@ -112,14 +153,21 @@ impl Staging {
         }
     }
 
+    /// Everything up to a position is written now: so many bytes more.
+    pub(crate) fn made_written(&self, position: u64, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.written.store(position, Ordering::Release);
+        (self.on_progress)(self.durable());
+    }
+
     /// Everything up to a position is durable now.
     pub(crate) fn made_durable(&self, position: u64) {
         self.durable.store(position, Ordering::Release);
-        (self.on_durable)();
+        (self.on_progress)(Position(position));
     }
 }
 
-/// Wakes the commit: rung by stagings, waited for by one thread.
+/// Wakes a thread: rung by many, waited for by one.
 #[derive(Debug, Default)]
 pub struct Bell {
     rung: Mutex<Rung>,
@@ -129,24 +177,28 @@ pub struct Bell {
 #[derive(Debug, Default)]
 struct Rung {
     rung: bool,
+    hurries: bool,
     stop: bool,
 }
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
-    /// Something was staged.
+    /// It was rung.
     Rung,
-    /// Nothing was, for as long as was waited.
+    /// It was not, for as long as was waited.
     Quiet,
-    /// The end was asked for, and everything staged before it was taken.
+    /// The end was asked for, and it was not rung after the last wait.
     Stop,
 }
 
 impl Bell {
-    /// Something was staged.
-    pub fn ring(&self) {
-        self.rung.lock().rung = true;
+    /// There is something to do, at once or when there may be more.
+    pub fn ring(&self, hurries: bool) {
+        let mut rung = self.rung.lock();
+        rung.rung = true;
+        rung.hurries |= hurries;
+        drop(rung);
         self.changed.notify_one();
     }
 
@@ -156,8 +208,8 @@ impl Bell {
         self.changed.notify_one();
     }
 
-    /// Waits until it is rung, or for so long; without a limit, until it is rung.
-    pub fn wait(&self, limit: Option<std::time::Duration>) -> Woken {
+    /// Waits until it is rung, or for so long; without a limit, until it is rung. Where nobody hurries, gives others `pause` to ring as well.
+    pub fn wait(&self, limit: Option<Duration>, pause: Duration) -> Woken {
         let mut rung = self.rung.lock();
         let mut quiet = false;
         while !rung.rung && !rung.stop && !quiet {
@@ -166,12 +218,17 @@ impl Bell {
                 None => self.changed.wait(&mut rung),
             }
         }
-        if std::mem::take(&mut rung.rung) {
-            Woken::Rung
-        } else if rung.stop {
-            Woken::Stop
-        } else {
-            Woken::Quiet
+        if !rung.rung {
+            return if rung.stop { Woken::Stop } else { Woken::Quiet };
         }
+        let until = Instant::now() + pause;
+        while !rung.hurries && !rung.stop {
+            if self.changed.wait_until(&mut rung, until).timed_out() {
+                break;
+            }
+        }
+        rung.rung = false;
+        rung.hurries = false;
+        Woken::Rung
     }
 }

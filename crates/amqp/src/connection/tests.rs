@@ -43,6 +43,7 @@ pub(crate) fn broker() -> (Arc<Broker>, Shard) {
 
 fn broker_on(backing: Backing) -> (Arc<Broker>, Shard) {
     let settings = BrokerSettings {
+        os_vhosts: Vec::new(),
         vhosts: vec![name("/")],
         users: users(),
         queued_bytes_budget: usize::MAX,

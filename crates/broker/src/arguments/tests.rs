@@ -255,6 +255,7 @@ fn every_type_takes_every_argument() {
             "x-queue-leader-locator" => "client-local",
             "x-member-placement-tag" => "ssd",
             "x-name-prefix" => "tmp-",
+            "x-leveret-durability" => "os",
         });
         let ms = |ms| Some(Duration::from_millis(ms));
         let expected = QueueArguments {
@@ -292,6 +293,7 @@ fn every_type_takes_every_argument() {
                 leader_locator: Some(LeaderLocator::ClientLocal),
                 member_tag: Some("ssd".into()),
             },
+            durability: Some(Durability::Os),
         };
         assert_eq!(**settings.as_ref().unwrap(), expected);
         assert_eq!(settings.unwrap().queue_type.as_str(), kind);

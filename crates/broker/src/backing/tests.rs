@@ -61,6 +61,7 @@ impl Folder {
 
     fn try_start(&self) -> Result<Running, RecoverError> {
         let settings = BrokerSettings {
+            os_vhosts: Vec::new(),
             vhosts: vec![name("/")],
             users: Users::new(UserDirectory::default()),
             queued_bytes_budget: usize::MAX,
@@ -68,6 +69,7 @@ impl Folder {
         };
         let log = |log: &WatchedLog| Box::new(log.clone()) as Box<dyn Log>;
         let backing = Backing {
+            shards: Shards::new(self.logs.len()),
             logs: self.logs.iter().map(log).collect(),
             definitions: Arc::new(self.definitions.clone()),
             found: self.found(),

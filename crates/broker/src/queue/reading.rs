@@ -154,9 +154,8 @@ impl Queue {
             if seq <= reading.durable_seq {
                 return true;
             }
-            let (position, upto) = *reading
-                .mark
-                .get_or_insert_with(|| (log.last(), next_seq - 1));
+            let now = || (log.last(), next_seq - 1);
+            let (position, upto) = *reading.mark.get_or_insert_with(now);
             if log.durable() < position {
                 return false;
             }

@@ -10,6 +10,8 @@ use crate::shard::Shard;
 pub async fn shard_task(mut shard: Shard, shards: Shards) {
     let mailbox = shards.mailbox(shard.id());
     let mut commands = Vec::new();
+    // Queues that were there before are looked at once without being asked.
+    shard.turn(std::iter::empty(), Instant::now());
     loop {
         let arrival = poll_fn(|context| mailbox.poll_take(context, &mut commands));
         match shard.next_deadline() {

@@ -30,7 +30,9 @@ pub(crate) struct Limits {
     pub(crate) unfinished_content_bytes_max: u64,
     /// Bytes of deliveries that wait for one connection's socket. At the limit it gets no further ones.
     pub(crate) outbox_bytes_max: u64,
-    /// Bytes of all queued messages. At the limit publishers are not read from. 0: see [`Limits::queued_bytes`].
+    /// Bytes of all queued messages in memory. Beyond it some leave memory for the disk, and come back when they are wanted.
+    pub(crate) queued_bytes_budget: u64,
+    /// Bytes of all queued messages that cannot leave memory. At the limit publishers are not read from. 0: see [`Limits::queued_bytes`].
     pub(crate) queued_bytes_max: u64,
     /// Loops that own queues. 0: see [`Limits::shards`].
     pub(crate) shards: usize,
@@ -51,6 +53,7 @@ impl Default for Limits {
             unacked_per_channel_max: 1_000_000,
             unfinished_content_bytes_max: 64 * 1024 * 1024,
             outbox_bytes_max: 4 * 1024 * 1024,
+            queued_bytes_budget: 64 * 1024 * 1024,
             queued_bytes_max: 0,
             shards: 0,
             default_consumer_prefetch: 0,

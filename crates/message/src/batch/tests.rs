@@ -125,7 +125,10 @@ fn what_is_no_record_is_not_read() {
     builder.push(new(b"\x00\x01a", true), b"first");
     let inline = builder.seal().bytes().to_vec();
     for len in 1..inline.len() {
-        assert!(Batch::read(inline[..len].to_vec()).is_none(), "cut at {len}");
+        assert!(
+            Batch::read(inline[..len].to_vec()).is_none(),
+            "cut at {len}"
+        );
     }
     builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
     let shared = builder.seal().bytes().to_vec();

@@ -14,7 +14,7 @@ use crate::index::Index;
 pub const FOLDER: &str = "ckpt";
 
 /// How many checkpoints are kept.
-const KEPT: usize = 2;
+pub const KEPT: usize = 2;
 
 /// How much is written in one call.
 const WRITE_LEN: usize = 1 << 20;
@@ -57,20 +57,25 @@ fn path(generation: u64) -> String {
 /// **Effect**: synced, under its name. **Waits**: for the disk. **Errors**: what the disk says; one of a sync means what such errors mean
 /// (see [`Disk`]). After an error the checkpoints of before are as they were.
 pub fn write(disk: &dyn Disk, index: &Index, header: &Header) -> io::Result<()> {
+    write_encoded(disk, header.generation, &encode(index, header))
+}
+
+/// As [`write`], of a checkpoint of this generation that was encoded before.
+pub fn write_encoded(disk: &dyn Disk, generation: u64, encoded: &[u8]) -> io::Result<()> {
     let folder = Path::new(FOLDER);
-    let building = format!("{FOLDER}/{:016x}.tmp", header.generation);
+    let building = format!("{FOLDER}/{generation:016x}.tmp");
     match disk.remove(Path::new(&building)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let file = disk.create(Path::new(&building))?;
     let mut offset = 0;
-    for bytes in encode(index, header).chunks(WRITE_LEN) {
+    for bytes in encoded.chunks(WRITE_LEN) {
         file.write_at(offset, bytes)?;
         offset += bytes.len() as u64;
     }
     file.sync()?;
-    disk.rename(Path::new(&building), Path::new(&path(header.generation)))?;
+    disk.rename(Path::new(&building), Path::new(&path(generation)))?;
     disk.sync_dir(folder)?;
     remove_older(disk)
 }

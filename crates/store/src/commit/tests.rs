@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::*;
 use crate::disk::{Disk, Faults, SimDisk};
 use crate::entry::{self, NewEnqueue, Run, Stamp, Stream, Target};
-use crate::log::{Group, QueueId};
-use crate::recovery::{FileLens, Recovered, recover};
-use crate::staging::{Bell, Urgency};
+use crate::index::Index;
+use crate::log::{Group, QueueId, Urgency};
+use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
+use crate::staging::Bell;
 
 /// Files so small that the log goes from one to the next all the time.
 const LENS: FileLens = FileLens {
@@ -24,7 +25,7 @@ const STAMP: Stamp = Stamp {
 
 struct Rig {
     commit: Commit,
-    index: Arc<RwLock<Index>>,
+    applied: Arc<RwLock<Applied>>,
     stagings: Vec<Arc<Staging>>,
     told: Arc<AtomicU64>,
 }
@@ -32,19 +33,23 @@ struct Rig {
 fn rig(disk: &SimDisk, random: u128) -> Option<Rig> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
     let Recovered { index, wal, .. } = recover(&disk, LENS, random).ok()?;
-    let (index, bell) = (Arc::new(RwLock::new(index)), Arc::new(Bell::default()));
+    let upto = Lsn(0);
+    let applied = Arc::new(RwLock::new(Applied { index, upto }));
+    let bell = Arc::new(Bell::default());
     let told = Arc::new(AtomicU64::new(0));
     let stagings: Vec<_> = (0..2)
         .map(|_| {
             let told = Arc::clone(&told);
-            let tell = Box::new(move || _ = told.fetch_add(1, Ordering::SeqCst));
+            let tell = Box::new(move |_| _ = told.fetch_add(1, Ordering::SeqCst));
             Arc::new(Staging::new(Arc::clone(&bell), tell))
         })
         .collect();
-    let commit = Commit::new(wal, Arc::clone(&index), stagings.clone());
+    let (files, orders) = (WalFiles::new(WAL_FOLDER.into()), Orders::default());
+    let (files, orders) = (Arc::new(files), Arc::new(orders));
+    let commit = Commit::new(wal, Arc::clone(&applied), files, orders, stagings.clone());
     Some(Rig {
         commit,
-        index,
+        applied,
         stagings,
         told,
     })
@@ -86,16 +91,20 @@ fn settle(staging: &Staging, queue: u64, first_seq: u64, count: u64) -> u64 {
 #[test]
 fn what_is_urgent_is_durable_after_one_turn_and_told() {
     let mut rig = rig(&SimDisk::new(1), 5).unwrap();
-    assert!(!rig.commit.turn(1).unwrap(), "nothing was staged");
-    let first = enqueue(&rig.stagings[1], Urgency::Now, 9, 1, 10);
+    assert_eq!(rig.commit.turn(1).unwrap(), Turn::Nothing);
+    let first = enqueue(&rig.stagings[1], Urgency::Synced, 9, 1, 10);
     assert_eq!(rig.stagings[1].durable().0, 0);
-    assert!(rig.commit.turn(2).unwrap());
+    assert_eq!(rig.commit.turn(2).unwrap(), Turn::Wrote);
     assert_eq!(
         (rig.stagings[1].durable().0, rig.stagings[0].durable().0),
         (first, 0)
     );
-    assert_eq!(rig.told.load(Ordering::SeqCst), 1);
-    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 10);
+    assert_eq!(
+        rig.told.load(Ordering::SeqCst),
+        2,
+        "that it is written, and durable"
+    );
+    assert_eq!(rig.applied.read().index.count(QueueId(9), Stream(0)), 10);
 
     let second = settle(&rig.stagings[1], 9, 3, 4);
     rig.commit.turn(3).unwrap();
@@ -104,19 +113,19 @@ fn what_is_urgent_is_durable_after_one_turn_and_told() {
         first,
         "nobody waits for a settle"
     );
-    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 10);
+    assert_eq!(rig.applied.read().index.count(QueueId(9), Stream(0)), 10);
     rig.commit.rest(4).unwrap();
     assert_eq!(rig.stagings[1].durable().0, second);
-    assert_eq!(rig.index.read().count(QueueId(9), Stream(0)), 6);
+    assert_eq!(rig.applied.read().index.count(QueueId(9), Stream(0)), 6);
 }
 
 #[test]
 fn one_batch_and_one_sync_serve_all_stagings() {
     let disk = SimDisk::new(1);
     let mut rig = rig(&disk, 5).unwrap();
-    enqueue(&rig.stagings[0], Urgency::Now, 1, 1, 1);
-    enqueue(&rig.stagings[1], Urgency::Now, 2, 1, 1);
-    enqueue(&rig.stagings[1], Urgency::Now, 3, 1, 1);
+    enqueue(&rig.stagings[0], Urgency::Synced, 1, 1, 1);
+    enqueue(&rig.stagings[1], Urgency::Synced, 2, 1, 1);
+    enqueue(&rig.stagings[1], Urgency::Synced, 3, 1, 1);
     let before = disk.counts();
     rig.commit.turn(1).unwrap();
     let after = disk.counts();
@@ -140,7 +149,7 @@ fn script(disk: &SimDisk) -> (BTreeMap<u64, u64>, BTreeMap<u64, (u64, u64)>) {
         let urgency = if round % 4 == 3 {
             Urgency::Whenever
         } else {
-            Urgency::Now
+            Urgency::Synced
         };
         let staging = &rig.stagings[(queue % 2) as usize];
         let at = enqueue(staging, urgency, queue, next + 1, count);
@@ -242,7 +251,7 @@ fn after_an_error_nothing_becomes_durable() {
         });
         let mut failed = None;
         for round in 0..80u64 {
-            enqueue(&rig.stagings[0], Urgency::Now, 1, round * 20 + 1, 20);
+            enqueue(&rig.stagings[0], Urgency::Synced, 1, round * 20 + 1, 20);
             let turned = rig.commit.turn(round);
             match failed {
                 None if turned.is_err() => failed = Some(rig.stagings[0].durable()),

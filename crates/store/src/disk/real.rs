@@ -28,6 +28,7 @@ const FILE_MODE: u32 = 0o600;
 #[derive(Debug)]
 pub struct RealDisk {
     root: PathBuf,
+    syncs: bool,
 }
 
 impl RealDisk {
@@ -41,7 +42,14 @@ impl RealDisk {
         if let Some(Ok(above)) = root.parent().map(fs::File::open) {
             rustix::fs::fsync(above)?;
         }
-        Ok(Self { root })
+        Ok(Self { root, syncs: true })
+    }
+
+    /// As [`RealDisk::open`], for what is thrown away at the next start: syncs do nothing.
+    pub fn open_unsynced(root: &Path) -> io::Result<Self> {
+        let syncs = false;
+        let disk = Self::open(root)?;
+        Ok(Self { syncs, ..disk })
     }
 
     /// Where a folder is, which may be the data folder.
@@ -66,7 +74,8 @@ fn read_write() -> OpenOptions {
 impl Disk for RealDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = read_write().create_new(true).open(self.path(path)?)?;
-        Ok(Arc::new(RealFile { file }))
+        let syncs = self.syncs;
+        Ok(Arc::new(RealFile { file, syncs }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -83,7 +92,8 @@ impl Disk for RealDisk {
             }
             other => other?,
         };
-        Ok(Arc::new(RealFile { file }))
+        let syncs = self.syncs;
+        Ok(Arc::new(RealFile { file, syncs }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -121,6 +131,9 @@ impl Disk for RealDisk {
     }
 
     fn sync_dir(&self, folder: &Path) -> io::Result<()> {
+        if !self.syncs {
+            return Ok(());
+        }
         let folder = OpenOptions::new()
             .read(true)
             .custom_flags(OFlags::DIRECTORY.bits().cast_signed())
@@ -164,6 +177,7 @@ impl Drop for HeldFile {
 #[derive(Debug)]
 struct RealFile {
     file: fs::File,
+    syncs: bool,
 }
 
 impl RealFile {
@@ -210,6 +224,9 @@ impl File for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        if !self.syncs {
+            return Ok(());
+        }
         // The standard library's `sync_data` goes on after an interruption; this must not.
         Ok(rustix::fs::fdatasync(&self.file)?)
     }

@@ -55,7 +55,7 @@ impl LiveRun {
     }
 
     /// The part of the run within two sequence numbers, which the run must touch.
-    pub(super) fn within(&self, first: u64, last: u64) -> Self {
+    pub(crate) fn within(&self, first: u64, last: u64) -> Self {
         let first_seq = self.first_seq.max(first);
         Self {
             first_seq,

@@ -85,6 +85,12 @@ impl Index {
             .flatten()
     }
 
+    /// No live message of a stream has a higher sequence number than this; none is live where there is none.
+    pub fn last_live(&self, queue: QueueId, stream: Stream) -> Option<u64> {
+        self.messages(queue, stream)
+            .and_then(|messages| messages.live.last())
+    }
+
     /// How often live messages of a stream were delivered, from `from_seq` on: those that were requeued.
     pub fn deliveries(
         &self,

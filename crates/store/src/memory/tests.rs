@@ -64,17 +64,30 @@ fn what_is_kept_comes_back_until_it_is_settled() {
     let mut log = MemoryLog::keeping();
     enqueue(&mut log, 1, &[b"one", b"two", b"three", b"four"]);
     let all = read(&mut log, 1, 4, 100);
-    assert_eq!((all.records.as_slice(), all.next_seq), (b"onetwothreefour".as_slice(), 5));
+    assert_eq!(
+        (all.records.as_slice(), all.next_seq),
+        (b"onetwothreefour".as_slice(), 5)
+    );
     let some = read(&mut log, 2, 4, 8);
-    assert_eq!((some.records.as_slice(), some.next_seq), (b"twothree".as_slice(), 4));
+    assert_eq!(
+        (some.records.as_slice(), some.next_seq),
+        (b"twothree".as_slice(), 4)
+    );
     let run = Run {
         first_seq: 2,
         count: 1,
     };
     log.settle(Group(1), QUEUE, Reason::Ack, &[run]);
     let rest = read(&mut log, 1, 4, 100);
-    let runs: Vec<_> = rest.runs.iter().map(|run| (run.first_seq, run.count)).collect();
-    assert_eq!((rest.records.as_slice(), runs), (b"onethreefour".as_slice(), vec![(1, 1), (3, 2)]));
+    let runs: Vec<_> = rest
+        .runs
+        .iter()
+        .map(|run| (run.first_seq, run.count))
+        .collect();
+    assert_eq!(
+        (rest.records.as_slice(), runs),
+        (b"onethreefour".as_slice(), vec![(1, 1), (3, 2)])
+    );
     log.delete_queue(Group(1), QUEUE);
     assert_eq!(log.kept_count(), (0, 0));
 }

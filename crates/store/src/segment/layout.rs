@@ -18,7 +18,7 @@ const TRAILER_COPY: usize = 64;
 pub(super) const TRAILER: usize = 64;
 pub(super) const ROW: usize = 64;
 pub(super) const POINT: usize = 24;
-pub(super) const HEAD: usize = 24;
+pub(super) const HEAD: usize = 32;
 /// A point in an extent follows the one before at this distance in bytes, or at the next message behind it.
 pub(super) const POINT_EVERY: u64 = 64 * 1024;
 /// The size of a message with head and padding must stay below it: the link back has 28 bits.
@@ -338,6 +338,7 @@ pub(super) struct Head {
     /// Size of the message before in bytes; 0 for the first of an extent.
     pub(super) back: u64,
     pub(super) delivery_count: u32,
+    pub(super) arrived_ms: u64,
 }
 
 impl Head {
@@ -347,11 +348,15 @@ impl Head {
     }
 
     /// The bytes of the head behind the checksum, which covers them, as it does the length.
-    pub(super) fn encode_covered(&self) -> [u8; 16] {
+    pub(super) fn encode_covered(&self) -> [u8; HEAD - 8] {
         let flags = (u32::from(self.has_body) * BODY) | (((self.back / 8) as u32) << BACK_SHIFT);
         let bits =
             u128::from(self.seq) | u128::from(flags) << 64 | u128::from(self.delivery_count) << 96;
-        bits.to_le_bytes()
+        let mut covered = [0; HEAD - 8];
+        let (front, arrived) = covered.split_at_mut(16);
+        front.copy_from_slice(&bits.to_le_bytes());
+        arrived.copy_from_slice(&self.arrived_ms.to_le_bytes());
+        covered
     }
 
     /// `None` if there are not enough bytes, or bits are set that must not be.
@@ -362,6 +367,7 @@ impl Head {
         let seq = fields.u64()?;
         let flags = fields.u32()?;
         let delivery_count = fields.u32()?;
+        let arrived_ms = fields.u64()?;
         let head = Self {
             len,
             crc,
@@ -369,6 +375,7 @@ impl Head {
             has_body: flags & BODY != 0,
             back: u64::from(flags >> BACK_SHIFT) * 8,
             delivery_count,
+            arrived_ms,
         };
         (flags & RESERVED == 0).then_some(head)
     }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use super::damage::{Cause, Damage, Lost};
 use super::layout::{
-    Footer, HEAD, HEADER, POINT_EVERY, Point, ROW, Row, TRAILER, Trailer, decode_header, salt,
-    trailer_in_header,
+    Footer, HEAD, HEADER, Head, POINT_EVERY, Point, ROW, Row, TRAILER, Trailer, decode_header,
+    salt, trailer_in_header,
 };
 use super::sealed_path;
 use super::walk::{Place, Walk};
@@ -64,6 +64,8 @@ pub struct Stored {
     pub seq: u64,
     /// How often it was delivered.
     pub delivery_count: u32,
+    /// When it came, in ms of unix time.
+    pub arrived_ms: u64,
     /// Where its record is in [`Messages::records`].
     pub record: Range<usize>,
     /// The body, if it was stored beside the record.
@@ -179,7 +181,7 @@ impl SegmentReader {
                     if from.takes(ordinal, head.seq) {
                         let (record, body) =
                             walk.parts(&checked).map_err(|cause| self.at(row, cause))?;
-                        messages.add(head.seq, head.delivery_count, record, body);
+                        messages.add(&head, record, body);
                     }
                 }
                 Err(_) if !messages.list.is_empty() => break,
@@ -324,12 +326,13 @@ impl SegmentReader {
 }
 
 impl Messages {
-    fn add(&mut self, seq: u64, delivery_count: u32, record: &[u8], body: Option<&[u8]>) {
+    fn add(&mut self, head: &Head, record: &[u8], body: Option<&[u8]>) {
         let start = self.records.len();
         self.records.extend_from_slice(record);
         self.list.push(Stored {
-            seq,
-            delivery_count,
+            seq: head.seq,
+            delivery_count: head.delivery_count,
+            arrived_ms: head.arrived_ms,
             record: start..self.records.len(),
             body: body.map(Bytes::copy_from_slice),
         });

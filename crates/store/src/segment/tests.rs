@@ -97,22 +97,48 @@ fn write(disk: &SimDisk, id: SegmentId, content: &Content) -> std::io::Result<Se
         writer.begin_extent(QueueId(*queue), Stream(*stream))?;
         for message in messages {
             let body = message.body.as_deref();
-            writer.push(message.seq, message.delivery_count, &message.record, body)?;
+            writer.push(NewMessage {
+                seq: message.seq,
+                delivery_count: message.delivery_count,
+                arrived_ms: arrived(message.seq),
+                record: &message.record,
+                body,
+            })?;
         }
     }
     writer.finish()
 }
 
+/// When the message of a number came.
+fn arrived(seq: u64) -> u64 {
+    seq.wrapping_mul(1_000_003) ^ CREATED_MS
+}
+
+fn plain(seq: u64, record: &[u8]) -> NewMessage<'_> {
+    NewMessage {
+        seq,
+        delivery_count: 0,
+        arrived_ms: arrived(seq),
+        record,
+        body: None,
+    }
+}
+
 /// The messages of a reading as they were pushed.
 fn pushed(messages: &Messages) -> Vec<Message> {
     let list = messages.list.iter();
-    list.map(|stored| Message {
-        seq: stored.seq,
-        delivery_count: stored.delivery_count,
-        record: messages.records[stored.record.clone()].to_vec(),
-        body: stored.body.as_ref().map(|body| body.to_vec()),
-    })
-    .collect()
+    let came_then = |stored: &&Stored| {
+        assert_eq!(stored.arrived_ms, arrived(stored.seq));
+        true
+    };
+    list.filter(came_then)
+        .map(|stored| Message {
+            seq: stored.seq,
+            delivery_count: stored.delivery_count,
+            record: messages.records[stored.record.clone()].to_vec(),
+            body: stored.body.as_ref().map(|body| body.to_vec()),
+        })
+        .collect()
 }
 
 /// All that can be read of an extent, and what was damaged.
@@ -212,15 +238,15 @@ fn wrong_orders_are_refused() {
     let is_refused = |result: std::io::Result<()>| {
         assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
     };
-    is_refused(writer.push(1, 0, b"r", None));
+    is_refused(writer.push(plain(1, b"r")));
     writer.begin_extent(QueueId(2), Stream(1)).unwrap();
-    writer.push(5, 0, b"r", None).unwrap();
-    is_refused(writer.push(5, 0, b"r", None));
-    is_refused(writer.push(4, 0, b"r", None));
+    writer.push(plain(5, b"r")).unwrap();
+    is_refused(writer.push(plain(5, b"r")));
+    is_refused(writer.push(plain(4, b"r")));
     is_refused(writer.begin_extent(QueueId(2), Stream(1)));
     is_refused(writer.begin_extent(QueueId(2), Stream(0)));
     is_refused(writer.begin_extent(QueueId(1), Stream(9)));
-    writer.push(6, 0, b"r", None).unwrap();
+    writer.push(plain(6, b"r")).unwrap();
     let sealed = writer.finish().unwrap();
     assert_eq!(sealed.extents[0].count, 2);
 }
@@ -231,8 +257,8 @@ fn a_segment_that_is_given_up_leaves_nothing() {
     let shared: Arc<dyn Disk> = Arc::new(disk.clone());
     let mut writer = SegmentWriter::new(shared, ID, UUID, CREATED_MS).unwrap();
     writer.begin_extent(QueueId(2), Stream(1)).unwrap();
-    writer.push(5, 0, b"record", None).unwrap();
-    assert_eq!(writer.bytes(), 32);
+    writer.push(plain(5, b"record")).unwrap();
+    assert_eq!(writer.bytes(), 40);
     writer.abandon().unwrap();
     assert_eq!(disk.list(Path::new(FOLDER)).unwrap(), []);
 }

@@ -29,6 +29,21 @@ pub struct Sealed {
     pub extents: Vec<Extent>,
 }
 
+/// A message that goes into a segment.
+#[derive(Clone, Copy, Debug)]
+pub struct NewMessage<'a> {
+    /// Its sequence number.
+    pub seq: u64,
+    /// How often it was delivered.
+    pub delivery_count: u32,
+    /// When it came, in ms of unix time.
+    pub arrived_ms: u64,
+    /// Its record.
+    pub record: &'a [u8],
+    /// Its body, where that is not in the record.
+    pub body: Option<&'a [u8]>,
+}
+
 /// A segment that is being written. Dropped before [`SegmentWriter::finish`], it leaves a file that means nothing and goes at the next start.
 #[derive(Debug)]
 pub struct SegmentWriter {
@@ -99,13 +114,8 @@ impl SegmentWriter {
     ///
     /// **Errors**: `InvalidInput` if no extent is open, the sequence number is not above the last one, or record and body have 2 GiB;
     /// those of [`File::write_at`], after which this segment must be given up.
-    pub fn push(
-        &mut self,
-        seq: u64,
-        delivery_count: u32,
-        record: &[u8],
-        body: Option<&[u8]>,
-    ) -> io::Result<()> {
+    pub fn push(&mut self, message: NewMessage<'_>) -> io::Result<()> {
+        let NewMessage { record, body, .. } = message;
         let at = self.end();
         let prefix = body.map(|_| (record.len() as u32).to_le_bytes());
         let len =
@@ -116,10 +126,11 @@ impl SegmentWriter {
         let mut head = Head {
             len: len as u32,
             crc: 0,
-            seq,
+            seq: message.seq,
             has_body: body.is_some(),
             back: self.back,
-            delivery_count,
+            delivery_count: message.delivery_count,
+            arrived_ms: message.arrived_ms,
         };
         self.note(at, &head)?;
         let padding = head.size() as usize - HEAD - len;

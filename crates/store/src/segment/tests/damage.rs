@@ -1,5 +1,6 @@
 //! Flipped bits, overwritten blocks, cut files: each is reported where it is, costs no message but its own, and gives out no wrong one.
 
+use super::super::layout::HEAD;
 use super::*;
 
 /// A message's queue, stream and extent, and its bytes in the file.
@@ -19,7 +20,7 @@ fn spots(content: &Content) -> Vec<Spot> {
     for (extent, (queue, stream, messages)) in content.iter().enumerate() {
         for message in messages {
             let body = message.body.as_ref().map_or(0, |body| 4 + body.len());
-            let size = (24 + message.record.len() + body).next_multiple_of(8) as u64;
+            let size = (HEAD + message.record.len() + body).next_multiple_of(8) as u64;
             spots.push(Spot {
                 queue: *queue,
                 stream: *stream,

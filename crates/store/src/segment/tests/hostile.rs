@@ -112,7 +112,7 @@ proptest! {
         let from = row.offset as usize - 4096;
         let cells = row.len as usize / 8;
         for (cell, field, long) in heads {
-            let at = from + cell % (cells - 3) * 8;
+            let at = from + cell % (cells - 4) * 8;
             let mut head = Head::decode(&extents[at..]).unwrap_or(Head {
                 len: 8,
                 crc: 0,
@@ -120,6 +120,7 @@ proptest! {
                 has_body: true,
                 back: 0,
                 delivery_count: 0,
+                arrived_ms: 0,
             });
             match field {
                 0 => head.len = long as u32,

@@ -1,0 +1,125 @@
+//! The seam between the daemon and the store: opens the data folder, says what its operator has to know, and ends the program when the disk fails.
+
+use std::path::Path;
+
+use leveret_broker::backing::{Backing, Found, FoundQueue};
+use leveret_broker::command::Shards;
+use leveret_broker::queue_handle::ShardId;
+use leveret_store::applied::Applied;
+use leveret_store::disk::{Filesystem, FilesystemKind};
+use leveret_store::entry::Stream;
+use leveret_store::log::Log;
+use leveret_store::recovery::RecoveryError;
+use leveret_store::store::{Listeners, Opened, Settings, Store};
+
+/// The exit code when the disk has failed: EX_SOFTWARE of sysexits.h.
+const FAILED: i32 = 70;
+
+/// Opens the data folder, with what a broker of so many shards needs.
+///
+/// **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged. Nothing was changed then.
+pub(crate) fn open(
+    folder: &Path,
+    shards: usize,
+    log_bytes: u64,
+) -> Result<(Store, Backing), RecoveryError> {
+    let shards = Shards::new(shards);
+    let rings = (0..shards.count() as u16).map(|shard| {
+        let shards = shards.clone();
+        Box::new(move || shards.mailbox(ShardId(shard)).ring()) as Box<dyn Fn() + Send + Sync>
+    });
+    let listeners = Listeners {
+        shards: rings.collect(),
+        failed: Box::new(fail),
+        lost: Box::new(|lost| tracing::error!("{lost}")),
+    };
+    let mut settings = Settings::new(folder.to_owned(), rand::random());
+    settings.aims.log_bytes = log_bytes;
+    let Opened {
+        store,
+        logs,
+        definitions,
+        applied,
+        remarks,
+        filesystem,
+        is_new,
+    } = Store::open(&settings, listeners)?;
+    for remark in remarks {
+        tracing::warn!("data folder: {remark}");
+    }
+    warn_of(filesystem);
+    let found = found(&applied.read());
+    let messages: u64 = applied.read().index.queues().map(|queue| queue.count).sum();
+    tracing::info!(
+        folder = %folder.display(),
+        filesystem = filesystem.name,
+        is_new,
+        definitions = found.definitions.len(),
+        messages,
+        "data folder is open"
+    );
+    let logs = logs.into_iter().map(|log| Box::new(log) as Box<dyn Log>);
+    let backing = Backing {
+        shards,
+        logs: logs.collect(),
+        definitions,
+        found,
+    };
+    Ok((store, backing))
+}
+
+/// Nothing may be confirmed any more, and what the disk has is known only after it was read again: the program ends, and the next start does
+/// that.
+fn fail(what: String) {
+    tracing::error!(
+        "the store has failed, so the broker ends; nothing that was confirmed is lost: {what}"
+    );
+    std::process::exit(FAILED);
+}
+
+fn warn_of(filesystem: Filesystem) {
+    let name = filesystem.name;
+    match filesystem.kind {
+        FilesystemKind::Local => {}
+        FilesystemKind::Network => tracing::warn!(
+            "the data folder is on a network filesystem ({name}): what is confirmed is as safe as that server and the way to it"
+        ),
+        FilesystemKind::CopyOnWrite => tracing::warn!(
+            "the data folder is on {name}, which writes to new blocks: a full disk may stop the broker where another filesystem would not"
+        ),
+        FilesystemKind::Memory => tracing::warn!(
+            "the data folder is on {name}, in memory: nothing in it survives a power cut"
+        ),
+        FilesystemKind::Layered => tracing::warn!(
+            "the data folder is on {name}: what is in it commonly goes with the container; use a volume"
+        ),
+        FilesystemKind::Unknown => tracing::warn!(
+            "the data folder is on a filesystem that is not known ({name}): whether a sync there is one, only it can tell"
+        ),
+    }
+}
+
+/// What the index says of definitions and queues.
+fn found(applied: &Applied) -> Found {
+    let index = &applied.index;
+    let definitions = index
+        .definitions()
+        .map(|(key, value)| (key.into(), value.into()));
+    let queues = index.queues().map(|state| {
+        let first = index.live(state.queue, Stream(0), 0).next();
+        let last = index.last_live(state.queue, Stream(0));
+        let delivered = index.deliveries(state.queue, Stream(0), 0).last();
+        FoundQueue {
+            id: state.queue.0,
+            messages: first
+                .zip(last)
+                .map(|(first, last)| (first.first_seq, last, state.count)),
+            next_seq: state.next_seq,
+            returned_below: delivered.map_or(0, |run| run.first_seq + run.count),
+        }
+    });
+    Found {
+        definitions: definitions.collect(),
+        queues: queues.collect(),
+    }
+}
