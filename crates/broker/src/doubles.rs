@@ -47,6 +47,8 @@ pub(crate) struct Watched {
     pub(crate) log: MemoryLog,
     /// How far it is durable; everything where there is nothing.
     pub(crate) durable: Option<Position>,
+    /// How far it is written; everything where there is nothing.
+    pub(crate) written: Option<Position>,
     pub(crate) is_behind: bool,
     /// Whether answers are kept back.
     pub(crate) is_silent: bool,
@@ -69,6 +71,7 @@ impl WatchedLog {
         Self(Arc::new(Mutex::new(Watched {
             log: MemoryLog::keeping(),
             durable: None,
+            written: None,
             is_behind: false,
             is_silent: false,
             hurried: 0,
@@ -209,7 +212,8 @@ impl Log for WatchedLog {
     }
 
     fn written(&self) -> Position {
-        self.lock().log.written()
+        let watched = self.lock();
+        watched.written.unwrap_or_else(|| watched.log.written())
     }
 
     fn is_behind(&self) -> bool {
