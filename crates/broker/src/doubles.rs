@@ -11,7 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::{self, FoundQueue};
+use crate::backing::FoundQueue;
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -47,6 +47,8 @@ pub(crate) struct Watched {
     pub(crate) log: MemoryLog,
     /// How far it is durable; everything where there is nothing.
     pub(crate) durable: Option<Position>,
+    /// How far it is written; everything where there is nothing.
+    pub(crate) written: Option<Position>,
     pub(crate) is_behind: bool,
     /// Whether answers are kept back.
     pub(crate) is_silent: bool,
@@ -69,6 +71,7 @@ impl WatchedLog {
         Self(Arc::new(Mutex::new(Watched {
             log: MemoryLog::keeping(),
             durable: None,
+            written: None,
             is_behind: false,
             is_silent: false,
             hurried: 0,
@@ -175,11 +178,20 @@ impl Log for WatchedLog {
 
     fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position {
         assert_eq!(Group::of(queue), group);
-        self.lock().log.settle(group, queue, reason, runs)
+        let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
+        watched.log.settle(group, queue, reason, runs)
     }
 
     fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {
         let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
         watched.requeued.push((queue, runs.to_vec()));
         watched.log.requeue(group, queue, runs)
     }
@@ -200,7 +212,8 @@ impl Log for WatchedLog {
     }
 
     fn written(&self) -> Position {
-        self.lock().log.written()
+        let watched = self.lock();
+        watched.written.unwrap_or_else(|| watched.log.written())
     }
 
     fn is_behind(&self) -> bool {
@@ -268,7 +281,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<backing::Defined> {
+    pub(crate) fn found(&self) -> Vec<crate::backing::KeyAndValue> {
         self.lock().values.clone().into_iter().collect()
     }
 }

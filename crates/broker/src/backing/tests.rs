@@ -149,6 +149,9 @@ impl Running {
             builder.push(message, &[number]);
         }
         let batch = builder.seal();
+        if batch.is_empty() {
+            return;
+        }
         self.published += 1;
         let publish = Publish {
             connection: ME,
@@ -297,6 +300,25 @@ fn what_may_have_been_delivered_stays_so_through_an_orderly_end() {
     let flags: Vec<_> = got.iter().map(|(_, body, again)| (*body, *again)).collect();
     let expected = [(3, true), (5, true), (7, true), (9, true), (11, false)];
     assert_eq!(flags, expected);
+}
+
+#[test]
+fn an_orderly_end_says_nothing_of_what_is_gone() {
+    for more in [0..0, 10..20] {
+        let folder = Folder::new();
+        let (running, queue) = with_some_returned(&folder);
+        drop(running);
+        let mut running = folder.start();
+        let again = running.vhost().queue(queue.name()).unwrap();
+        assert_eq!(running.get(&again, 9).len(), 4);
+        running.settle(&again, (1, 9), Outcome::Ack);
+        running.publish(&again, more);
+        running.end();
+        for log in &folder.logs {
+            let requeued = &log.lock().requeued;
+            assert!(requeued.is_empty(), "{requeued:?}");
+        }
+    }
 }
 
 #[test]

@@ -241,6 +241,7 @@ impl Queue {
         for piece in others {
             self.returned.insert(piece);
         }
+        self.handed_out |= !pieces.is_empty();
         for piece in pieces {
             self.ready_bytes += size(&piece);
             let Piece {

@@ -87,7 +87,8 @@ impl Targets {
             true => Urgency::Synced,
             false => Urgency::Written,
         };
-        let position = if one_group && !batch.has_shared_bodies() {
+        let covered: u32 = self.targets.iter().map(|target| target.count).sum();
+        let position = if one_group && covered >= batch.len() && !batch.has_shared_bodies() {
             let new = entry(&self.targets, batch.starts(), batch.bytes());
             log.enqueue(group, new, urgency)
         } else {

@@ -206,6 +206,25 @@ fn what_is_settled_for_good_leaves_the_log() {
 }
 
 #[test]
+fn nothing_is_said_of_a_queue_after_its_end() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = durable(&mut fixture, "q");
+    let publish = fixture.publish(&mut client, &[&queue], 5);
+    fixture.turn([
+        publish,
+        get(&client, &queue, true),
+        get(&client, &queue, false),
+        settle(&client, &queue, (2, 1), Outcome::Ack),
+        purge(&client, &queue),
+        delete(&client, &queue),
+    ]);
+    fixture.turn([settle(&client, &queue, (1, 5), Outcome::Ack)]);
+    assert_eq!(fixture.log.kept_count(), (0, 0));
+    assert_eq!(fixture.log.lock().deleted, [queue.id]);
+}
+
+#[test]
 fn an_end_writes_down_what_was_returned() {
     let mut fixture = Fixture::new();
     let mut client = fixture.client();
