@@ -213,8 +213,8 @@ fn what_is_settled_does_not_come_back() {
     for seq in (20..300).step_by(3) {
         rig.settle(seq, 1);
     }
-    let is_live =
-        |seq: &u64| !(10..15).contains(seq) && !((20..300).contains(seq) && (seq - 20) % 3 == 0);
+    let is_third = |seq: &u64| (20..300).contains(seq) && (seq - 20).is_multiple_of(3);
+    let is_live = |seq: &u64| !(10..15).contains(seq) && !is_third(seq);
     let live: Vec<u64> = (1..rig.next_seq).filter(is_live).collect();
     for bytes_max in [1, 700, 1 << 20] {
         assert_eq!(rig.read_all(bytes_max), (live.clone(), vec![]));
