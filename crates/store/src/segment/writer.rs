@@ -156,8 +156,19 @@ impl SegmentWriter {
 
     /// Ends the segment. **Effect**: on return the whole of it is synced under its name. **Waits**: for the disk.
     ///
-    /// **Errors**: whatever the disk says. The file may then be there or not, under either name; it must not be used.
-    pub fn finish(mut self) -> io::Result<Sealed> {
+    /// **Errors**: whatever the disk says. The file may then be there or not, under either name; it must not be used. Where the disk was full,
+    /// it is not there.
+    pub fn finish(self) -> io::Result<Sealed> {
+        let (disk, id) = (Arc::clone(&self.disk), self.id);
+        self.seal().inspect_err(|error| {
+            if error.kind() == io::ErrorKind::StorageFull {
+                // The first error is the one to tell; what is left means nothing and goes at the next start.
+                let _ = disk.remove(Path::new(&unsealed_path(id)));
+            }
+        })
+    }
+
+    fn seal(mut self) -> io::Result<Sealed> {
         self.drop_empty();
         let footer = self.footer.encode();
         let trailer = Trailer {
