@@ -104,8 +104,33 @@ impl Reading {
         Ok(Found::Batch(header, crc, batch))
     }
 
+    /// The payload that a header at this lsn names, right or not; none where the file does not have so much.
+    pub(super) fn payload(&mut self, header: &BatchHeader, lsn: Lsn) -> io::Result<Option<&[u8]>> {
+        match self.info.offset(lsn) {
+            Some(offset) => self.bytes(
+                offset + BATCH_HEADER_LEN as u64,
+                u64::from(header.payload_len),
+            ),
+            None => Ok(None),
+        }
+    }
+
+    /// What a damaged header at this lsn says, if the payload has the checksum that stands in it: the damage is elsewhere in the header then.
+    pub(super) fn payload_alone(&mut self, lsn: Lsn) -> io::Result<Option<BatchHeader>> {
+        let Some(offset) = self.info.offset(lsn) else {
+            return Ok(None);
+        };
+        let bytes = self.bytes(offset, BATCH_HEADER_LEN as u64)?;
+        let Some(header) = bytes.and_then(BatchHeader::fields) else {
+            return Ok(None);
+        };
+        let payload = self.payload(&header, lsn)?;
+        let is_whole = payload.is_some_and(|payload| crc32c(payload) == header.payload_crc);
+        Ok((is_whole && header.payload_len > 0).then_some(header))
+    }
+
     /// Bytes of the file; none where it does not have them.
-    fn bytes(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
+    pub(super) fn bytes(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
         let left = self.info.len.saturating_sub(offset);
         if len > left {
             return Ok(None);

@@ -9,6 +9,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+pub(super) use self::files::{Listed, list};
+
 use self::files::Files;
 use self::walk::{Tail, Walk};
 use super::{Batch, Options, WalFile};

@@ -12,6 +12,7 @@ use crate::disk::{Disk, Faults, SimDisk};
 mod crash;
 mod flips;
 mod model;
+mod survey;
 
 /// Appends until the log uses another file than now.
 fn fill_file(model: &mut Model, log: &mut WalWriter) {
