@@ -34,10 +34,12 @@ use crate::index::Index;
 use crate::index::record::{Reader, Wrong};
 
 mod files;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
-pub use files::{FOLDER, LoadError, Loaded, load_newest, write};
+pub use files::{FOLDER, Kept, LoadError, Loaded, load_each, load_newest, write};
+pub use salvage::{Salvaged, salvage};
 
 const MAGIC: &[u8; 8] = b"LVRTCKP1";
 const END_MAGIC: &[u8; 8] = b"LVRTCKPE";

@@ -6,10 +6,11 @@
 //!
 //! Two logs are here. `memory` keeps nothing across a restart; it is the one that brokers use now. The other parts are the log on disk, from the
 //! bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`, `staging`
-//! and `commit` (group commit), `recovery`. Each draws its format where it has one.
+//! and `commit` (group commit), `recovery`; `check` and `repair` for an operator whose folder is damaged. Each draws its format where it has one.
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
+pub mod check;
 pub mod checkpoint;
 pub mod commit;
 pub mod crc;
@@ -20,6 +21,7 @@ pub mod index;
 pub mod log;
 pub mod memory;
 pub mod recovery;
+pub mod repair;
 pub mod runs;
 pub mod segment;
 pub mod staging;
