@@ -44,19 +44,15 @@ pub enum CheckError {
     Io(#[from] io::Error),
 }
 
-/// Looks at a data folder; `name_of` says what a queue is called, where that is known.
+/// Says what a queue is called, if that is known: by the definitions, which the index has.
+pub type NameOf<'a> = &'a dyn Fn(&Index, QueueId) -> Option<String>;
+
+/// Looks at a data folder; `name_of` gives the names of queues.
 ///
 /// **Effect**: nothing is changed; the folder is locked meanwhile. **Waits** for the disk: reads the log and all segments. **Errors**: see
 /// [`CheckError`]; a folder that is in use is refused.
-pub fn check(
-    disk: &dyn Disk,
-    name_of: &dyn Fn(QueueId) -> Option<String>,
-) -> Result<Report, CheckError> {
-    let mut report = Look::at(disk)?.report;
-    for finding in &mut report.findings {
-        finding.name_queues(name_of);
-    }
-    Ok(report)
+pub fn check(disk: &dyn Disk, name_of: NameOf<'_>) -> Result<Report, CheckError> {
+    Ok(Look::at(disk, name_of)?.report)
 }
 
 /// A data folder that was looked at.
@@ -80,7 +76,7 @@ pub(crate) struct Look {
 }
 
 impl Look {
-    pub(crate) fn at(disk: &dyn Disk) -> Result<Self, CheckError> {
+    pub(crate) fn at(disk: &dyn Disk, name_of: NameOf<'_>) -> Result<Self, CheckError> {
         let folder = Folder::open_existing(disk)?;
         let options = Options::new(WAL_FOLDER, folder.store, 0);
         let mut report = Report {
@@ -109,6 +105,7 @@ impl Look {
         look.check_segments(disk)?;
         look.find_names(disk)?;
         look.count(start);
+        look.name_queues(name_of);
         Ok(look)
     }
 
@@ -116,6 +113,13 @@ impl Look {
     pub(crate) fn newest_file(&self) -> u64 {
         let indexed = self.index.wal_files().iter().map(|file| file.file_seq);
         self.survey.numbers().chain(indexed).max().unwrap_or(0)
+    }
+
+    fn name_queues(&mut self, name_of: NameOf<'_>) {
+        let findings = self.report.findings.iter_mut();
+        for concerned in findings.flat_map(|finding| &mut finding.queues) {
+            concerned.name = name_of(&self.index, concerned.queue);
+        }
     }
 
     fn count(&mut self, start: Start) {
@@ -144,12 +148,6 @@ impl Finding {
             what: what.into(),
             loses,
             queues: vec![],
-        }
-    }
-
-    pub(crate) fn name_queues(&mut self, name_of: &dyn Fn(QueueId) -> Option<String>) {
-        for concerned in &mut self.queues {
-            concerned.name = name_of(concerned.queue);
         }
     }
 }

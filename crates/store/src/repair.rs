@@ -18,7 +18,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::check::{Accept, CheckError, Finding, Look, Loses, QUARANTINE, Report, check, list};
+use crate::check::{
+    Accept, CheckError, Finding, Look, Loses, NameOf, QUARANTINE, Report, check, list,
+};
 use crate::checkpoint::{self, Header};
 use crate::disk::Disk;
 use crate::entry::{Malformed, TooLong};
@@ -120,8 +122,9 @@ pub fn repair(
     disk: &Arc<dyn Disk>,
     accept: &[Accept],
     making: Making,
+    name_of: NameOf<'_>,
 ) -> Result<Repaired, RepairError> {
-    let mut look = Look::at(&**disk)?;
+    let mut look = Look::at(&**disk, name_of)?;
     let refused = not_accepted(&look.report.findings, accept);
     if !refused.is_empty() {
         return Err(RepairError::NotAccepted(refused));
@@ -137,7 +140,7 @@ pub fn repair(
     begin_anew(&**disk, &look, making)?;
     quarantine::move_unneeded(&**disk, &look, &mut repaired)?;
     drop(look);
-    let report = check(&**disk, &|_| None)?;
+    let report = check(&**disk, name_of)?;
     match report.is_good() {
         true => Ok(repaired),
         false => Err(RepairError::StillDamaged(Box::new(report))),

@@ -9,7 +9,7 @@ use super::*;
 use crate::disk::{Disk, SimDisk};
 
 fn checked(disk: &SimDisk) -> Report {
-    check(disk, &|queue| Some(format!("'q{}'", queue.0))).unwrap()
+    check(disk, &|_, queue| Some(format!("'q{}'", queue.0))).unwrap()
 }
 
 fn named(report: &Report) -> Vec<String> {
@@ -40,7 +40,7 @@ fn a_whole_folder_is_good_and_stays_as_it_is() {
 fn a_folder_in_use_is_refused_and_one_that_is_not_there_not_made() {
     let disk = Fixture::build().disk;
     let held = Folder::open_existing(&disk).unwrap();
-    let refused = check(&disk, &|_| None).unwrap_err();
+    let refused = check(&disk, &|_, _| None).unwrap_err();
     assert!(
         matches!(refused, CheckError::Folder(FolderError::InUse)),
         "{refused}"
@@ -49,7 +49,7 @@ fn a_folder_in_use_is_refused_and_one_that_is_not_there_not_made() {
     assert!(checked(&disk).is_good());
 
     let empty = SimDisk::new(1);
-    let refused = check(&empty, &|_| None).unwrap_err();
+    let refused = check(&empty, &|_, _| None).unwrap_err();
     assert!(
         matches!(refused, CheckError::Folder(FolderError::None)),
         "{refused}"

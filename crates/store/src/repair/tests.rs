@@ -18,11 +18,11 @@ const MAKING: Making = Making {
 
 fn repair_with(disk: &SimDisk, accept: &[Accept]) -> Result<Repaired, RepairError> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    repair(&disk, accept, MAKING)
+    repair(&disk, accept, MAKING, &|_, _| None)
 }
 
 fn report(disk: &SimDisk) -> Report {
-    check(disk, &|_| None).unwrap()
+    check(disk, &|_, _| None).unwrap()
 }
 
 /// What a check prints, as an operator gives it back.

@@ -314,28 +314,11 @@ pub(crate) fn live(disk: &SimDisk) -> Live {
     let mut live = Live::new();
     for state in index.queues() {
         for run in index.live(state.queue, state.stream, 0) {
-            for (number, seq) in (run.first_seq..=run.last_seq()).enumerate() {
+            for seq in run.first_seq..=run.last_seq() {
+                let number = (seq - run.first_seq) as u32;
                 let (record, stored) = match run.location {
-                    Location::Wal { lsn, first } => {
-                        let bytes = survey.entry_at(lsn).unwrap();
-                        let Entry::Enqueue(enqueue) = decode(lsn, &bytes).unwrap().entry else {
-                            panic!("messages are in enqueues");
-                        };
-                        (
-                            enqueue.messages(first + number as u32, 1).unwrap().to_vec(),
-                            0,
-                        )
-                    }
-                    Location::Segment { id, extent } => {
-                        let reader = SegmentReader::open(&*shared, id).unwrap();
-                        let read = reader.read(extent as usize, Begin::Seq(seq), 1).unwrap();
-                        let stored = &read.list[0];
-                        assert_eq!(stored.seq, seq);
-                        (
-                            read.records[stored.record.clone()].to_vec(),
-                            stored.delivery_count,
-                        )
-                    }
+                    Location::Wal { lsn, first } => in_log(&mut survey, lsn, first + number),
+                    Location::Segment { id, extent } => in_segment(&*shared, id, extent, seq),
                 };
                 let counted = index.deliveries(state.queue, state.stream, seq).next();
                 let counted = counted.filter(|run| run.first_seq == seq);
@@ -345,4 +328,23 @@ pub(crate) fn live(disk: &SimDisk) -> Live {
         }
     }
     live
+}
+
+fn in_log(survey: &mut Survey, lsn: Lsn, number: u32) -> (Vec<u8>, u32) {
+    let bytes = survey.entry_at(lsn).unwrap();
+    let Entry::Enqueue(enqueue) = decode(lsn, &bytes).unwrap().entry else {
+        panic!("messages are in enqueues");
+    };
+    (enqueue.messages(number, 1).unwrap().to_vec(), 0)
+}
+
+fn in_segment(disk: &dyn Disk, id: SegmentId, extent: u32, seq: u64) -> (Vec<u8>, u32) {
+    let reader = SegmentReader::open(disk, id).unwrap();
+    let read = reader.read(extent as usize, Begin::Seq(seq), 1).unwrap();
+    let stored = &read.list[0];
+    assert_eq!(stored.seq, seq);
+    (
+        read.records[stored.record.clone()].to_vec(),
+        stored.delivery_count,
+    )
 }
