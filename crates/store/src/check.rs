@@ -101,7 +101,7 @@ impl Look {
             report,
         };
         look.replay()?;
-        look.check_resident(start.from)?;
+        look.check_resident(start.from);
         look.check_segments(disk)?;
         look.find_names(disk)?;
         look.count(start);

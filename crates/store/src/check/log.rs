@@ -10,7 +10,7 @@ use crate::entry::{Decoded, Entry, Lsn, Stream};
 use crate::index::Index;
 use crate::log::QueueId;
 use crate::recovery::WAL_FOLDER;
-use crate::wal::{Batch, Gap, Part, Seen};
+use crate::wal::{Batch, Fault, Gap, Part, Seen};
 
 type Streams = BTreeSet<(QueueId, Stream)>;
 
@@ -41,7 +41,10 @@ impl Look {
     /// Applies the log to the index.
     pub(super) fn replay(&mut self) -> io::Result<()> {
         for flaw in self.survey.flaws() {
-            let what = format!("{}; its batches are there", flaw.fault);
+            let what = match flaw.fault {
+                Fault::Unreadable => flaw.fault.to_string(),
+                fault => format!("{fault}; its batches are there"),
+            };
             let at = DamagedRange::in_log(flaw, WAL_FOLDER);
             self.report
                 .findings

@@ -1,7 +1,6 @@
 //! Live messages in the log before the place where replay begins: nothing has read them yet, and no scan will.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
 use super::range::DamagedRange;
 use super::report::{Concerned, Finding, How, Loses};
@@ -16,7 +15,7 @@ type Held = Vec<(LostRun, u32)>;
 
 impl Look {
     /// Reads every entry before `from` that has live messages.
-    pub(super) fn check_resident(&mut self, from: Lsn) -> io::Result<()> {
+    pub(super) fn check_resident(&mut self, from: Lsn) {
         let mut damages: BTreeMap<DamagedRange, (String, Vec<LostRun>)> = BTreeMap::new();
         let mut headless = BTreeSet::new();
         for (lsn, held) in self.resident(from) {
@@ -38,7 +37,6 @@ impl Look {
                         Unreadable::Damaged { file, range, .. } => {
                             DamagedRange::of(file.display().to_string(), range.0..range.1)
                         }
-                        Unreadable::Io(_, error) => return Err(error),
                     };
                     (at, what, held)
                 }
@@ -59,7 +57,6 @@ impl Look {
                 .findings
                 .push(Finding::new(at, what, Loses::Nothing));
         }
-        Ok(())
     }
 
     /// The file of a place, if it has no header that could be read.

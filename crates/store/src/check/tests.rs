@@ -1,5 +1,6 @@
 //! Whatever bit is flipped, a check finds it where it matters, names it, and changes nothing.
 
+pub(crate) mod bad_sectors;
 pub(crate) mod fixture;
 
 use std::path::Path;

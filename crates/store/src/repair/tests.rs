@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
+use crate::check::tests::bad_sectors::BadSectors;
 use crate::check::tests::fixture::*;
 use crate::check::{DamagedRange, How};
 use crate::disk::SimDisk;
@@ -260,4 +261,31 @@ fn several_damages_at_once_are_repaired_at_once() {
         "{lost:?}"
     );
     assert!(report(&disk).is_good());
+}
+
+#[test]
+fn a_block_that_the_disk_cannot_read_costs_what_was_in_it() {
+    let fixture = Fixture::build();
+    for (path, bytes) in contents(&fixture.disk) {
+        let blocks = (0..bytes.len() as u64).step_by(4096);
+        for block in blocks.filter(|_| path.contains('/')) {
+            let disk = BadSectors {
+                disk: fixture.disk.kill(),
+                path: Path::new(&path).to_owned(),
+                bad: block..block + 4096,
+            };
+            let found = check(&disk, &|_, _| None).unwrap();
+            let what = format!("{path} {block}\n{found}");
+            let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+            repair(&shared, &all_printed(&found), MAKING, &|_, _| None).expect(&what);
+            let lost = gone(&fixture, &disk.disk);
+            let accepted = found
+                .findings
+                .iter()
+                .any(|finding| finding.loses == Loses::Something);
+            assert!(lost.is_empty() || accepted, "{what}: {lost:?}");
+            let is_near = |of: &(u64, u64)| is_near(&bytes, block as usize + 2048, *of);
+            assert!(lost.iter().all(is_near), "{what}: {lost:?}");
+        }
+    }
 }

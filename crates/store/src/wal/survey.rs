@@ -11,7 +11,7 @@ use std::io;
 
 use self::files::Surveyed;
 use super::header::BatchHeader;
-use super::read::Found;
+use super::read::{Found, Reading};
 use super::scan::{Damage, Fault, Start};
 use super::{BLOCK, Batch, Options, WalFile, padded};
 use crate::disk::Disk;
@@ -35,7 +35,7 @@ pub struct Survey {
     first: usize,
     steps: Vec<Step>,
     gaps: Vec<Gap>,
-    /// Damages that lose nothing: headers of files whose batches are there.
+    /// Damages that lose nothing by themselves: headers of files whose batches are there, blocks that cannot be read.
     flaws: Vec<Damage>,
     /// Where what was never durable begins, if there is any of it.
     torn: Option<Lsn>,
@@ -125,7 +125,8 @@ impl Survey {
         &self.gaps
     }
 
-    /// Damages that lose nothing: headers of files whose batches were found all the same.
+    /// Damages that lose nothing by themselves: headers of files whose batches were found all the same, and blocks that cannot be read, which
+    /// may be where nothing was. Where something was, a gap says so.
     pub fn flaws(&self) -> &[Damage] {
         &self.flaws
     }
@@ -176,18 +177,11 @@ impl Survey {
             };
             let mut lsn = from.max(reading.info.first());
             while lsn < reading.info.end() {
-                let what = match reading.find(lsn)? {
-                    Found::Nothing => None,
-                    Found::Batch(header, crc, _) => Some(What::Whole(header, crc)),
-                    Found::Header(header) => Some(What::Header(header)),
-                    Found::Remains => Some(What::Remains),
-                };
-                let what = match what {
-                    Some(What::Remains) => reading
-                        .payload_alone(lsn)?
-                        .map_or(what, |header| Some(What::Payload(header))),
-                    what => what,
-                };
+                let what = what_is_at(reading, lsn)?;
+                if reading.take_unreadable() {
+                    self.flaws
+                        .push(unreadable(&self.options, &reading.info, lsn));
+                }
                 let Some(what) = what else {
                     lsn.0 += BLOCK;
                     continue;
@@ -215,5 +209,32 @@ impl Survey {
 
     fn info(&self, file: usize) -> Option<WalFile> {
         Some(self.files.get(file)?.reading.as_ref()?.info)
+    }
+}
+
+/// What begins at a place; something that cannot be read where nothing is known.
+fn what_is_at(reading: &mut Reading, lsn: Lsn) -> io::Result<Option<What>> {
+    let found = match reading.find(lsn)? {
+        Found::Batch(header, crc, _) => return Ok(Some(What::Whole(header, crc))),
+        Found::Header(header) => return Ok(Some(What::Header(header))),
+        Found::Nothing => None,
+        Found::Remains => Some(What::Remains),
+    };
+    Ok(match found {
+        Some(remains) => match reading.payload_alone(lsn)? {
+            Some(header) => Some(What::Payload(header)),
+            None => Some(remains),
+        },
+        None => None,
+    })
+}
+
+fn unreadable(options: &Options, info: &WalFile, lsn: Lsn) -> Damage {
+    Damage {
+        file: info.path(&options.folder),
+        fault: Fault::Unreadable,
+        from: lsn,
+        to: Lsn(lsn.0 + BLOCK),
+        file_start: Some(info.start),
     }
 }

@@ -259,9 +259,9 @@ impl Fixture {
 /// How far apart flips are that are tried in a file.
 pub(crate) fn step(path: &str) -> usize {
     match path.split_once('/') {
-        Some(("ckpt", _)) => 3,
-        Some(("seg", _)) => 37,
-        _ => 31,
+        Some(("ckpt", _)) => 5,
+        Some(("seg", _)) => 67,
+        _ => 61,
     }
 }
 

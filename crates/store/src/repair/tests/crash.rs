@@ -3,8 +3,19 @@
 use super::*;
 use crate::disk::Faults;
 
-/// Damages of every sort, and the messages that a repair cannot save.
-fn damaged(fixture: &Fixture) -> (SimDisk, Vec<(u64, u64)>) {
+/// Damages of every sort, and what a repair of them comes to.
+struct Damaged {
+    fixture: Fixture,
+    disk: SimDisk,
+    accept: Vec<Accept>,
+    /// The messages that it cannot save.
+    lost: Vec<(u64, u64)>,
+    /// What is damaged, as it was found.
+    originals: Vec<Vec<u8>>,
+}
+
+fn damaged() -> Damaged {
+    let fixture = Fixture::build();
     let disk = fixture.disk.kill();
     for text in [
         &b"queue 2 number 9 "[..],
@@ -18,41 +29,61 @@ fn damaged(fixture: &Fixture) -> (SimDisk, Vec<(u64, u64)>) {
         .unwrap();
     let repaired = disk.kill();
     repair_with(&repaired, &[Accept::All]).unwrap();
-    let lost = gone(fixture, &repaired);
-    (disk, lost)
+    let lost = gone(&fixture, &repaired);
+    let found = report(&disk);
+    let contents = contents(&disk);
+    let original = |finding: &Finding| {
+        let whole = &contents[&finding.at.file];
+        let (from, to) = finding.at.bytes.unwrap_or((0, whole.len() as u64));
+        whole[from as usize..to as usize].to_vec()
+    };
+    Damaged {
+        fixture,
+        accept: all_printed(&found),
+        lost,
+        originals: found.findings.iter().map(original).collect(),
+        disk,
+    }
 }
 
-/// After a crash the folder is as damaged as before, or repaired; in the end it is repaired, and no more is lost than without a crash.
-fn check_after(fixture: &Fixture, disk: &SimDisk, accept: &[Accept], lost: &[(u64, u64)]) -> bool {
-    let found = report(disk);
-    let loses = found
-        .findings
-        .iter()
-        .any(|finding| finding.loses == Loses::Something);
-    let is_repaired = !loses;
-    if loses {
-        let before = contents(disk);
-        let refused = repair_with(disk, &[]);
-        assert!(
-            matches!(refused, Err(RepairError::NotAccepted(_))),
-            "{found}"
-        );
-        assert_eq!(contents(disk), before);
+impl Damaged {
+    /// After a crash the folder is as damaged as before, or repaired; in the end it is repaired, no more is lost than without a crash, and
+    /// nothing that was damaged is gone. Says whether it was repaired.
+    fn check_after(&self, disk: &SimDisk) -> bool {
+        let found = report(disk);
+        let loses = |finding: &Finding| finding.loses == Loses::Something;
+        let is_damaged = found.findings.iter().any(loses);
+        if is_damaged {
+            let before = contents(disk);
+            let refused = repair_with(disk, &[]);
+            assert!(
+                matches!(refused, Err(RepairError::NotAccepted(_))),
+                "{found}"
+            );
+            assert_eq!(contents(disk), before);
+        }
+        repair_with(disk, &self.accept).unwrap();
+        assert_eq!(gone(&self.fixture, disk), self.lost, "{found}");
+        assert!(report(disk).is_good());
+        let contents = contents(disk);
+        let is_kept = |original: &Vec<u8>| {
+            let len = original.len();
+            contents
+                .values()
+                .any(|bytes| bytes.windows(len).any(|part| part == original))
+        };
+        assert!(self.originals.iter().all(is_kept), "{found}");
+        !is_damaged
     }
-    repair_with(disk, accept).unwrap();
-    assert_eq!(gone(fixture, disk), lost, "{found}");
-    assert!(report(disk).is_good());
-    is_repaired
 }
 
 #[test]
 fn at_any_call() {
-    let fixture = Fixture::build();
-    let (disk, lost) = damaged(&fixture);
-    let accept = all_printed(&report(&disk));
+    let damaged = damaged();
+    let (disk, accept) = (&damaged.disk, &damaged.accept);
     let calls = {
         let disk = disk.kill();
-        repair_with(&disk, &accept).unwrap();
+        repair_with(&disk, accept).unwrap();
         disk.calls()
     };
     assert!(calls > 100, "{calls}");
@@ -64,8 +95,8 @@ fn at_any_call() {
             garbage: true,
             ..Faults::default()
         });
-        repair_with(&disk, &accept).unwrap_err();
-        match check_after(&fixture, &disk.crash(call), &accept, &lost) {
+        repair_with(&disk, accept).unwrap_err();
+        match damaged.check_after(&disk.crash(call)) {
             true => after += 1,
             false => before += 1,
         }
@@ -75,33 +106,31 @@ fn at_any_call() {
 
 #[test]
 fn at_any_call_and_again() {
-    let fixture = Fixture::build();
-    let (disk, lost) = damaged(&fixture);
-    let accept = all_printed(&report(&disk));
+    let damaged = damaged();
+    let (disk, accept) = (&damaged.disk, &damaged.accept);
     let cut_off = |disk: &SimDisk, call: u64| {
         disk.set_faults(Faults {
             crash_at: Some(call),
             ..Faults::default()
         });
-        _ = repair_with(disk, &accept);
+        _ = repair_with(disk, accept);
         disk.crash(call)
     };
     for first in (30..300).step_by(23) {
         for second in (20..300).step_by(31) {
             let disk = cut_off(&cut_off(&disk.kill(), first), second);
-            check_after(&fixture, &disk, &accept, &lost);
+            damaged.check_after(&disk);
         }
     }
 }
 
 #[test]
 fn an_error_of_the_disk_at_any_call_is_told_and_harms_nothing() {
-    let fixture = Fixture::build();
-    let (disk, lost) = damaged(&fixture);
-    let accept = all_printed(&report(&disk));
+    let damaged = damaged();
+    let (disk, accept) = (&damaged.disk, &damaged.accept);
     let counts = {
         let disk = disk.kill();
-        repair_with(&disk, &accept).unwrap();
+        repair_with(&disk, accept).unwrap();
         disk.counts()
     };
     let mut faults = vec![];
@@ -121,8 +150,8 @@ fn an_error_of_the_disk_at_any_call_is_told_and_harms_nothing() {
     for faults in faults {
         let disk = disk.kill();
         disk.set_faults(faults.clone());
-        assert!(repair_with(&disk, &accept).is_err(), "{faults:?}");
-        check_after(&fixture, &disk.crash(1), &accept, &lost);
-        check_after(&fixture, &disk.kill(), &accept, &lost);
+        assert!(repair_with(&disk, accept).is_err(), "{faults:?}");
+        damaged.check_after(&disk.crash(1));
+        damaged.check_after(&disk.kill());
     }
 }

@@ -12,7 +12,7 @@ use crate::disk::{Disk, File};
 use crate::entry::Lsn;
 use crate::wal::blank::is_blank;
 use crate::wal::header::read_file_header;
-use crate::wal::read::Reading;
+use crate::wal::read::{ReadErrors, Reading};
 use crate::wal::{BLOCK, Options, WalFile, path_of, seq_of};
 
 /// What is in the log's folder.
@@ -37,7 +37,7 @@ pub(in crate::wal) struct Listed {
 
 impl Files {
     pub(super) fn find(disk: &dyn Disk, options: &Options, start: Start) -> io::Result<Self> {
-        let (mut listed, strays) = list(disk, options)?;
+        let (mut listed, strays) = list(disk, options, ReadErrors::AreErrors)?;
         let newest = listed.last().map_or(0, |listed| listed.seq);
         let mut files = Self {
             strays,
@@ -71,7 +71,8 @@ impl Files {
                 Ok(info) if info.start < due && expected.is_some() => Fault::Overlap,
                 Ok(info) => {
                     expected = Some(info.end());
-                    self.readings.push(Reading::new(info, listed.file));
+                    self.readings
+                        .push(Reading::new(info, listed.file, ReadErrors::AreErrors));
                     continue;
                 }
             };
@@ -103,6 +104,7 @@ impl Files {
 pub(in crate::wal) fn list(
     disk: &dyn Disk,
     options: &Options,
+    errors: ReadErrors,
 ) -> io::Result<(Vec<Listed>, Vec<String>)> {
     let names = match disk.list(&options.folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -118,9 +120,14 @@ pub(in crate::wal) fn list(
         };
         let file = disk.open(&path_of(&options.folder, seq))?;
         let mut header = [0; BLOCK as usize];
-        let read = file.read_at(0, &mut header)?;
-        let header = header.get(..read).unwrap_or_default();
-        let header = read_file_header(header, seq, options.store, len);
+        let header = match (file.read_at(0, &mut header), errors) {
+            (Ok(read), _) => {
+                let header = header.get(..read).unwrap_or_default();
+                read_file_header(header, seq, options.store, len)
+            }
+            (Err(_), ReadErrors::AreDamage) => Err(Fault::Unreadable),
+            (Err(error), ReadErrors::AreErrors) => return Err(error),
+        };
         listed.push(Listed {
             seq,
             len,

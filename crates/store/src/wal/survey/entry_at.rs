@@ -1,7 +1,6 @@
 //! One entry of the log, read by its place: what the index says of messages that lie in the log is checked with this.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
 use super::Survey;
@@ -21,8 +20,6 @@ pub enum Unreadable {
         /// What is wrong.
         why: Malformed,
     },
-    /// The disk refused to give it.
-    Io(PathBuf, io::Error),
 }
 
 impl fmt::Display for Unreadable {
@@ -30,7 +27,6 @@ impl fmt::Display for Unreadable {
         match self {
             Self::NoFile => f.write_str("the file of the log is missing or cannot be read"),
             Self::Damaged { why, .. } => write!(f, "messages in the log are damaged: {why}"),
-            Self::Io(_, error) => write!(f, "messages in the log cannot be read: {error}"),
         }
     }
 }
@@ -49,13 +45,15 @@ impl Survey {
         let file = reading.info.path(&self.options.folder);
         let left = reading.info.len - offset;
         let head = reading.bytes(offset, (HEADER_LEN as u64).min(left));
-        let head = head.map_err(|error| Unreadable::Io(file.clone(), error))?;
-        let len = head.and_then(|head| head.first_chunk());
+        let len = head.ok().flatten().and_then(|head| head.first_chunk());
         let len = len.map_or(0, |len| u64::from(u32::from_le_bytes(*len)));
         let len = len.clamp((HEADER_LEN as u64).min(left), left);
-        let bytes = reading.bytes(offset, len);
-        let bytes = bytes.map_err(|error| Unreadable::Io(file.clone(), error))?;
-        let bytes = bytes.unwrap_or_default();
+        // What the disk does not give has no right checksum.
+        let bytes = reading
+            .bytes(offset, len)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         match entry::verify(lsn, bytes) {
             Ok(decoded) => Ok(decoded.bytes.to_vec()),
             Err(why) => Err(Unreadable::Damaged {

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::super::header::BatchHeader;
-use super::super::read::Reading;
+use super::super::read::{ReadErrors, Reading};
 use super::super::scan::{Listed, list};
 use super::super::{BATCH_HEADER_LEN, BLOCK, FILE_LEN_MIN, WalFile};
 use super::{Damage, Fault, Survey};
@@ -24,7 +24,7 @@ pub(super) type Break = (usize, Damage);
 impl Survey {
     /// Finds the files and what is wrong with their order.
     pub(super) fn find_files(&mut self, disk: &dyn Disk) -> io::Result<Vec<Break>> {
-        let (listed, strays) = list(disk, &self.options)?;
+        let (listed, strays) = list(disk, &self.options, ReadErrors::AreDamage)?;
         self.strays = strays;
         let from = self.start.from;
         let begins = |listed: &Listed| listed.header.is_ok_and(|info| info.start <= from);
@@ -35,10 +35,10 @@ impl Survey {
             let before_the_log = place < self.first;
             // A file that the log begins in need not follow on the one before it.
             let hint = due.filter(|due| !before_the_log && *due > from);
-            let info = listed.header.ok().or(restore(&listed, hint, from)?);
+            let info = listed.header.ok().or_else(|| restore(&listed, hint, from));
             let (seq, file) = (listed.seq, std::sync::Arc::clone(&listed.file));
             if before_the_log {
-                let reading = info.map(|info| Reading::new(info, file));
+                let reading = info.map(|info| Reading::new(info, file, ReadErrors::AreDamage));
                 if listed.header.is_err() {
                     self.strays.push(format!("{seq:016x}.wal"));
                 }
@@ -50,7 +50,7 @@ impl Survey {
             let info = info.filter(|_| !overlaps);
             breaks.extend(broken.map(|damage| (place, damage)));
             due = info.map(|info| info.end()).or(due);
-            let reading = info.map(|info| Reading::new(info, file));
+            let reading = info.map(|info| Reading::new(info, file, ReadErrors::AreDamage));
             self.files.push(Surveyed { seq, reading });
         }
         self.end_ranges(&mut breaks);
@@ -133,15 +133,19 @@ impl Survey {
 
 /// What the header of a file must have said, by the batches in it. `due` is where the file before it ends; without one, it is taken for the
 /// latest that its batches speak of, at or before `from`.
-fn restore(listed: &Listed, due: Option<Lsn>, from: Lsn) -> io::Result<Option<WalFile>> {
+fn restore(listed: &Listed, due: Option<Lsn>, from: Lsn) -> Option<WalFile> {
     let len = listed.len / BLOCK * BLOCK;
     let fault = listed.header.err();
-    if !matches!(fault, Some(Fault::FileHeader | Fault::ShortFile)) || len < FILE_LEN_MIN {
-        return Ok(None);
+    if !matches!(
+        fault,
+        Some(Fault::FileHeader | Fault::ShortFile | Fault::Unreadable)
+    ) || len < FILE_LEN_MIN
+    {
+        return None;
     }
     let mut found: Option<WalFile> = None;
     for offset in (BLOCK..len).step_by(BLOCK as usize) {
-        let Some(header) = header_at(&*listed.file, offset)? else {
+        let Some(header) = header_at(&*listed.file, offset) else {
             continue;
         };
         let start = Lsn(header.lsn.0.wrapping_sub(offset));
@@ -161,11 +165,12 @@ fn restore(listed: &Listed, due: Option<Lsn>, from: Lsn) -> io::Result<Option<Wa
             break;
         }
     }
-    Ok(found)
+    found
 }
 
-fn header_at(file: &dyn File, offset: u64) -> io::Result<Option<BatchHeader>> {
+/// A header, wherever it says it is; none where it cannot be read.
+fn header_at(file: &dyn File, offset: u64) -> Option<BatchHeader> {
     let mut bytes = [0; BATCH_HEADER_LEN];
-    let read = file.read_at(offset, &mut bytes)?;
-    Ok(BatchHeader::claimed(bytes.get(..read).unwrap_or_default()))
+    let read = file.read_at(offset, &mut bytes).ok()?;
+    BatchHeader::claimed(bytes.get(..read)?)
 }

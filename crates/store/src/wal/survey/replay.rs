@@ -100,9 +100,11 @@ impl Survey {
         let Some(header) = piece.header() else {
             return Ok(());
         };
-        let Some(payload) = reading.payload(header, piece.lsn)? else {
-            return Ok(());
+        let pieced = match reading.payload(header, piece.lsn)? {
+            Some(_) => vec![],
+            None => reading.payload_in_blocks(header, piece.lsn),
         };
+        let payload = reading.payload(header, piece.lsn)?.unwrap_or(&pieced);
         let first = Lsn(piece.lsn.0 + BATCH_HEADER_LEN as u64);
         let (entries, lost) = match piece.what {
             What::Payload(_) => (Entries::new(first, payload).flatten().collect(), 0),
