@@ -1,6 +1,7 @@
 //! A repair loses what was accepted and nothing else, wherever it is cut off; without consent it changes nothing.
 
 mod crash;
+mod log;
 
 use std::path::Path;
 use std::sync::Arc;

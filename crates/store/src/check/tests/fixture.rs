@@ -13,7 +13,7 @@ use crate::entry::{
 use crate::index::{Index, Location};
 use crate::log::{Group, QueueId};
 use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
-use crate::segment::{SegmentReader, SegmentWriter, Start as Begin};
+use crate::segment::{Sealed, SegmentReader, SegmentWriter, Start as Begin};
 use crate::wal::{BATCH_HEADER_LEN, Options, Start, Survey, WalWriter};
 
 /// Small files, so that the log has several.
@@ -39,7 +39,7 @@ pub(crate) struct Fixture {
     marked: Vec<(String, u64, u64)>,
 }
 
-struct Log {
+pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     index: Index,
     wal: WalWriter,
@@ -54,7 +54,7 @@ pub(crate) fn record(queue: u64, seq: u64) -> Vec<u8> {
 }
 
 impl Log {
-    fn batch(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn batch(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
         let mut payload = vec![];
         fill(&mut payload);
         let count = Entries::new(Lsn(0), &payload).count() as u32;
@@ -67,9 +67,29 @@ impl Log {
         }
     }
 
+    /// Moves what is live in a segment to another one.
+    pub(crate) fn compact(&mut self, from: u64, to: u64, queues: &[u64]) {
+        let (old, new) = (SegmentId(from), SegmentId(to));
+        let sealed = self.write(new, queues);
+        self.batch(|out| {
+            entry::bundle(out, STAMP, |out| {
+                entry::segment_add(out, STAMP, new, sealed.bytes, &sealed.extents)?;
+                entry::segment_drop(out, STAMP, old)
+            })
+            .unwrap();
+        });
+    }
+
     /// Writes the live messages of some queues that are in the log to a segment.
-    fn page_out(&mut self, id: u64, queues: &[u64]) {
+    pub(crate) fn page_out(&mut self, id: u64, queues: &[u64]) {
         let id = SegmentId(id);
+        let sealed = self.write(id, queues);
+        self.batch(|out| {
+            entry::segment_add(out, STAMP, id, sealed.bytes, &sealed.extents).unwrap();
+        });
+    }
+
+    fn write(&mut self, id: SegmentId, queues: &[u64]) -> Sealed {
         let disk = Arc::clone(&self.disk);
         let mut writer = SegmentWriter::new(disk, id, self.store, 1).unwrap();
         for queue in queues {
@@ -80,10 +100,7 @@ impl Log {
                 }
             }
         }
-        let sealed = writer.finish().unwrap();
-        self.batch(|out| {
-            entry::segment_add(out, STAMP, id, sealed.bytes, &sealed.extents).unwrap();
-        });
+        writer.finish().unwrap()
     }
 
     fn checkpoint(&mut self, generation: u64) {
@@ -147,6 +164,11 @@ fn requeue(out: &mut Vec<u8>, queue: u64, first_seq: u64, delivery_count: u32) {
 
 impl Fixture {
     pub(crate) fn build() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// The same, with something more at the end of the log.
+    pub(crate) fn with(more: impl FnOnce(&mut Log)) -> Self {
         let disk = SimDisk::new(1);
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let recovered = recover(&shared, LENS, 1).unwrap();
@@ -187,6 +209,7 @@ impl Fixture {
         });
         log.batch(|out| enqueue(out, 7, 1..60));
         log.batch(|out| requeue(out, 1, 6, 2));
+        more(&mut log);
         log.wal.seal(1).unwrap();
         let resident = [(3, 1), (4, 5)];
         let resident = resident.map(|(queue, seq)| entry_of(&disk, &record(queue, seq)));
