@@ -14,6 +14,7 @@ use crate::log::QueueId;
 use crate::recovery::WAL_FOLDER;
 use crate::wal::{Options, Start, Survey};
 
+mod absent;
 mod index;
 mod log;
 mod names;
@@ -66,6 +67,10 @@ pub(crate) struct Look {
     pub(crate) survey: Survey,
     /// Live messages that cannot be read.
     pub(crate) lost: Vec<LostRun>,
+    /// Messages that seem live because their settling was lost, and that were settled.
+    pub(crate) settled: Vec<LostRun>,
+    /// Whether something of the log behind the checkpoint is lost.
+    pub(crate) log_is_lossy: bool,
     /// Segments of the index that are damaged or missing.
     pub(crate) damaged_segments: Vec<segments::DamagedSegment>,
     /// Segments that nobody knows.
@@ -95,6 +100,8 @@ impl Look {
             index,
             survey,
             lost: vec![],
+            settled: vec![],
+            log_is_lossy: false,
             damaged_segments: vec![],
             strangers: vec![],
             damaged_checkpoints,
@@ -123,7 +130,8 @@ impl Look {
     }
 
     fn count(&mut self, start: Start) {
-        let lost = self.lost.iter().map(|run| run.count).sum::<u64>();
+        let gone = self.lost.iter().chain(&self.settled);
+        let lost = gone.map(|run| run.count).sum::<u64>();
         let live = self.index.queues().map(|stream| stream.count).sum::<u64>();
         let mut queues: Vec<_> = self
             .index

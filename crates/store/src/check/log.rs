@@ -74,6 +74,8 @@ impl Look {
             let at = self.place(lsn, len);
             findings.push(Finding::new(at, what, Loses::Something));
         }
+        let loses = |finding: &Finding| finding.loses == Loses::Something;
+        self.log_is_lossy = findings.iter().any(loses);
         self.report.findings.append(&mut findings);
         if self.survey.torn().is_some() {
             let remark = "the log ends with what never became durable; the next start removes it";

@@ -49,11 +49,14 @@ impl Look {
                     None
                 }
             };
+            for damage in &damages {
+                self.segment_damage(id, damage);
+            }
+            if let Some(reader) = reader.as_ref().filter(|_| self.log_is_lossy) {
+                self.find_absent(reader);
+            }
             if reader.is_some() && damages.is_empty() {
                 continue;
-            }
-            for damage in damages {
-                self.segment_damage(id, &damage);
             }
             self.damaged_segments.push(DamagedSegment { id, reader });
         }

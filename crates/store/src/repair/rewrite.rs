@@ -69,7 +69,7 @@ pub(super) fn rewrite(
         count: 0,
         repaired,
     };
-    for lost in &look.lost {
+    for lost in look.lost.iter().chain(&look.settled) {
         let run = Run {
             first_seq: lost.first_seq,
             count: lost.count,

@@ -2,6 +2,7 @@
 
 mod crash;
 mod log;
+mod random;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use crate::entry::{
 };
 use crate::index::{Index, Location};
 use crate::log::{Group, QueueId};
-use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
+use crate::recovery::{FileLens, WAL_FOLDER, recover};
 use crate::segment::{Sealed, SegmentReader, SegmentWriter, Start as Begin};
 use crate::wal::{BATCH_HEADER_LEN, Options, Start, Survey, WalWriter};
 
@@ -41,8 +41,8 @@ pub(crate) struct Fixture {
 
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
-    index: Index,
-    wal: WalWriter,
+    pub(crate) index: Index,
+    pub(crate) wal: WalWriter,
     store: u128,
 }
 
@@ -54,6 +54,18 @@ pub(crate) fn record(queue: u64, seq: u64) -> Vec<u8> {
 }
 
 impl Log {
+    /// A log in a new folder.
+    pub(crate) fn new(disk: &SimDisk) -> Self {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let recovered = recover(&shared, LENS, 1).unwrap();
+        Self {
+            disk: shared,
+            index: recovered.index,
+            wal: recovered.wal,
+            store: recovered.folder.store,
+        }
+    }
+
     pub(crate) fn batch(&mut self, fill: impl FnOnce(&mut Vec<u8>)) {
         let mut payload = vec![];
         fill(&mut payload);
@@ -103,7 +115,7 @@ impl Log {
         writer.finish().unwrap()
     }
 
-    fn checkpoint(&mut self, generation: u64) {
+    pub(crate) fn checkpoint(&mut self, generation: u64) {
         self.wal.seal(1).unwrap();
         let durable = self.wal.durable();
         let header = Header {
@@ -170,17 +182,7 @@ impl Fixture {
     /// The same, with something more at the end of the log.
     pub(crate) fn with(more: impl FnOnce(&mut Log)) -> Self {
         let disk = SimDisk::new(1);
-        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let recovered = recover(&shared, LENS, 1).unwrap();
-        let Recovered {
-            folder, index, wal, ..
-        } = recovered;
-        let mut log = Log {
-            disk: shared,
-            index,
-            wal,
-            store: folder.store,
-        };
+        let mut log = Log::new(&disk);
         log.batch(|out| entry::define(out, STAMP, b"key", b"value").unwrap());
         log.batch(|out| enqueue(out, 1, 1..8));
         log.batch(|out| enqueue(out, 2, 1..4));
@@ -219,7 +221,7 @@ impl Fixture {
             .map(header)
             .chain(resident.clone())
             .collect();
-        drop((log, folder));
+        drop(log);
         let disk = disk.kill();
         let model = live(&disk);
         Self {

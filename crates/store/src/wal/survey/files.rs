@@ -10,6 +10,9 @@ use super::{Damage, Fault, Survey};
 use crate::disk::{Disk, File};
 use crate::entry::Lsn;
 
+/// Where the length stands in a file's header.
+const LEN_AT: u64 = 64;
+
 /// A file that has a name of the log's.
 #[derive(Debug)]
 pub(super) struct Surveyed {
@@ -49,6 +52,8 @@ impl Survey {
             let overlaps = matches!(&broken, Some(damage) if damage.fault == Fault::Overlap);
             let info = info.filter(|_| !overlaps);
             breaks.extend(broken.map(|damage| (place, damage)));
+            let cut = info.and_then(|info| self.cut(&listed, info));
+            breaks.extend(cut.map(|damage| (place + 1, damage)));
             due = info.map(|info| info.end()).or(due);
             let reading = info.map(|info| Reading::new(info, file, ReadErrors::AreDamage));
             self.files.push(Surveyed { seq, reading });
@@ -65,16 +70,14 @@ impl Survey {
     fn join(&mut self, listed: &Listed, info: Option<WalFile>, due: Option<Lsn>) -> Option<Damage> {
         let expected = due.unwrap_or_default().max(self.start.from);
         let file = super::super::path_of(&self.options.folder, listed.seq);
-        if let (Err(fault), Some(info)) = (listed.header, info) {
-            let from = match fault {
-                Fault::ShortFile => info.end(),
-                _ => info.start,
-            };
+        if let (Err(fault), Some(info)) = (listed.header, info)
+            && fault != Fault::ShortFile
+        {
             self.flaws.push(Damage {
                 file: file.clone(),
                 fault,
-                from,
-                to: Lsn(from.0 + BLOCK),
+                from: info.start,
+                to: Lsn(info.start.0 + BLOCK),
                 file_start: Some(info.start),
             });
         }
@@ -98,14 +101,27 @@ impl Survey {
         })
     }
 
+    /// What was cut off the end of a file, or may have been: a header that is damaged does not tell for certain how long it was.
+    fn cut(&self, listed: &Listed, info: WalFile) -> Option<Damage> {
+        listed.header.err()?;
+        (claimed_len(&*listed.file) != Some(listed.len)).then(|| Damage {
+            file: info.path(&self.options.folder),
+            fault: Fault::ShortFile,
+            from: info.end(),
+            to: Lsn(info.end().0 + BLOCK),
+            file_start: Some(info.start),
+        })
+    }
+
     /// An unreadable file ends where the next one that can be read begins.
     fn end_ranges(&self, breaks: &mut Vec<Break>) {
         let mut ended: Vec<Break> = vec![];
         for (place, mut damage) in breaks.drain(..) {
-            let next = (place + 1..self.files.len()).find_map(|later| self.info(later));
+            let mut infos = (self.first..self.files.len()).filter_map(|file| self.info(file));
+            let next = infos.find(|info| info.start >= damage.from);
             let unreadable = !matches!(damage.fault, Fault::MissingFile | Fault::Overlap);
             if let (true, Some(next)) = (unreadable, next) {
-                damage.to = next.start.max(damage.from);
+                damage.to = next.start;
             }
             // That files are missing behind an unreadable one is one damage, not two.
             let told = ended.last().is_some_and(|(_, before)| {
@@ -173,4 +189,11 @@ fn header_at(file: &dyn File, offset: u64) -> Option<BatchHeader> {
     let mut bytes = [0; BATCH_HEADER_LEN];
     let read = file.read_at(offset, &mut bytes).ok()?;
     BatchHeader::claimed(bytes.get(..read)?)
+}
+
+/// How long a file was made, as its header says, right or not.
+fn claimed_len(file: &dyn File) -> Option<u64> {
+    let mut bytes = [0; 8];
+    let read = file.read_at(LEN_AT, &mut bytes).ok()?;
+    (read == bytes.len()).then(|| u64::from_le_bytes(bytes))
 }
