@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use leveret_store::check::Accept;
 
 use crate::config::{Config, ListenAddress, LogFormat};
 
@@ -32,6 +33,28 @@ pub(crate) enum Command {
     CheckConfig,
     /// Ask a running broker for its health over HTTP; exit 0 if it is well and 1 if not.
     Health,
+    /// Look at the data folder of a broker that does not run, or repair it.
+    #[command(subcommand)]
+    Store(StoreCommand),
+}
+
+/// What can be done with a data folder.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read all of the data folder and say what is damaged; changes nothing. Exit 0 if it is good, 1 if it is damaged, 2 if it
+    /// cannot be looked at.
+    Check {
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Repair the data folder, giving up what is damaged: each range that `store check` prints has to be accepted. What is replaced is
+    /// kept in its folder `quarantine`. Exit 0 if it is good afterwards.
+    Repair {
+        /// Accept the loss of what is damaged here, as `store check` prints it; `all` for whatever is damaged.
+        #[arg(long, value_name = "RANGE", num_args = 1.., required = true)]
+        accept_loss: Vec<Accept>,
+    },
 }
 
 /// Settings that can be given on the command line.

@@ -33,6 +33,7 @@ mod machine;
 mod serve;
 mod signals;
 mod storage;
+mod store_command;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
         None => run(&flags),
         Some(Command::CheckConfig) => check_config(&flags),
         Some(Command::Health) => ask_health(&flags),
+        Some(Command::Store(command)) => return store_command::run(&flags, &command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

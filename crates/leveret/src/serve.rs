@@ -42,7 +42,7 @@ pub(crate) struct Server {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The data folder cannot be used, or is damaged.
-    #[error("{}: {error}", folder.display())]
+    #[error("{}: {error}{}", folder.display(), storage::advice(error))]
     Folder {
         /// The data folder.
         folder: PathBuf,

@@ -68,6 +68,21 @@ pub(crate) fn open(
     Ok((store, backing))
 }
 
+/// What the operator can do about a folder that is not opened, to be put behind the reason.
+pub(crate) fn advice(error: &RecoveryError) -> &'static str {
+    match error {
+        RecoveryError::Checkpoint(_)
+        | RecoveryError::Damaged(_)
+        | RecoveryError::Inconsistent(_)
+        | RecoveryError::MissingSegment(_)
+        | RecoveryError::Segment(_) => {
+            ". Nothing was changed. `leveret store check` tells all that is damaged and which queues it concerns; after a copy of the folder \
+             was put aside, `leveret store repair` goes on without what is lost"
+        }
+        RecoveryError::Folder(_) | RecoveryError::Io(_) => "",
+    }
+}
+
 /// Nothing may be confirmed any more, and what the disk has is known only after it was read again: the program ends, and the next start does
 /// that.
 fn fail(what: String) {

@@ -34,10 +34,14 @@ use crate::index::Index;
 use crate::index::record::{Reader, Wrong};
 
 mod files;
+mod salvage;
 #[cfg(test)]
 mod tests;
 
-pub use files::{FOLDER, KEPT, LoadError, Loaded, load_newest, write, write_encoded};
+pub use files::{
+    FOLDER, KEPT, Kept, LoadError, Loaded, load_each, load_newest, write, write_encoded,
+};
+pub use salvage::{Salvaged, salvage};
 
 const MAGIC: &[u8; 8] = b"LVRTCKP1";
 const END_MAGIC: &[u8; 8] = b"LVRTCKPE";

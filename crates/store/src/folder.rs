@@ -53,6 +53,9 @@ pub enum FolderError {
         "the data folder has files in {0}, but no file {VERSION}: it is not a whole data folder"
     )]
     NoVersion(&'static str),
+    /// There is no `VERSION`, and nothing may be made.
+    #[error("there is no data folder: it has no file {VERSION}")]
+    None,
     /// The disk refused something.
     #[error("the data folder cannot be used: {0}")]
     Io(#[from] io::Error),
@@ -63,12 +66,7 @@ impl Folder {
     ///
     /// **Effect**: locked until dropped; a new one is synced. **Waits** for the disk, never for the lock. **Errors**: see [`FolderError`].
     pub fn open(disk: &dyn Disk, store: u128) -> Result<Self, FolderError> {
-        let lock = disk
-            .lock(Path::new(LOCK))
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::WouldBlock => FolderError::InUse,
-                _ => FolderError::Io(error),
-            })?;
+        let lock = lock(disk)?;
         if let Some(text) = read_version(disk)? {
             let store = parse_version(&text)?;
             return Ok(Self {
@@ -84,6 +82,29 @@ impl Folder {
             _lock: lock,
         })
     }
+
+    /// Takes a data folder that is there, and makes nothing.
+    ///
+    /// **Effect**: locked until dropped. **Waits** for the disk, never for the lock. **Errors**: see [`FolderError`].
+    pub fn open_existing(disk: &dyn Disk) -> Result<Self, FolderError> {
+        // Before the lock, whose file would be made where there is no data folder.
+        read_version(disk)?.ok_or(FolderError::None)?;
+        let lock = lock(disk)?;
+        let text = read_version(disk)?.ok_or(FolderError::None)?;
+        Ok(Self {
+            store: parse_version(&text)?,
+            is_new: false,
+            _lock: lock,
+        })
+    }
+}
+
+fn lock(disk: &dyn Disk) -> Result<Lock, FolderError> {
+    disk.lock(Path::new(LOCK))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => FolderError::InUse,
+            _ => FolderError::Io(error),
+        })
 }
 
 /// Makes the folders and, last, `VERSION`. What a crash left of an earlier try is used or overwritten.

@@ -5,13 +5,14 @@
 //! the order in which they were appended.
 //!
 //! From the bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`,
-//! `staging` and `commit` (group commit), `reading`, `keeper` (page-out, compaction, checkpoints), `recovery`, `chunks`; `log` is how a shard sees
+//! `staging` and `commit` (group commit), `reading`, `keeper` (page-out, compaction, checkpoints), `recovery`, `chunks`; `check` and `repair` for an operator whose folder is damaged; `log` is how a shard sees
 //! it, `store` is the whole with its threads, `memory` a log for tests that keeps nothing. Each draws its format where it has one.
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
 pub mod applied;
 pub mod bell;
+pub mod check;
 pub mod checkpoint;
 pub mod chunks;
 mod clock;
@@ -28,6 +29,7 @@ pub mod memory;
 pub mod orders;
 pub mod reading;
 pub mod recovery;
+pub mod repair;
 pub mod runs;
 pub mod segment;
 pub mod shard_log;

@@ -1,7 +1,7 @@
 //! The write-ahead log: one endless stream of batches, cut into files of a fixed length each.
 //!
 //! [`WalWriter`] writes it and says how far it is safe; [`scan`] reads it after a start and tells a torn tail, which nobody was promised,
-//! from damage to what was confirmed; [`repair_tail`] clears the former. What is in the entries is nobody's business here, and which files
+//! from damage to what was confirmed; [`repair_tail`] clears the former, and a [`Survey`] says all there is to say of the latter. What is in the entries is nobody's business here, and which files
 //! are still needed is the caller's: it gives them back with [`WalWriter::recycle`].
 //!
 //! A place in the log is an [`Lsn`]: the file's first one plus the offset in the file. Files follow each other without gap or overlap:
@@ -38,20 +38,24 @@ use std::path::{Path, PathBuf};
 
 use crate::entry::Lsn;
 
+mod begin;
 mod blank;
 mod header;
 mod open;
 mod read;
 mod repair;
 mod scan;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use begin::begin_file;
 pub use blank::{Blank, BlankOrder};
 pub use read::Batch;
 pub use repair::repair_tail;
 pub use scan::{Damage, End, Fault, Scan, Start, scan};
+pub use survey::{Gap, Part, Seen, Survey, Unreadable};
 pub use writer::WalWriter;
 
 /// Batches and file headers begin on multiples of this.

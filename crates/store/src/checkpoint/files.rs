@@ -140,12 +140,36 @@ pub fn load_newest(disk: &dyn Disk, store: u128) -> Result<Option<Loaded>, LoadE
     }
 }
 
+/// A checkpoint that is kept.
+#[derive(Debug)]
+pub struct Kept {
+    /// Its file, in the data folder.
+    pub path: String,
+    /// Its generation, by its name.
+    pub generation: u64,
+    /// What it says, or why it cannot be used.
+    pub read: Result<(Header, Index), Damage>,
+}
+
+/// Reads the newest two checkpoints, whether the first is whole or not; the newest comes first.
+///
+/// **Waits**: for the disk. **Errors**: the folder cannot be read.
+pub fn load_each(disk: &dyn Disk, store: u128) -> io::Result<Vec<Kept>> {
+    let names = match disk.list(Path::new(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+        names => names?,
+    };
+    let kept = generations(&names).into_iter().take(KEPT);
+    let kept = kept.map(|generation| Kept {
+        path: path(generation),
+        generation,
+        read: load(disk, generation, store),
+    });
+    Ok(kept.collect())
+}
+
 fn load(disk: &dyn Disk, generation: u64, store: u128) -> Result<(Header, Index), Damage> {
-    let file = disk.open(Path::new(&path(generation)))?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| Damage::Length)?];
-    let read = file.read_at(0, &mut bytes)?;
-    bytes.truncate(read);
-    let (header, index) = decode(&bytes)?;
+    let (header, index) = decode(&read_whole(disk, &path(generation))?)?;
     if header.store != store {
         return Err(Damage::OtherStore(header.store));
     }
@@ -153,4 +177,13 @@ fn load(disk: &dyn Disk, generation: u64, store: u128) -> Result<(Header, Index)
         return Err(Damage::OtherGeneration(header.generation));
     }
     Ok((header, index))
+}
+
+/// The bytes of a checkpoint's file.
+pub(super) fn read_whole(disk: &dyn Disk, path: &str) -> Result<Vec<u8>, Damage> {
+    let file = disk.open(Path::new(path))?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(|_| Damage::Length)?];
+    let read = file.read_at(0, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes)
 }

@@ -103,10 +103,9 @@ impl BatchHeader {
         (bytes, crc)
     }
 
-    /// Reads a header that was written at `lsn` in a life of the file with this mark, and its checksum.
-    pub(super) fn read(bytes: &[u8], lsn: Lsn, mark: u64) -> Option<(Self, u32)> {
-        let (covered, crc) = (bytes.get(..60)?, u32_at(bytes, 60)?);
-        let header = Self {
+    /// What bytes say as a header, whether they are one or not.
+    pub(super) fn fields(bytes: &[u8]) -> Option<Self> {
+        Some(Self {
             payload_len: u32_at(bytes, 4)?,
             lsn: Lsn(u64_at(bytes, 8)?),
             mark: u64_at(bytes, 16)?,
@@ -116,7 +115,19 @@ impl BatchHeader {
             entries: u32_at(bytes, 48)?,
             previous_crc: u32_at(bytes, 52)?,
             payload_crc: u32_at(bytes, 56)?,
-        };
+        })
+    }
+
+    /// Reads a header without knowing where or in which life of its file it was written: what it says of that is to be compared.
+    pub(super) fn claimed(bytes: &[u8]) -> Option<Self> {
+        let said = Self::fields(bytes)?;
+        Self::read(bytes, said.lsn, said.mark).map(|(header, _)| header)
+    }
+
+    /// Reads a header that was written at `lsn` in a life of the file with this mark, and its checksum.
+    pub(super) fn read(bytes: &[u8], lsn: Lsn, mark: u64) -> Option<(Self, u32)> {
+        let (covered, crc) = (bytes.get(..60)?, u32_at(bytes, 60)?);
+        let header = Self::fields(bytes)?;
         // The mark first: it decides for nearly all blocks that are no header.
         let here = header.mark == mark && header.lsn == lsn && covered.starts_with(&BATCH_MAGIC);
         let can_be = header.payload_len as usize <= ENTRY_LEN_MAX

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::header::BatchHeader;
-use super::{BATCH_HEADER_LEN, WalFile, padded};
+use super::{BATCH_HEADER_LEN, BLOCK, WalFile, padded};
 use crate::crc::crc32c;
 use crate::disk::File;
 use crate::entry::{Entries, Lsn};
@@ -50,6 +50,15 @@ pub(super) enum Found<'a> {
     Nothing,
 }
 
+/// What becomes of an error of the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadErrors {
+    /// It is told.
+    AreErrors,
+    /// What cannot be read is not there, and [`Reading::take_unreadable`] says that it was so.
+    AreDamage,
+}
+
 /// A file of the log that is being read.
 #[derive(Debug)]
 pub(super) struct Reading {
@@ -58,13 +67,18 @@ pub(super) struct Reading {
     buffer: Vec<u8>,
     /// Where the buffer's first byte lies in the file.
     at: u64,
+    errors: ReadErrors,
+    /// Whether something could not be read.
+    unreadable: bool,
 }
 
 impl Reading {
-    pub(super) fn new(info: WalFile, file: Arc<dyn File>) -> Self {
+    pub(super) fn new(info: WalFile, file: Arc<dyn File>, errors: ReadErrors) -> Self {
         Self {
             info,
             file,
+            errors,
+            unreadable: false,
             buffer: Vec::new(),
             at: 0,
         }
@@ -104,20 +118,77 @@ impl Reading {
         Ok(Found::Batch(header, crc, batch))
     }
 
+    /// The payload that a header at this lsn names, right or not; none where the file does not have so much.
+    pub(super) fn payload(&mut self, header: &BatchHeader, lsn: Lsn) -> io::Result<Option<&[u8]>> {
+        match self.info.offset(lsn) {
+            Some(offset) => self.bytes(
+                offset + BATCH_HEADER_LEN as u64,
+                u64::from(header.payload_len),
+            ),
+            None => Ok(None),
+        }
+    }
+
+    /// The payload that a header at this lsn names, with zeros for the blocks that cannot be read; cut off where the file ends.
+    pub(super) fn payload_in_blocks(&mut self, header: &BatchHeader, lsn: Lsn) -> Vec<u8> {
+        let first = self.info.offset(lsn).unwrap_or(self.info.len) + BATCH_HEADER_LEN as u64;
+        let end = (first + u64::from(header.payload_len)).min(self.info.len);
+        let (mut payload, mut at) = (vec![], first);
+        while at < end {
+            let len = (BLOCK - at % BLOCK).min(end - at);
+            let block = self.bytes(at, len).ok().flatten().unwrap_or_default();
+            payload.extend_from_slice(block);
+            at += len;
+            payload.resize((at - first) as usize, 0);
+        }
+        payload
+    }
+
+    /// What a damaged header at this lsn says, if the payload has the checksum that stands in it: the damage is elsewhere in the header then.
+    pub(super) fn payload_alone(&mut self, lsn: Lsn) -> io::Result<Option<BatchHeader>> {
+        let Some(offset) = self.info.offset(lsn) else {
+            return Ok(None);
+        };
+        let bytes = self.bytes(offset, BATCH_HEADER_LEN as u64)?;
+        let Some(header) = bytes.and_then(BatchHeader::fields) else {
+            return Ok(None);
+        };
+        let payload = self.payload(&header, lsn)?;
+        let is_whole = payload.is_some_and(|payload| crc32c(payload) == header.payload_crc);
+        Ok((is_whole && header.payload_len > 0).then_some(header))
+    }
+
     /// Bytes of the file; none where it does not have them.
-    fn bytes(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
+    pub(super) fn bytes(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
         let left = self.info.len.saturating_sub(offset);
         if len > left {
             return Ok(None);
         }
         let buffered = self.at..self.at + self.buffer.len() as u64;
         if offset < buffered.start || offset + len > buffered.end {
-            self.buffer.resize(READ_LEN.max(len).min(left) as usize, 0);
-            let read = self.file.read_at(offset, &mut self.buffer)?;
-            self.buffer.truncate(read);
-            self.at = offset;
+            match (self.load(offset, READ_LEN.max(len).min(left)), self.errors) {
+                (Err(error), ReadErrors::AreErrors) => return Err(error),
+                // A block that cannot be read must cost nothing beside it.
+                (Err(_), ReadErrors::AreDamage) if self.load(offset, len).is_err() => {
+                    self.unreadable = true;
+                }
+                _ => {}
+            }
         }
         let from = (offset - self.at) as usize;
         Ok(self.buffer.get(from..from + len as usize))
+    }
+
+    fn load(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        self.buffer.resize(len as usize, 0);
+        let read = self.file.read_at(offset, &mut self.buffer);
+        self.buffer.truncate(*read.as_ref().unwrap_or(&0));
+        self.at = offset;
+        read.map(|_| ())
+    }
+
+    /// Whether something could not be read since this was last asked.
+    pub(super) fn take_unreadable(&mut self) -> bool {
+        std::mem::take(&mut self.unreadable)
     }
 }

@@ -9,6 +9,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+pub(super) use self::files::{Listed, list};
+
 use self::files::Files;
 use self::walk::{Tail, Walk};
 use super::{Batch, Options, WalFile};
@@ -125,6 +127,9 @@ pub enum Fault {
     /// A batch that was durable is missing or does not pass its checksum.
     #[error("a batch that was confirmed is damaged")]
     Batch,
+    /// The disk does not give it. A survey alone says this; to a scan it is an error.
+    #[error("the disk cannot read it")]
+    Unreadable,
     /// A batch passes its checksum, but what is in it is not known.
     #[error("a batch has an entry that cannot be read: {0}")]
     Entry(Malformed),

@@ -12,6 +12,7 @@ use crate::disk::{Disk, Faults, SimDisk};
 mod crash;
 mod flips;
 mod model;
+mod survey;
 
 /// A batch as the writer is given it.
 fn batch_of(payload: &[u8]) -> Vec<u8> {

@@ -12,7 +12,7 @@ use crate::disk::{Disk, File};
 use crate::entry::Lsn;
 use crate::wal::blank::is_blank;
 use crate::wal::header::read_file_header;
-use crate::wal::read::Reading;
+use crate::wal::read::{ReadErrors, Reading};
 use crate::wal::{BLOCK, Options, WalFile, path_of, seq_of};
 
 /// What is in the log's folder.
@@ -28,20 +28,22 @@ pub(super) struct Files {
 }
 
 /// A file by its name, and its header.
-struct Listed {
-    seq: u64,
-    len: u64,
-    file: Arc<dyn File>,
-    header: Result<WalFile, Fault>,
+pub(in crate::wal) struct Listed {
+    pub(in crate::wal) seq: u64,
+    pub(in crate::wal) len: u64,
+    pub(in crate::wal) file: Arc<dyn File>,
+    pub(in crate::wal) header: Result<WalFile, Fault>,
 }
 
 impl Files {
     pub(super) fn find(disk: &dyn Disk, options: &Options, start: Start) -> io::Result<Self> {
+        let (mut listed, strays) = list(disk, options, ReadErrors::AreErrors)?;
+        let newest = listed.last().map_or(0, |listed| listed.seq);
         let mut files = Self {
-            next_seq: 1,
+            strays,
+            next_seq: newest.saturating_add(1),
             ..Self::default()
         };
-        let mut listed = files.list(disk, options)?;
         let begins = |listed: &Listed| listed.header.is_ok_and(|info| info.start <= start.from);
         let first = listed.iter().rposition(begins).unwrap_or_default();
         for old in listed.drain(..first) {
@@ -52,37 +54,6 @@ impl Files {
         }
         files.chain(listed, options, start);
         Ok(files)
-    }
-
-    /// Reads names and headers.
-    fn list(&mut self, disk: &dyn Disk, options: &Options) -> io::Result<Vec<Listed>> {
-        let names = match disk.list(&options.folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            names => names?,
-        };
-        let mut listed = Vec::new();
-        for (name, len) in names {
-            let Some(seq) = seq_of(&name) else {
-                if !is_blank(&name) {
-                    self.strays.push(name);
-                }
-                continue;
-            };
-            let file = disk.open(&path_of(&options.folder, seq))?;
-            let mut header = [0; BLOCK as usize];
-            let read = file.read_at(0, &mut header)?;
-            let header = header.get(..read).unwrap_or_default();
-            let header = read_file_header(header, seq, options.store, len);
-            listed.push(Listed {
-                seq,
-                len,
-                file,
-                header,
-            });
-            self.next_seq = self.next_seq.max(seq.saturating_add(1));
-        }
-        listed.sort_unstable_by_key(|listed| listed.seq);
-        Ok(listed)
     }
 
     /// Takes files as long as each begins where the one before it ended.
@@ -100,7 +71,8 @@ impl Files {
                 Ok(info) if info.start < due && expected.is_some() => Fault::Overlap,
                 Ok(info) => {
                     expected = Some(info.end());
-                    self.readings.push(Reading::new(info, listed.file));
+                    self.readings
+                        .push(Reading::new(info, listed.file, ReadErrors::AreErrors));
                     continue;
                 }
             };
@@ -126,6 +98,45 @@ impl Files {
             self.damage = Some(missing_end(options, start, end));
         }
     }
+}
+
+/// Reads names and headers; the files by rising number, and the names that are no files of the log.
+pub(in crate::wal) fn list(
+    disk: &dyn Disk,
+    options: &Options,
+    errors: ReadErrors,
+) -> io::Result<(Vec<Listed>, Vec<String>)> {
+    let names = match disk.list(&options.folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
+    let (mut listed, mut strays) = (Vec::new(), Vec::new());
+    for (name, len) in names {
+        let Some(seq) = seq_of(&name) else {
+            if !is_blank(&name) {
+                strays.push(name);
+            }
+            continue;
+        };
+        let file = disk.open(&path_of(&options.folder, seq))?;
+        let mut header = [0; BLOCK as usize];
+        let header = match (file.read_at(0, &mut header), errors) {
+            (Ok(read), _) => {
+                let header = header.get(..read).unwrap_or_default();
+                read_file_header(header, seq, options.store, len)
+            }
+            (Err(_), ReadErrors::AreDamage) => Err(Fault::Unreadable),
+            (Err(error), ReadErrors::AreErrors) => return Err(error),
+        };
+        listed.push(Listed {
+            seq,
+            len,
+            file,
+            header,
+        });
+    }
+    listed.sort_unstable_by_key(|listed| listed.seq);
+    Ok((listed, strays))
 }
 
 fn missing_end(options: &Options, start: Start, end: Lsn) -> Damage {

@@ -7,7 +7,7 @@ use crate::entry::Lsn;
 use crate::wal::*;
 
 /// A log of several files, one of them recycled, with spares, that ends with a seal.
-fn sealed_log() -> (Model, SimDisk, Vec<WalFile>) {
+pub(super) fn sealed_log() -> (Model, SimDisk, Vec<WalFile>) {
     let disk = SimDisk::new(1);
     let (mut model, mut log) = Model::begin(&disk);
     model.run(&mut log, &script()).unwrap();
