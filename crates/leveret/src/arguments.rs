@@ -48,11 +48,11 @@ pub(crate) enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Repair the data folder, giving up what is damaged: each range that `store check` prints has to be accepted. What is replaced is
-    /// kept in its folder `quarantine`. Exit 0 if it is good afterwards.
+    /// Repair the data folder, giving up what cannot be read: each range that loses something has to be accepted, else nothing is done. What
+    /// is replaced is kept in its folder `quarantine`. Exit 0 if it is good afterwards, 1 if not, 2 if it cannot be looked at.
     Repair {
         /// Accept the loss of what is damaged here, as `store check` prints it; `all` for whatever is damaged.
-        #[arg(long, value_name = "RANGE", num_args = 1.., required = true)]
+        #[arg(long, value_name = "RANGE", num_args = 1..)]
         accept_loss: Vec<Accept>,
     },
 }

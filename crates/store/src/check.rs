@@ -110,6 +110,13 @@ impl Look {
         look.replay()?;
         look.check_resident(start.from);
         look.check_segments(disk)?;
+        if !look.settled.is_empty() {
+            let remark = format!(
+                "{} messages whose settling is lost are known to be settled, since later segments do not have them",
+                look.settled.len()
+            );
+            look.report.remarks.push(remark);
+        }
         look.find_names(disk)?;
         look.count(start);
         look.name_queues(name_of);

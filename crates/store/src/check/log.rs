@@ -154,9 +154,20 @@ impl Replay<'_> {
         let Some(gap) = self.gap.take().filter(|gap| gap.lost) else {
             return;
         };
+        let mut told = Streams::new();
+        for (queue, stream, how) in &gap.queues {
+            if matches!(how, How::Missing { .. }) {
+                told.insert((*queue, *stream));
+            }
+        }
+        // What is missing of a queue says more than that it is near.
+        let says_more = |(queue, stream, how): &(QueueId, Stream, How)| {
+            *how != How::Near || !told.contains(&(*queue, *stream))
+        };
         let queues = gap
             .queues
             .into_iter()
+            .filter(says_more)
             .map(|(queue, stream, how)| Concerned {
                 queue,
                 name: None,

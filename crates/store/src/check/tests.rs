@@ -91,7 +91,7 @@ fn the_queue_of_a_damaged_message_is_named_with_its_numbers() {
     assert_eq!(finding.loses, Loses::Something);
     let text = report.to_string();
     assert!(
-        text.contains("queue 'q2': the messages 8 to 9 are not accounted for"),
+        text.contains("queue 'q2': messages 8 to 9 are not accounted for"),
         "{text}"
     );
 
@@ -108,7 +108,7 @@ fn the_queue_of_a_damaged_message_is_named_with_its_numbers() {
     assert!(path.starts_with("seg/"), "{path}");
     let text = checked(&fixture.flipped(&path, at)).to_string();
     assert!(
-        text.contains("queue 'q1': 1 messages are lost, numbers 3 to 3"),
+        text.contains("queue 'q1': 1 message is lost, number 3"),
         "{text}"
     );
 }

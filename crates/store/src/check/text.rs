@@ -70,6 +70,11 @@ impl fmt::Display for Concerned {
         match self.how {
             How::Lost {
                 first_seq,
+                count: 1,
+                ..
+            } => write!(f, ": 1 message is lost, number {first_seq}"),
+            How::Lost {
+                first_seq,
                 last_seq,
                 count,
             } => write!(
@@ -81,7 +86,7 @@ impl fmt::Display for Concerned {
                 last_seq,
             } => write!(
                 f,
-                ": the messages {first_seq} to {last_seq} are not accounted for"
+                ": messages {first_seq} to {last_seq} are not accounted for"
             ),
             How::Near => f.write_str(": has entries beside the damage"),
         }

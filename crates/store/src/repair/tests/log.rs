@@ -87,6 +87,29 @@ fn settling_that_is_lost_makes_messages_live_again_and_nothing_else() {
 }
 
 #[test]
+fn what_a_later_segment_does_not_have_was_settled_though_its_settling_is_lost() {
+    let fixture = Fixture::with(|log| {
+        log.batch(|out| enqueue(out, 8, 1..9));
+        log.batch(|out| settle(out, 8, 3, 2));
+        log.batch(|out| enqueue(out, 8, 9..12));
+        log.batch(|out| enqueue(out, 8, 12..14));
+        log.page_out(3, &[8]);
+    });
+    let disk = fixture.disk.kill();
+    let mut settled = vec![];
+    settle(&mut settled, 8, 3, 2);
+    flip_in_log(&disk, &settled);
+    // Without these the segment seems to have as many messages as move to it.
+    flip_in_log(&disk, b"queue 8 number 10 ");
+    let found = report(&disk);
+    let text = found.to_string();
+    assert!(text.contains("2 messages whose settling is lost"), "{text}");
+    repair_with(&disk, &all_printed(&found)).unwrap();
+    assert_eq!(numbers(&disk, 8), [1, 2, 5, 6, 7, 8, 12, 13]);
+    assert!(report(&disk).is_good());
+}
+
+#[test]
 fn a_file_without_any_header_left_is_given_up_as_a_whole() {
     let fixture = Fixture::build();
     for path in log_files(&fixture.disk) {

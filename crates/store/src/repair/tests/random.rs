@@ -144,7 +144,7 @@ fn harm_folder(disk: &SimDisk, harm: &Harm) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn are_good_or_repaired(steps in vec(step(), 1..40), harms in vec(harm(), 0..5), gone in any::<Option<usize>>()) {
