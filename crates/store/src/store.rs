@@ -25,12 +25,11 @@ use crate::chunks::Chunks;
 use crate::commit::Commit;
 use crate::defined::{StoreDefinitions, Waits};
 use crate::disk::{Disk, Filesystem, RealDisk};
-use crate::entry::SegmentId;
 use crate::folder::Folder;
 use crate::keeper::{Aims, Keeper, KeeperParts};
 use crate::log::{ChunkId, GROUPS, Group, Wanted};
 use crate::orders::Orders;
-use crate::reading::{Lost, Reader, WalFiles};
+use crate::reading::{Closed, Lost, Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
 use crate::shard_log::{Inbox, ShardLog, WaitingChunks};
 use crate::staging::{Bell, Staging};
@@ -96,8 +95,8 @@ impl std::fmt::Debug for Listeners {
 pub(crate) enum Order {
     /// Of a reader: messages of a queue.
     Read(Wanted, Arc<Inbox>),
-    /// Of a reader: a segment's file goes.
-    Close(SegmentId),
+    /// Of a reader: a file has gone.
+    Close(Closed),
     /// Of the chunk thread.
     PutAway(ChunkId, Vec<u8>, Arc<Inbox>),
     /// Of the chunk thread.
@@ -206,7 +205,7 @@ impl Store {
             files: Arc::clone(&files),
             orders: Arc::clone(&shared.orders),
             staging: Arc::clone(&stagings.keeper),
-            kept: checkpoint.into_iter().collect(),
+            checkpoint,
             next_segment,
             dropped,
         });
