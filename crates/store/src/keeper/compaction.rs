@@ -137,16 +137,9 @@ impl Keeper {
             first_seq: seq,
             last_seq: end.max(seq),
         };
-        let damaged = |damage: Damage, seq: u64| {
-            let upto = damage.lost.as_ref().map_or(end, |lost| *lost.seqs.end());
-            Lost {
-                last_seq: upto.clamp(seq, end.max(seq)),
-                ..lost(damage.to_string(), seq)
-            }
-        };
         let reader = match self.segments.reader(id) {
             Ok(reader) => reader,
-            Err(damage) => return Ok(Err(damaged(damage, first.run.first_seq))),
+            Err(damage) => return Ok(Err(lost(damage.to_string(), first.run.first_seq))),
         };
         let Some(extent) = reader.find(first.queue, first.stream) else {
             let what = "a segment has not the queue that it should have".to_owned();
@@ -159,7 +152,7 @@ impl Keeper {
             expected = expected.max(run.first_seq);
             let messages = match reader.read(extent, Start::Seq(expected), 1 << 20) {
                 Ok(messages) => messages,
-                Err(damage) => return Ok(Err(damaged(damage, expected))),
+                Err(damage) => return Ok(Err(within(lost(damage.to_string(), expected), &damage))),
             };
             for stored in &messages.list {
                 let Some(run) = runs.peek() else {
@@ -224,5 +217,15 @@ impl Keeper {
         self.stage(bundle)?;
         self.dropping = dropped;
         Ok(())
+    }
+}
+
+/// What is lost by a damage, where it says that it is less than all.
+fn within(lost: Lost, damage: &Damage) -> Lost {
+    let upto = damage.lost.as_ref().map(|lost| *lost.seqs.end());
+    let upto = upto.unwrap_or(lost.last_seq);
+    Lost {
+        last_seq: upto.clamp(lost.first_seq, lost.last_seq),
+        ..lost
     }
 }
