@@ -276,24 +276,8 @@ pub(crate) fn answer(
     reply: Result<Reply, Error>,
 ) -> Result<Next, Exception> {
     match (question, reply) {
-        (
-            Question::Recover {
-                shards,
-                reply,
-                released,
-            },
-            Ok(Reply::Released(shard)),
-        ) => {
-            settle::released(core, channel, shard);
-            let released = released | 1 << shard.0;
-            if released.count_ones() as usize != shards {
-                return Ok(Next::Wait(Question::Recover {
-                    shards,
-                    reply,
-                    released,
-                }));
-            }
-            settle::recovered(core, channel, reply);
+        (recover @ Question::Recover { .. }, Ok(Reply::Released(shard))) => {
+            return Ok(released(core, channel, recover, shard));
         }
         (
             Question::Declare {
@@ -343,6 +327,24 @@ pub(crate) fn answer(
         (_, Ok(reply)) => debug_assert!(false, "a shard answers what it was asked, not {reply:?}"),
     }
     Ok(Next::Done)
+}
+
+/// A shard has taken back what the channel held of it, for `basic.recover`.
+fn released(core: &mut Core, channel: &mut Channel, mut recover: Question, by: ShardId) -> Next {
+    settle::released(core, channel, by);
+    if let Question::Recover {
+        shards,
+        reply,
+        released,
+    } = &mut recover
+    {
+        *released |= 1 << by.0;
+        if released.count_ones() as usize != *shards {
+            return Next::Wait(recover);
+        }
+        settle::recovered(core, channel, *reply);
+    }
+    Next::Done
 }
 
 /// The channels of a connection, by number.

@@ -26,8 +26,8 @@ pub use equivalence::{Inequivalence, inequivalent_exchange_argument, inequivalen
 pub use exchange::ExchangeSettings;
 pub use queue::{
     DeadLetterSettings, DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, DeliveryLimit,
-    LeaderLocator, LengthLimit, Overflow, PlacementSettings, QueueArguments, QueueSettings,
-    QueueType, StreamSettings,
+    Durability, LeaderLocator, LengthLimit, Overflow, PlacementSettings, QueueArguments,
+    QueueSettings, QueueType, StreamSettings,
 };
 
 /// The longest duration an argument can ask for: ten years. `x-expires` and `x-message-ttl` beyond it are refused, others are cut to it.

@@ -44,11 +44,14 @@ impl Backing {
     }
 }
 
+/// A definition as it was written down.
+pub type KeyAndValue = (Box<[u8]>, Box<[u8]>);
+
 /// What was there before the broker was started.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Keys and values of definitions, by rising key.
-    pub definitions: Vec<(Box<[u8]>, Box<[u8]>)>,
+    pub definitions: Vec<KeyAndValue>,
     /// What is in the log of queues.
     pub queues: Vec<FoundQueue>,
 }

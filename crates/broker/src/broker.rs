@@ -26,6 +26,8 @@ use crate::vhost::Vhost;
 pub struct BrokerSettings {
     /// The vhosts that exist from the start.
     pub vhosts: Vec<Name>,
+    /// Vhosts whose messages are confirmed once they are written, before they are synced.
+    pub os_vhosts: Vec<Name>,
     /// Who may do what.
     pub users: Users,
     /// How many bytes of messages all queues together may hold in memory before some of them leave it.
@@ -49,6 +51,7 @@ pub struct Broker {
     alarms: Mutex<Alarms>,
     placement: Arc<Placement>,
     definitions: Arc<dyn Definitions>,
+    os_vhosts: Vec<Name>,
 }
 
 impl Broker {
@@ -88,6 +91,7 @@ impl Broker {
             alarms: Mutex::default(),
             placement: Arc::new(placement),
             definitions,
+            os_vhosts: settings.os_vhosts,
         };
         for name in &settings.vhosts {
             broker.vhost_or_new(name);
@@ -107,6 +111,7 @@ impl Broker {
                 shards,
                 placement,
                 Arc::clone(&self.definitions),
+                !self.os_vhosts.contains(name),
             )
         });
         Arc::clone(&vhost)

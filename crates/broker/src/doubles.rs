@@ -1,6 +1,6 @@
 //! Doubles of the store that a test can look into and hold back. A clone is a second handle on the same one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leveret_message::name::Name;
@@ -29,7 +29,7 @@ pub(crate) fn vhost_with(
 ) -> Arc<Vhost> {
     let name = Name::new(name).expect("names of tests are short");
     let placement = Placement::new(shards.count() as u16, 1, Arc::clone(&definitions));
-    Vhost::new(name, shards.clone(), Arc::new(placement), definitions)
+    Vhost::new(name, shards.clone(), Arc::new(placement), definitions, true)
 }
 
 /// An entry with messages, as a log was given it.
@@ -47,6 +47,8 @@ pub(crate) struct Watched {
     pub(crate) log: MemoryLog,
     /// How far it is durable; everything where there is nothing.
     pub(crate) durable: Option<Position>,
+    /// How far it is written; everything where there is nothing.
+    pub(crate) written: Option<Position>,
     pub(crate) is_behind: bool,
     /// Whether answers are kept back.
     pub(crate) is_silent: bool,
@@ -56,6 +58,8 @@ pub(crate) struct Watched {
     pub(crate) requeued: Vec<(QueueId, Vec<RequeueRun>)>,
     pub(crate) deleted: Vec<QueueId>,
     positions: BTreeMap<(QueueId, u64), Position>,
+    /// Messages that cannot be read, until that was told.
+    damaged: BTreeSet<(QueueId, u64)>,
 }
 
 /// A log that keeps messages, and records what it is told.
@@ -67,6 +71,7 @@ impl WatchedLog {
         Self(Arc::new(Mutex::new(Watched {
             log: MemoryLog::keeping(),
             durable: None,
+            written: None,
             is_behind: false,
             is_silent: false,
             hurried: 0,
@@ -75,6 +80,7 @@ impl WatchedLog {
             requeued: Vec::new(),
             deleted: Vec::new(),
             positions: BTreeMap::new(),
+            damaged: BTreeSet::new(),
         })))
     }
 
@@ -131,6 +137,19 @@ impl WatchedLog {
         }
     }
 
+    /// From now on a message cannot be read.
+    pub(crate) fn damage(&self, queue: QueueId, first_seq: u64) {
+        let run = Run {
+            first_seq,
+            count: 1,
+        };
+        let mut watched = self.lock();
+        watched
+            .log
+            .settle(Group::of(queue), queue, Reason::Ack, &[run]);
+        watched.damaged.insert((queue, first_seq));
+    }
+
     /// Says that everything up to a position is durable, and nothing beyond.
     pub(crate) fn set_durable(&self, position: u64) {
         self.lock().durable = Some(Position(position));
@@ -159,11 +178,20 @@ impl Log for WatchedLog {
 
     fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position {
         assert_eq!(Group::of(queue), group);
-        self.lock().log.settle(group, queue, reason, runs)
+        let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
+        watched.log.settle(group, queue, reason, runs)
     }
 
     fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {
         let mut watched = self.lock();
+        assert!(
+            !watched.deleted.contains(&queue),
+            "its end is the last word"
+        );
         watched.requeued.push((queue, runs.to_vec()));
         watched.log.requeue(group, queue, runs)
     }
@@ -184,7 +212,8 @@ impl Log for WatchedLog {
     }
 
     fn written(&self) -> Position {
-        self.lock().log.written()
+        let watched = self.lock();
+        watched.written.unwrap_or_else(|| watched.log.written())
     }
 
     fn is_behind(&self) -> bool {
@@ -220,8 +249,16 @@ impl Log for WatchedLog {
 
     fn take_arrived(&mut self, into: &mut Vec<Arrived>) {
         let mut watched = self.lock();
-        if !watched.is_silent {
-            watched.log.take_arrived(into);
+        if watched.is_silent {
+            return;
+        }
+        watched.log.take_arrived(into);
+        for arrived in into {
+            if let Arrived::Read(wanted, read) = arrived {
+                let range = (wanted.queue, wanted.first_seq)..(wanted.queue, read.next_seq);
+                let told = watched.damaged.extract_if(range, |_| true);
+                read.lost = told.count() as u64;
+            }
         }
     }
 }
@@ -244,7 +281,7 @@ impl WatchedDefinitions {
     }
 
     /// What a start would find.
-    pub(crate) fn found(&self) -> Vec<(Box<[u8]>, Box<[u8]>)> {
+    pub(crate) fn found(&self) -> Vec<crate::backing::KeyAndValue> {
         self.lock().values.clone().into_iter().collect()
     }
 }

@@ -34,8 +34,8 @@ impl Placement {
         }
     }
 
-    /// Queues are dealt to the groups in turn, and the groups to the shards.
-    pub(crate) fn next_queue(&self) -> (QueueId, Group, ShardId) {
+    /// The number of the next queue.
+    pub(crate) fn next_queue(&self) -> QueueId {
         let id = QueueId(self.next.fetch_add(1, Ordering::Relaxed));
         let mut reserved = self.reserved.lock();
         if id.0 >= *reserved {
@@ -43,12 +43,10 @@ impl Placement {
             let value = definitions::ids_value(*reserved);
             self.definitions.define(definitions::IDS, &value);
         }
-        drop(reserved);
-        let (group, shard) = self.place(id);
-        (id, group, shard)
+        id
     }
 
-    /// The group of a queue, and the shard that runs it.
+    /// The group of a queue, and the shard that runs it. Queues are dealt to the groups in turn, and the groups to the shards.
     pub(crate) fn place(&self, queue: QueueId) -> (Group, ShardId) {
         let group = Group::of(queue);
         (group, ShardId((group.0 - 1) % self.shards))

@@ -140,6 +140,8 @@ pub struct Queue {
     ready_bytes: usize,
     unacked_bytes: usize,
     unacked_count: u64,
+    /// Whether messages were handed out that could leave memory, since they were last looked for.
+    handed_out: bool,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
     /// Whether it is in its shard's list of queues with messages in memory.
@@ -171,6 +173,7 @@ impl Queue {
             ready_bytes: 0,
             unacked_bytes: 0,
             unacked_count: 0,
+            handed_out: false,
             touched: false,
             is_resident: false,
             used_at: None,
@@ -301,6 +304,7 @@ impl Queue {
     pub fn hold(&mut self, holder: Holder, piece: Piece<Ready>, consumer: Option<ConsumerKey>) {
         self.unacked_count += piece.count;
         self.unacked_bytes += size(&piece);
+        self.handed_out |= piece.value.home == Home::Log;
         let value = Held {
             consumer,
             ..Held::from(piece.value)

@@ -9,7 +9,7 @@ use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
 
-use crate::arguments::QueueSettings;
+use crate::arguments::{Durability, QueueSettings};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::Sources;
 use crate::link::ConnectionId;
@@ -49,6 +49,8 @@ pub struct QueueHandle {
     pub declaration: QueueDeclaration,
     /// What its arguments say.
     pub settings: QueueSettings,
+    /// Whether a persistent message in it is safe once it is synced, or once it is written.
+    pub syncs: bool,
     pub(crate) vhost: Weak<Vhost>,
     /// The bindings that lead here. Touched under the vhost's door only.
     pub(crate) sources: Mutex<Sources>,
@@ -64,6 +66,7 @@ impl QueueHandle {
         settings: QueueSettings,
     ) -> Self {
         Self {
+            syncs: settings.durability != Some(Durability::Os),
             id,
             shard,
             group,

@@ -9,13 +9,13 @@ use leveret_store::log::Definitions;
 use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
-use crate::arguments::ExchangeSettings;
+use crate::arguments::{ExchangeSettings, QueueSettings};
 use crate::bindings::ExchangeKind;
 use crate::command::Shards;
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::{Exchange, ExchangeDeclaration};
 use crate::placement::Placement;
-use crate::queue_handle::QueueHandle;
+use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 
 pub mod door;
 mod kept;
@@ -47,15 +47,19 @@ pub struct Vhost {
     placement: Arc<Placement>,
     /// Where durable things are written down.
     definitions: Arc<dyn Definitions>,
+    /// Whether persistent messages in its queues have to be synced before they are confirmed, where a queue does not say otherwise.
+    syncs: bool,
 }
 
 impl Vhost {
-    /// A vhost with the predeclared exchanges.
+    /// A vhost with the predeclared exchanges. Where it does not `sync`, what is confirmed in it survives the end of the process alone, unless a
+    /// queue says otherwise.
     pub(crate) fn new(
         name: Name,
         shards: Shards,
         placement: Arc<Placement>,
         definitions: Arc<dyn Definitions>,
+        syncs: bool,
     ) -> Arc<Self> {
         let vhost = Arc::new_cyclic(|this| Self {
             name,
@@ -66,6 +70,7 @@ impl Vhost {
             shards,
             placement,
             definitions,
+            syncs,
         });
         for (name, kind, internal) in PREDECLARED {
             let name = Name::new(name).expect("predeclared names are short");
@@ -113,6 +118,22 @@ impl Vhost {
     /// The queue that stands under that name, even if it is being deleted.
     fn entry(&self, name: &str) -> Option<Arc<QueueHandle>> {
         self.queues.get(name).map(|found| Arc::clone(&found))
+    }
+
+    /// The handle of a queue of this vhost.
+    fn handle(
+        &self,
+        id: QueueId,
+        declaration: QueueDeclaration,
+        settings: QueueSettings,
+    ) -> Arc<QueueHandle> {
+        let vhost = (self.name.clone(), self.this.clone());
+        let place = self.placement.place(id);
+        let mut handle = QueueHandle::new(id, place, vhost, declaration, settings);
+        if handle.settings.durability.is_none() {
+            handle.syncs = self.syncs;
+        }
+        Arc::new(handle)
     }
 
     /// How many queues there are.

@@ -20,6 +20,7 @@ mod file;
 mod limits;
 mod listeners;
 mod log;
+mod store;
 #[cfg(test)]
 mod tests;
 mod users;
@@ -30,6 +31,7 @@ pub(crate) use environment::Environment;
 pub(crate) use limits::Limits;
 pub(crate) use listeners::{ListenAddress, Listeners};
 pub(crate) use log::{Log, LogFormat};
+pub(crate) use store::Store;
 pub(crate) use users::User;
 
 use crate::arguments::Flags;
@@ -47,6 +49,7 @@ pub(crate) struct Config {
     pub(crate) loopback_users: Vec<String>,
     pub(crate) listeners: Listeners,
     pub(crate) limits: Limits,
+    pub(crate) store: Store,
     pub(crate) log: Log,
     pub(crate) alarms: Alarms,
     pub(crate) compat: Compat,
@@ -71,6 +74,7 @@ impl Default for Config {
             loopback_users: vec!["guest".to_owned()],
             listeners: Listeners::default(),
             limits: Limits::default(),
+            store: Store::default(),
             log: Log::default(),
             alarms: Alarms::default(),
             compat: Compat::default(),

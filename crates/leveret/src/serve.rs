@@ -63,15 +63,15 @@ impl Server {
     /// Opens the data folder, and starts the broker and the tasks of its shards. **Waits** for the disk.
     pub(crate) fn start(config: &Config, machine: &Machine) -> Result<Server, StartError> {
         let folder = config.data_dir.clone();
-        let opened = storage::open(&folder, config.limits.shards(machine));
+        let shards = config.limits.shards(machine);
+        let opened = storage::open(&folder, shards, config.store.log_bytes);
         let (store, backing) = opened.map_err(|error| StartError::Folder {
             folder: folder.clone(),
             error,
         })?;
-        let names = config.vhosts.iter();
-        let vhosts = names.map(|name| Name::new(name).expect("names were checked when read"));
         let settings = BrokerSettings {
-            vhosts: vhosts.collect(),
+            os_vhosts: names(&config.store.os_durability_vhosts),
+            vhosts: names(&config.vhosts),
             users: Users::new(config.user_directory()),
             queued_bytes_budget: size(config.limits.queued_bytes_budget),
             queued_bytes_max: size(config.limits.queued_bytes(machine)),
@@ -159,6 +159,12 @@ fn amqp_settings(config: &Config) -> AmqpSettings {
         product: config.compat.product.clone(),
         version: config.compat.version().to_owned(),
     }
+}
+
+fn names(names: &[String]) -> Vec<Name> {
+    let names = names.iter();
+    let names = names.map(|name| Name::new(name).expect("names were checked when read"));
+    names.collect()
 }
 
 fn size(bytes: u64) -> usize {

@@ -18,7 +18,11 @@ const FAILED: i32 = 70;
 /// Opens the data folder, with what a broker of so many shards needs.
 ///
 /// **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged. Nothing was changed then.
-pub(crate) fn open(folder: &Path, shards: usize) -> Result<(Store, Backing), RecoveryError> {
+pub(crate) fn open(
+    folder: &Path,
+    shards: usize,
+    log_bytes: u64,
+) -> Result<(Store, Backing), RecoveryError> {
     let shards = Shards::new(shards);
     let rings = (0..shards.count() as u16).map(|shard| {
         let shards = shards.clone();
@@ -29,7 +33,8 @@ pub(crate) fn open(folder: &Path, shards: usize) -> Result<(Store, Backing), Rec
         failed: Box::new(fail),
         lost: Box::new(|lost| tracing::error!("{lost}")),
     };
-    let settings = Settings::new(folder.to_owned(), rand::random());
+    let mut settings = Settings::new(folder.to_owned(), rand::random());
+    settings.aims.log_bytes = log_bytes;
     let Opened {
         store,
         logs,

@@ -149,7 +149,7 @@ fn starts_answers_health_and_ends_on_sigterm() {
     let (code, log) = daemon.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(
-        log.contains("this build keeps nothing across a restart"),
+        log.contains("data folder is open folder=./leveret-data"),
         "{log}"
     );
     assert!(log.contains("signal=\"SIGTERM\""), "{log}");

@@ -11,8 +11,10 @@
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 
 pub mod applied;
+pub mod bell;
 pub mod checkpoint;
 pub mod chunks;
+mod clock;
 pub mod commit;
 pub mod crc;
 pub mod defined;

@@ -93,40 +93,45 @@ impl Reader {
             let runs = self.runs(wanted, read.next_seq);
             if runs.is_empty() {
                 read.next_seq = wanted.last_seq + 1;
-                break;
             }
-            let mut rest = runs.as_slice();
-            while let Some(first) = rest.first() {
-                let together = rest
-                    .iter()
-                    .take_while(|run| is_together(first, run))
-                    .count();
-                let (now, later) = rest.split_at(together);
-                match self.take(wanted, now, &mut read)? {
-                    Taken::All => {}
-                    Taken::Full(next) => {
-                        read.next_seq = next;
-                        return Ok(read);
-                    }
-                    Taken::Moved(seq, what) => {
-                        read.next_seq = seq;
-                        let place = now.iter().find(|run| run.last_seq() >= seq).copied();
-                        if moved == place {
-                            self.give_up(wanted, now, &what, &mut read, lost);
-                            moved = None;
-                        } else {
-                            moved = place;
-                        }
-                        break;
+            match self.take_runs(wanted, &runs, &mut read)? {
+                Taken::All => {}
+                Taken::Full(_) => break,
+                Taken::Moved(seq, what) => {
+                    let place = runs.iter().find(|run| run.last_seq() >= seq);
+                    let place = place.map(|run| run.within(seq, u64::MAX));
+                    let is_lost = moved == place;
+                    moved = place;
+                    if is_lost {
+                        self.give_up(wanted, &runs, &what, &mut read, lost);
                     }
                 }
-                if let Some(last) = now.last() {
-                    read.next_seq = last.last_seq() + 1;
-                }
-                rest = later;
             }
         }
         Ok(read)
+    }
+
+    /// Takes runs in their order, those together that are in one entry or extent. `next_seq` says how far it came.
+    fn take_runs(
+        &mut self,
+        wanted: &Wanted,
+        runs: &[LiveRun],
+        read: &mut Read,
+    ) -> io::Result<Taken> {
+        for runs in runs.chunk_by(is_together) {
+            let taken = self.take(wanted, runs, read)?;
+            match taken {
+                Taken::All => {}
+                Taken::Full(seq) | Taken::Moved(seq, _) => {
+                    read.next_seq = seq;
+                    return Ok(taken);
+                }
+            }
+            if let Some(last) = runs.last() {
+                read.next_seq = last.last_seq() + 1;
+            }
+        }
+        Ok(Taken::All)
     }
 
     /// A file has gone: it is closed.
@@ -170,17 +175,21 @@ impl Reader {
         lost: &mut dyn FnMut(Lost),
     ) {
         let from = read.next_seq;
-        let last = match runs.first().map(|run| run.location) {
-            Some(Location::Segment { id, extent }) => {
+        let behind = runs.partition_point(|run| run.last_seq() < from);
+        let rest = runs.get(behind..).unwrap_or_default();
+        let Some(first) = rest.first() else {
+            return;
+        };
+        let together = rest.iter().take_while(|run| is_together(first, run));
+        let end = together.last().map_or(from, LiveRun::last_seq);
+        let last = match first.location {
+            Location::Segment { id, extent } => {
                 extents::lost_upto(&mut self.segments, (id, extent), from)
             }
-            _ => None,
+            Location::Wal { .. } => None,
         };
-        let end = runs.last().map_or(from, LiveRun::last_seq);
         let last = last.unwrap_or(end).clamp(from, end);
-        let touched = runs
-            .iter()
-            .filter(|run| run.last_seq() >= from && run.first_seq <= last);
+        let touched = rest.iter().take_while(|run| run.first_seq <= last);
         read.lost += touched.map(|run| run.within(from, last).count).sum::<u64>();
         read.next_seq = last + 1;
         lost(Lost {

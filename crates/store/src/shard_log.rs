@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
+use crate::clock::unix_ms;
 use crate::entry::{self, NewEnqueue, Reason, RequeueRun, Run, Stamp, Stream, TooLong};
 use crate::log::{Arrived, ChunkId, GROUPS, Group, Log, Position, QueueId, Urgency, Wanted};
 use crate::staging::Staging;
@@ -186,10 +186,4 @@ impl Log for ShardLog {
     fn take_arrived(&mut self, into: &mut Vec<Arrived>) {
         into.append(&mut self.inbox.arrived.lock());
     }
-}
-
-/// Unix time in ms.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis() as u64)
 }

@@ -13,6 +13,7 @@
 //! What each thread does is in the module of its name; here are only their loops. The first error of any of them is the end: it is told once,
 //! and whoever is told ends the program.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,18 +22,20 @@ use std::thread::JoinHandle;
 use parking_lot::{Mutex, RwLock};
 
 use crate::applied::Applied;
+use crate::bell::Bell;
 use crate::chunks::Chunks;
 use crate::commit::Commit;
 use crate::defined::{StoreDefinitions, Waits};
 use crate::disk::{Disk, Filesystem, RealDisk};
 use crate::folder::Folder;
+use crate::index::Index;
 use crate::keeper::{Aims, Keeper, KeeperParts};
 use crate::log::{ChunkId, GROUPS, Group, Wanted};
 use crate::orders::Orders;
 use crate::reading::{Closed, Lost, Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
 use crate::shard_log::{Inbox, ShardLog, WaitingChunks};
-use crate::staging::{Bell, Staging};
+use crate::staging::Staging;
 use crate::work::Work;
 
 mod threads;
@@ -169,33 +172,23 @@ impl Store {
     pub fn open(settings: &Settings, listeners: Listeners) -> Result<Opened, RecoveryError> {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk::open(&settings.data_dir)?);
         let filesystem = disk.filesystem()?;
-        let Recovered {
-            folder,
-            index,
-            wal,
-            checkpoint,
-            next_segment,
-            dropped,
-            remarks,
-        } = recover(&disk, settings.lens, settings.random)?;
+        let found = recover(&disk, settings.lens, settings.random)?;
+        let Recovered { folder, index, .. } = found;
         let is_new = folder.is_new;
-        let unsynced: Arc<dyn Disk> = Arc::new(RealDisk::open_unsynced(&settings.data_dir)?);
-        let chunks = Chunks::new(unsynced, CHUNK_FOLDER.into(), CHUNK_FILE_LEN)?;
-
-        let indexes: Vec<u64> = (0..=GROUPS)
-            .map(|group| index.last_of(Group(group)).map_or(0, |last| last.1))
-            .collect();
-        let upto = wal.durable();
+        let chunks = chunks(settings)?;
+        let indexes = last_indexes(&index);
+        let upto = found.wal.durable();
         let applied = Arc::new(RwLock::new(Applied { index, upto }));
         let files = Arc::new(WalFiles::new(WAL_FOLDER.into()));
         let shared = Arc::new(shared(listeners));
         let stagings = Stagings::new(&shared);
+        let (orders, in_order) = (Arc::clone(&shared.orders), stagings.in_order());
         let commit = Commit::new(
-            wal,
+            found.wal,
             Arc::clone(&applied),
             Arc::clone(&files),
-            Arc::clone(&shared.orders),
-            stagings.in_order(),
+            orders,
+            in_order,
         );
         let keeper = Keeper::new(KeeperParts {
             disk: Arc::clone(&disk),
@@ -205,9 +198,9 @@ impl Store {
             files: Arc::clone(&files),
             orders: Arc::clone(&shared.orders),
             staging: Arc::clone(&stagings.keeper),
-            checkpoint,
-            next_segment,
-            dropped,
+            checkpoint: found.checkpoint,
+            next_segment: found.next_segment,
+            dropped: found.dropped,
         });
         let definitions = StoreDefinitions::new(
             Arc::clone(&stagings.definitions),
@@ -215,13 +208,17 @@ impl Store {
             indexes.first().copied().unwrap_or_default(),
         );
         let logs = shard_logs(&shared, &stagings.shards, &indexes);
-        let (mut threads, keeper) = (Vec::new(), threads::keeper(&shared, keeper)?);
-        threads.push(threads::commit(&shared, commit)?);
-        threads.push(threads::chunks(&shared, chunks)?);
-        for work in &shared.readers {
+        let reader = || {
             let (disk, applied) = (Arc::clone(&disk), Arc::clone(&applied));
-            let reader = Reader::new(disk, applied, Arc::clone(&files));
-            threads.push(threads::reader(&shared, work, reader)?);
+            Reader::new(disk, applied, Arc::clone(&files))
+        };
+        let keeper = threads::keeper(&shared, keeper)?;
+        let mut threads = vec![
+            threads::commit(&shared, commit)?,
+            threads::chunks(&shared, chunks)?,
+        ];
+        for work in &shared.readers {
+            threads.push(threads::reader(&shared, work, reader())?);
         }
         let store = Self {
             shared,
@@ -234,7 +231,7 @@ impl Store {
             logs,
             definitions: Arc::new(definitions),
             applied,
-            remarks,
+            remarks: found.remarks,
             filesystem,
             is_new,
         })
@@ -258,7 +255,7 @@ impl Store {
         threads.into_iter().for_each(|thread| join(Some(thread)));
         if let Some(mut keeper) = self.shared.keeper.lock().take()
             && !self.shared.has_failed()
-            && let Err(error) = keeper.checkpoint(crate::shard_log::unix_ms())
+            && let Err(error) = keeper.checkpoint(crate::clock::unix_ms())
         {
             // Nothing depends on it: the log has everything.
             self.shared
@@ -307,6 +304,17 @@ impl Stagings {
         let others = [&self.keeper, &self.definitions];
         self.shards.iter().chain(others).map(Arc::clone).collect()
     }
+}
+
+fn chunks(settings: &Settings) -> io::Result<Chunks> {
+    let unsynced: Arc<dyn Disk> = Arc::new(RealDisk::open_unsynced(&settings.data_dir)?);
+    Chunks::new(unsynced, CHUNK_FOLDER.into(), CHUNK_FILE_LEN)
+}
+
+/// The number of the last entry of each group, by the group's number.
+fn last_indexes(index: &Index) -> Vec<u64> {
+    let last = |group| index.last_of(Group(group)).map_or(0, |last| last.1);
+    (0..=GROUPS).map(last).collect()
 }
 
 fn shared(mut listeners: Listeners) -> Shared {

@@ -145,6 +145,7 @@ impl Machine {
         let permission = Permission::new(".*", ".*", ".*").expect("patterns are valid");
         users.put_permission(name("guest"), name("/"), permission);
         let settings = BrokerSettings {
+            os_vhosts: Vec::new(),
             vhosts: vec![name("/")],
             users: Users::new(users),
             queued_bytes_budget: usize::MAX,

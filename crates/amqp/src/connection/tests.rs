@@ -10,6 +10,8 @@ use leveret_wire::types::{FieldTable, ShortString};
 
 use super::*;
 
+mod kept;
+
 /// A connection that is open with channel 1, the queue `q` and a consumer of it, and its shard.
 struct Stage {
     connection: Connection,
@@ -36,13 +38,18 @@ fn users() -> Users {
 
 /// A broker with the user `guest`, and its one shard.
 pub(crate) fn broker() -> (Arc<Broker>, Shard) {
+    broker_on(Backing::memory(1))
+}
+
+fn broker_on(backing: Backing) -> (Arc<Broker>, Shard) {
     let settings = BrokerSettings {
+        os_vhosts: Vec::new(),
         vhosts: vec![name("/")],
         users: users(),
         queued_bytes_budget: usize::MAX,
         queued_bytes_max: 64 * 1024 * 1024,
     };
-    let made = Broker::new(settings, Backing::memory(1));
+    let made = Broker::new(settings, backing);
     let (broker, mut shards) = made.expect("nothing was there");
     (broker, shards.pop().expect("there is one"))
 }
@@ -103,7 +110,13 @@ pub(crate) fn published(routing_key: &str, mandatory: bool, body: &[u8]) -> Vec<
 
 impl Stage {
     fn new(heartbeat: u16) -> Self {
-        let (broker, shard) = broker();
+        let mut stage = Self::open(heartbeat, broker());
+        stage.consume();
+        stage
+    }
+
+    /// Without queue and consumer.
+    fn open(heartbeat: u16, (broker, shard): (Arc<Broker>, Shard)) -> Self {
         let settings = Arc::new(AmqpSettings {
             outbox_bytes_max: 64 * 1024,
             ..AmqpSettings::default()
@@ -119,7 +132,6 @@ impl Stage {
         for piece in opening(heartbeat) {
             stage.input(&piece);
         }
-        stage.consume();
         stage
     }
 

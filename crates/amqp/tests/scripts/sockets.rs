@@ -79,6 +79,7 @@ impl Sockets {
     /// A new broker with two shards and the vhosts `/` and `other`.
     pub(crate) fn new() -> Self {
         let settings = BrokerSettings {
+            os_vhosts: Vec::new(),
             vhosts: vec![name("/"), name("other")],
             users: users(),
             queued_bytes_budget: usize::MAX,

@@ -9,7 +9,8 @@ use leveret_message::table::{TableRef, Value};
 
 use super::term::Plain;
 
-/// What is compared of a queue: a classic queue's arguments in RabbitMQ's order, then those it reserves to quorum queues, then to streams.
+/// What is compared of a queue: a classic queue's arguments in RabbitMQ's order, then those it reserves to quorum queues, then to streams,
+/// then our own.
 ///
 /// `x-name-prefix` is missing, since it is not kept.
 const QUEUE_ARGUMENTS: &[&str] = &[
@@ -42,6 +43,7 @@ const QUEUE_ARGUMENTS: &[&str] = &[
     "x-stream-max-segment-size-bytes",
     "x-stream-filter-size-bytes",
     "x-initial-cluster-size",
+    "x-leveret-durability",
 ];
 
 const EXCHANGE_ARGUMENTS: &[&str] = &["alternate-exchange"];

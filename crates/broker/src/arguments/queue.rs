@@ -107,6 +107,17 @@ pub struct QueueArguments {
     pub stream: StreamSettings,
     /// Where in a cluster the queue lives.
     pub placement: PlacementSettings,
+    /// `x-leveret-durability`: instead of what its vhost says.
+    pub durability: Option<Durability>,
+}
+
+/// `x-leveret-durability`: what a persistent message has to survive before it is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// `sync`: a power cut.
+    Sync,
+    /// `os`: the end of the broker's process. A power cut may lose what was confirmed in the last moments.
+    Os,
 }
 
 /// Where dead letters go.
@@ -252,6 +263,7 @@ impl QueueArguments {
             leader_locator: None,
             member_tag: None,
         },
+        durability: None,
     };
 
     fn parse(from: Reader<'_>) -> Result<Self> {
@@ -296,6 +308,7 @@ impl QueueArguments {
             consumer_disconnected_timeout: from.milliseconds("x-consumer-disconnected-timeout")?,
             delayed_retry: delayed_retry(from)?,
             name_prefix: name_prefix(from)?,
+            durability: durability(from)?,
         })
     }
 }
@@ -303,6 +316,17 @@ impl QueueArguments {
 fn queue_type(from: Reader<'_>) -> Result<Option<QueueType>> {
     let unsupported = |word: &str| Refusal::Unsupported("queue type", word.into());
     from.choice("x-queue-type", QueueType::from_name, unsupported)
+}
+
+fn durability(from: Reader<'_>) -> Result<Option<Durability>> {
+    let known = |word: &str| match word {
+        "sync" => Some(Durability::Sync),
+        "os" => Some(Durability::Os),
+        _ => None,
+    };
+    from.choice("x-leveret-durability", known, |word| {
+        Refusal::Unsupported("durability", word.into())
+    })
 }
 
 fn name_prefix(from: Reader<'_>) -> Result<Option<Box<str>>> {

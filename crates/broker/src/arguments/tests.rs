@@ -215,6 +215,8 @@ fn words_and_names_of_queues() {
         ("x-name-prefix", text(&long[..64]), None),
         ("x-name-prefix", text(&long[..65]),
             Some("Queue name prefix 'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' exceeds the 64-byte limit")),
+        ("x-leveret-durability", text("sync"), None),
+        ("x-leveret-durability", text("none"), Some("\"unsupported durability 'none'\"")),
         ("x-delayed-retry-type", text("failed"), None),
         ("x-delayed-retry-type", text("foo"), Some("invalid_delayed_retry_type")),
         ("x-member-placement-tag", int(1), Some("{unacceptable_type,long}")),
@@ -255,6 +257,7 @@ fn every_type_takes_every_argument() {
             "x-queue-leader-locator" => "client-local",
             "x-member-placement-tag" => "ssd",
             "x-name-prefix" => "tmp-",
+            "x-leveret-durability" => "os",
         });
         let ms = |ms| Some(Duration::from_millis(ms));
         let expected = QueueArguments {
@@ -292,6 +295,7 @@ fn every_type_takes_every_argument() {
                 leader_locator: Some(LeaderLocator::ClientLocal),
                 member_tag: Some("ssd".into()),
             },
+            durability: Some(Durability::Os),
         };
         assert_eq!(**settings.as_ref().unwrap(), expected);
         assert_eq!(settings.unwrap().queue_type.as_str(), kind);

@@ -15,6 +15,9 @@ use crate::runs::Piece;
 /// How many bytes are read from the log at a time.
 pub(super) const READ_BYTES: usize = 1 << 20;
 
+/// How many pieces of what was returned are asked for at once.
+const RETURNED_PIECES: usize = 4096;
+
 /// What a queue has asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
@@ -82,9 +85,7 @@ impl Queue {
         if self.reading.asked != Asked::No {
             return Asking::Idle;
         }
-        let returned = self.returned.first().filter(|p| p.value.batch.is_none());
-        if let Some(piece) = returned {
-            let (first, last) = (piece.first, piece.first + (piece.count - 1));
+        if let Some((first, last)) = self.first_returned_away() {
             return self.ask_log(log, first, last, true);
         }
         // What is behind them takes no room from them: it waits for them.
@@ -113,6 +114,20 @@ impl Queue {
         }
     }
 
+    /// The first messages that were returned, as far as they follow each other, if they are not in memory.
+    fn first_returned_away(&self) -> Option<(u64, u64)> {
+        let mut away: Option<(u64, u64)> = None;
+        for piece in self.returned.iter().take(RETURNED_PIECES) {
+            let first = away.map_or(piece.first, |(first, _)| first);
+            if piece.value.batch.is_some() || away.is_some_and(|(_, last)| last + 1 != piece.first)
+            {
+                break;
+            }
+            away = Some((first, piece.first + (piece.count - 1)));
+        }
+        away
+    }
+
     fn ask_log(&mut self, log: &mut dyn Log, first: u64, last: u64, returned: bool) -> Asking {
         if !self.reaches(log, first) {
             log.hurry();
@@ -139,7 +154,9 @@ impl Queue {
             if seq <= reading.durable_seq {
                 return true;
             }
-            let (position, upto) = *reading.mark.get_or_insert((log.last(), next_seq - 1));
+            let (position, upto) = *reading
+                .mark
+                .get_or_insert_with(|| (log.last(), next_seq - 1));
             if log.durable() < position {
                 return false;
             }
@@ -224,6 +241,7 @@ impl Queue {
         for piece in others {
             self.returned.insert(piece);
         }
+        self.handed_out |= !pieces.is_empty();
         for piece in pieces {
             self.ready_bytes += size(&piece);
             let Piece {

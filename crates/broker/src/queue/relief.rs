@@ -92,7 +92,11 @@ impl Queue {
         self.ready_bytes += self.away.bytes();
     }
 
+    /// **Cost**: by the pieces that are handed out or returned, where any could leave memory.
     fn forget_handed_out(&mut self) {
+        if !std::mem::take(&mut self.handed_out) {
+            return;
+        }
         let mut bytes = 0;
         self.returned.each_value(|held, count| {
             if held.home == Home::Log {

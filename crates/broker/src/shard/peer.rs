@@ -3,11 +3,12 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use leveret_store::log::{Position, QueueId};
+use leveret_store::log::QueueId;
 
 use crate::error::Error;
 use crate::link::{ConsumerSlot, DeliveredRun, Event, Link, Reply};
 use crate::queue_handle::ShardId;
+use crate::shard::publish::Safe;
 
 /// Sets of queues smaller than this are not looked through for queues that are gone.
 const TIDY_MIN: usize = 64;
@@ -31,8 +32,8 @@ pub(super) struct Peer {
     pub(super) spoken_to: bool,
     /// Channels and the queues they consume from, or hold messages of. May name more than is true, never less.
     pub(super) held_from: BTreeSet<(u16, QueueId)>,
-    /// Batches that are not done: each is once the log is durable at the position.
-    pub(super) undone: VecDeque<(Position, u64)>,
+    /// Batches that are not done: each is once it is safe.
+    pub(super) undone: VecDeque<(Safe, u64)>,
     /// Its exclusive queues.
     pub(super) exclusive: BTreeSet<QueueId>,
     /// Queues in which a consumer of its left the turn order for lack of room or of its channel's credit.

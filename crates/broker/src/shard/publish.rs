@@ -4,6 +4,7 @@
 //! latest after [`WITHHELD_MAX`] (a consumer that takes an hour for a message must not stop its publishers); while all queues together hold
 //! more than the broker's limit, nothing is given back; and neither while the disk is behind with what was published.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use leveret_store::log::{Group, Log, Position, QueueId, Urgency};
 
 use crate::command::Publish;
 use crate::link::ConnectionId;
-use crate::queue::Home;
+use crate::queue::{Home, Queue};
 use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
@@ -31,11 +32,32 @@ pub(super) struct Withheld {
     pub(super) until: Instant,
 }
 
+/// When a batch is as safe as it was asked to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Safe {
+    /// Once the log has come so far.
+    position: Position,
+    /// Whether it has to be synced so far, or written.
+    urgency: Urgency,
+}
+
+impl Default for Safe {
+    /// At once.
+    fn default() -> Self {
+        Self {
+            position: Position::default(),
+            urgency: Urgency::Whenever,
+        }
+    }
+}
+
 /// Messages of a batch that are to be in the log, for the queues of one group after the other.
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     /// In the order of the batch.
     targets: Vec<Target>,
+    /// Whether one of the queues wants them synced before their publisher hears that they are safe.
+    sync: bool,
     /// What goes into one entry where a batch does not go as a whole.
     of_group: Vec<Target>,
     records: Vec<u8>,
@@ -43,34 +65,41 @@ pub(super) struct Targets {
 }
 
 impl Targets {
-    fn push(&mut self, queue: QueueId, (first, count): (u32, u32), first_seq: u64) {
+    /// Messages are the next of a queue.
+    fn push(&mut self, queue: &Queue, (first, count): (u32, u32)) {
+        self.sync |= queue.handle.syncs;
         self.targets.push(Target {
-            queue,
+            queue: queue.handle.id,
             stream: Stream(0),
             first,
             count,
             flags: 0,
-            first_seq,
+            first_seq: queue.next_seq(),
             expires_ms: 0,
         });
     }
 
-    /// Appends an entry for each group. Returns the position of the last one.
-    fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Position> {
+    /// Appends an entry for each group. Returns when all of them are safe.
+    fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
         let group = Group::of(self.targets.first()?.queue);
         let one_group = self.targets.iter().all(|t| Group::of(t.queue) == group);
-        let position = if one_group && !batch.has_shared_bodies() {
+        let urgency = match std::mem::take(&mut self.sync) {
+            true => Urgency::Synced,
+            false => Urgency::Written,
+        };
+        let covered: u32 = self.targets.iter().map(|target| target.count).sum();
+        let position = if one_group && covered >= batch.len() && !batch.has_shared_bodies() {
             let new = entry(&self.targets, batch.starts(), batch.bytes());
-            log.enqueue(group, new, Urgency::Synced)
+            log.enqueue(group, new, urgency)
         } else {
-            self.append_by_group(batch, log)
+            self.append_by_group(batch, log, urgency)
         };
         self.targets.clear();
-        Some(position)
+        Some(Safe { position, urgency })
     }
 
     /// Each entry has only the messages that its group takes.
-    fn append_by_group(&mut self, batch: &Batch, log: &mut dyn Log) -> Position {
+    fn append_by_group(&mut self, batch: &Batch, log: &mut dyn Log, urgency: Urgency) -> Position {
         let by_group = |target: &Target| (Group::of(target.queue), target.first);
         self.targets.sort_by_key(by_group);
         let mut position = Position::default();
@@ -96,7 +125,7 @@ impl Targets {
                 self.of_group.push(Target { first, ..*target });
             }
             let new = entry(&self.of_group, &self.starts, &self.records);
-            position = log.enqueue(group, new, Urgency::Synced);
+            position = log.enqueue(group, new, urgency);
         }
         position
     }
@@ -122,38 +151,14 @@ impl Shard {
             runs,
         } = publish;
         let mut slow = None;
-        let over_budget = self.queued.is_over_budget();
         for run in &runs {
             for id in run.queues.iter() {
-                // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
-                let Some(queue) = self.queues.get_mut(id) else {
-                    continue;
-                };
-                let before = queue.held_bytes();
-                let room =
-                    queue.ready_bytes() <= self.resident_max && !(over_budget && queue.has_away());
-                let (log, targets) = (&mut *self.log, &mut self.targets);
-                if queue.handle.is_kept() && batch.has_persistent() {
-                    for (first, count, persistent) in batch.by_persistence(run.first, run.count) {
-                        let mut home = Home::Memory;
-                        if persistent {
-                            home = Home::Log;
-                            targets.push(*id, (first, count), queue.next_seq());
-                        }
-                        queue.enqueue((&batch, first, count), home, room, log);
-                    }
-                } else {
-                    queue.enqueue((&batch, run.first, run.count), Home::Memory, room, log);
-                }
-                self.held_bytes += queue.held_bytes() as i64 - before as i64;
-                if !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE {
+                if self.enqueue(*id, &batch, (run.first, run.count)) {
                     slow = Some(*id);
                 }
-                list_resident(&mut self.resident, queue);
-                touch(&mut self.touched, queue);
             }
         }
-        let at = self.targets.append(&batch, &mut *self.log);
+        let safe = self.targets.append(&batch, &mut *self.log);
         self.give_back(connection, bytes, slow, now);
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
@@ -162,10 +167,38 @@ impl Shard {
             self.undone.push(connection);
         }
         // Numbers of one connection are reported in order: what need not be safe waits for what came before it from the same connection only.
-        let at = at
-            .or_else(|| peer.undone.back().map(|(at, _)| *at))
+        let safe = safe
+            .or_else(|| peer.undone.back().map(|(safe, _)| *safe))
             .unwrap_or_default();
-        peer.undone.push_back((at, number));
+        peer.undone.push_back((safe, number));
+    }
+
+    /// Puts messages of a batch into a queue. Whether its publishers should be slowed to the pace of its consumers.
+    fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
+        // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return false;
+        };
+        let before = queue.held_bytes();
+        let is_crowded = self.queued.is_over_budget() && queue.has_away();
+        let room = queue.ready_bytes() <= self.resident_max && !is_crowded;
+        let log = &mut *self.log;
+        if queue.handle.is_kept() && batch.has_persistent() {
+            for (first, count, persistent) in batch.by_persistence(first, count) {
+                let mut home = Home::Memory;
+                if persistent {
+                    home = Home::Log;
+                    self.targets.push(queue, (first, count));
+                }
+                queue.enqueue((batch, first, count), home, room, log);
+            }
+        } else {
+            queue.enqueue((batch, first, count), Home::Memory, room, log);
+        }
+        self.held_bytes += queue.held_bytes() as i64 - before as i64;
+        list_resident(&mut self.resident, queue);
+        touch(&mut self.touched, queue);
+        !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE
     }
 
     /// Gives the allowance of a batch back, or notes that it comes later: where the batch went to a slow queue, memory is full, or the disk is
@@ -192,14 +225,18 @@ impl Shard {
 
     /// Tells publishers which of their batches are done, as far as the log is durable.
     pub(super) fn report_done(&mut self) {
-        let durable = self.log.durable();
+        let (durable, written) = (self.log.durable(), self.log.written());
         let (peers, spoken_to) = (&mut self.peers, &mut self.spoken_to);
         self.undone.retain(|connection| {
             let Some(peer) = peer(peers, spoken_to, *connection) else {
                 return false;
             };
-            while let Some((at, number)) = peer.undone.front() {
-                if *at > durable {
+            while let Some((safe, number)) = peer.undone.front() {
+                let reached = match safe.urgency {
+                    Urgency::Synced => durable,
+                    Urgency::Written | Urgency::Whenever => written,
+                };
+                if safe.position > reached {
                     return true;
                 }
                 peer.out.done = *number;

@@ -89,18 +89,10 @@ impl Vhost {
         if let Some(ended) = self.entry(&declaration.name) {
             self.forget(&ended);
         }
-        let (id, group, shard) = self.placement.next_queue();
-        let vhost = (self.name.clone(), self.this.clone());
-        let queue = Arc::new(QueueHandle::new(
-            id,
-            (group, shard),
-            vhost,
-            declaration,
-            settings,
-        ));
+        let queue = self.handle(self.placement.next_queue(), declaration, settings);
         self.define_queue(&queue);
         self.shards
-            .send(shard, Command::Declare(Arc::clone(&queue)));
+            .send(queue.shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
         Ok(Declared::New(queue))
     }

@@ -83,9 +83,7 @@ impl Vhost {
     ) -> Option<Arc<QueueHandle>> {
         let _door = self.door.lock();
         let settings = QueueSettings::parse(declaration.arguments.view()).ok()?;
-        let vhost = (self.name.clone(), self.this.clone());
-        let place = self.placement.place(id);
-        let queue = Arc::new(QueueHandle::new(id, place, vhost, declaration, settings));
+        let queue = self.handle(id, declaration, settings);
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
         Some(queue)
     }

@@ -9,6 +9,7 @@ const NONE: Alarms = Alarms {
 
 fn watch() -> Watch {
     Watch {
+        store: None,
         data_dir: PathBuf::new(),
         memory_max: 1000,
         disk_free_min: 100,
@@ -19,6 +20,7 @@ fn measured(memory: u64, disk_free: u64) -> Measured {
     Measured {
         memory: Some(memory),
         disk_free: Some(disk_free),
+        is_full: false,
     }
 }
 
@@ -57,6 +59,20 @@ fn alarms_go_on_at_their_limits_and_off_with_room_to_spare() {
 }
 
 #[test]
+fn what_waits_for_room_on_the_disk_raises_its_alarm_whatever_is_free() {
+    let full = Measured {
+        is_full: true,
+        ..measured(0, 1_000_000)
+    };
+    let expected = Alarms {
+        memory: false,
+        disk: true,
+    };
+    assert_eq!(watch().judge(NONE, full), expected);
+    assert_eq!(watch().judge(expected, measured(0, 1_000_000)), NONE);
+}
+
+#[test]
 fn a_limit_of_0_never_raises_the_disk_alarm() {
     let watch = Watch {
         disk_free_min: 0,
@@ -70,6 +86,7 @@ fn what_cannot_be_measured_raises_nothing() {
     let unknown = Measured {
         memory: None,
         disk_free: None,
+        is_full: false,
     };
     assert_eq!(
         watch().judge(

@@ -16,6 +16,7 @@ const TIB: u64 = 1024 * 1024 * MIB;
 pub(super) fn check(config: &Config) -> Result<(), Nonsense> {
     check_listeners(config)?;
     check_limits(config)?;
+    check_store(config)?;
     log::check_level(&config.log.level).map_err(|reason| nonsense("log.level", reason))?;
     let watermark = config.alarms.memory_high_watermark;
     within("alarms.memory_high_watermark", watermark, 0.01..=1.0)?;
@@ -114,6 +115,18 @@ fn check_limits(config: &Config) -> Result<(), Nonsense> {
         )?;
     }
     within("limits.shards", limits.shards, 0..=64)
+}
+
+fn check_store(config: &Config) -> Result<(), Nonsense> {
+    let store = &config.store;
+    within("store.log_bytes", store.log_bytes, 16 * MIB..=TIB)?;
+    for (index, vhost) in store.os_durability_vhosts.iter().enumerate() {
+        if !config.vhosts.contains(vhost) {
+            let key = format!("store.os_durability_vhosts[{index}]");
+            return Err(nonsense(key, format!("there is no vhost '{vhost}'")));
+        }
+    }
+    Ok(())
 }
 
 fn check_compat(config: &Config) -> Result<(), Nonsense> {

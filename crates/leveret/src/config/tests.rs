@@ -136,12 +136,14 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             // A vhost more, since guest needs the one there is.
             "vhosts" => ("/,a", Value::from(vec!["/", "a"])),
             "loopback_users" => ("a,b", Value::from(vec!["a", "b"])),
+            "store.os_durability_vhosts" => ("/", Value::from(vec!["/"])),
             "listeners.amqp" | "listeners.management" => (
                 "127.0.0.1:1,[::1]:1",
                 Value::from(vec!["127.0.0.1:1", "[::1]:1"]),
             ),
             "limits.unfinished_content_bytes_max"
             | "limits.queued_bytes_budget"
+            | "store.log_bytes"
             | "limits.queued_bytes_max" => ("99999999", Value::from(99_999_999)),
             "limits.outbox_bytes_max" | "limits.frame_max" => ("99999", Value::from(99_999)),
             _ if default.is_integer() => ("7", Value::from(7)),

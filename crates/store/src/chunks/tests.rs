@@ -1,3 +1,5 @@
+//! Chunks come back once, as they were, and leave no more behind than a few files.
+
 use std::path::Path;
 
 use super::*;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
+use crate::bell::Bell;
 use crate::disk::{Disk, Faults, SimDisk};
 use crate::entry::{self, NewEnqueue, Run, Stamp, Stream, Target};
 use crate::index::Index;
 use crate::log::{Group, QueueId, Urgency};
 use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
-use crate::staging::Bell;
 
 /// Files so small that the log goes from one to the next all the time.
 const LENS: FileLens = FileLens {

@@ -1,14 +1,15 @@
 //! Compaction: what is left of segments that are mostly dead goes into a new one, and they are dropped, all in one entry of the log.
 
 use std::io;
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::{Keeper, KeeperError};
 use crate::entry::{self, Extent, SegmentId, Stamp, Stream};
-use crate::index::PlacedRun;
+use crate::index::{LiveRun, PlacedRun};
 use crate::log::QueueId;
 use crate::reading::Lost;
-use crate::segment::{Damage, NewMessage, SegmentWriter, Start};
+use crate::segment::{Damage, Messages, NewMessage, SegmentWriter, Start};
 
 /// With more segments than this that are shorter than an eighth of what they could be, some of them are joined.
 const SMALL_MAX: usize = 32;
@@ -154,32 +155,7 @@ impl Keeper {
                 Ok(messages) => messages,
                 Err(damage) => return Ok(Err(within(lost(damage.to_string(), expected), &damage))),
             };
-            for stored in &messages.list {
-                let Some(run) = runs.peek() else {
-                    break;
-                };
-                expected = expected.max(run.first_seq);
-                if stored.seq < expected {
-                    continue;
-                }
-                if stored.seq > expected {
-                    break;
-                }
-                writer.push(NewMessage {
-                    seq: stored.seq,
-                    delivery_count: stored.delivery_count,
-                    arrived_ms: stored.arrived_ms,
-                    record: messages
-                        .records
-                        .get(stored.record.clone())
-                        .unwrap_or_default(),
-                    body: stored.body.as_deref(),
-                })?;
-                expected += 1;
-                if stored.seq == run.last_seq() {
-                    runs.next();
-                }
-            }
+            copy_live(writer, &messages, &mut runs, &mut expected)?;
             let Some(run) = runs.peek() else {
                 break;
             };
@@ -228,4 +204,38 @@ fn within(lost: Lost, damage: &Damage) -> Lost {
         last_seq: upto.clamp(lost.first_seq, lost.last_seq),
         ..lost
     }
+}
+
+/// Copies those messages that are in the runs, up to one that is missing. `expected` is the next one.
+fn copy_live(
+    writer: &mut SegmentWriter,
+    messages: &Messages,
+    runs: &mut Peekable<impl Iterator<Item = LiveRun>>,
+    expected: &mut u64,
+) -> io::Result<()> {
+    for stored in &messages.list {
+        let Some(run) = runs.peek() else {
+            break;
+        };
+        *expected = run.first_seq.max(*expected);
+        if stored.seq < *expected {
+            continue;
+        }
+        if stored.seq > *expected {
+            break;
+        }
+        let record = messages.records.get(stored.record.clone());
+        writer.push(NewMessage {
+            seq: stored.seq,
+            delivery_count: stored.delivery_count,
+            arrived_ms: stored.arrived_ms,
+            record: record.unwrap_or_default(),
+            body: stored.body.as_deref(),
+        })?;
+        *expected += 1;
+        if stored.seq == run.last_seq() {
+            runs.next();
+        }
+    }
+    Ok(())
 }

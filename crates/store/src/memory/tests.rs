@@ -1,3 +1,5 @@
+//! What the log in memory keeps, and how it gives it back.
+
 use super::*;
 use crate::entry::{Stream, Target};
 

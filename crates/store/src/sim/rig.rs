@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 
 use crate::applied::Applied;
+use crate::bell::Bell;
 use crate::checkpoint::{self, Header};
 use crate::commit::Commit;
 use crate::disk::{Chance, Disk};
@@ -16,7 +17,7 @@ use crate::keeper::{Aims, Keeper, KeeperParts};
 use crate::orders::Orders;
 use crate::reading::{Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
-use crate::staging::{Bell, Staging};
+use crate::staging::Staging;
 
 /// How many stagings there are beside those of the shards: the keeper's and the definitions'.
 const OTHERS: usize = 2;

@@ -7,13 +7,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::{Order, Shared};
+use crate::bell::Woken;
 use crate::chunks::Chunks;
+use crate::clock::unix_ms;
 use crate::commit::{Commit, CommitError, Turn};
 use crate::keeper::{Done, Keeper, KeeperError};
-use crate::log::Arrived;
+use crate::log::{Arrived, ChunkId};
 use crate::reading::Reader;
-use crate::shard_log::unix_ms;
-use crate::staging::Woken;
 use crate::work::Work;
 
 /// When nothing was staged for so long, the log is sealed.
@@ -150,16 +150,7 @@ pub(super) fn chunks(shared: &Arc<Shared>, mut chunks: Chunks) -> Thread {
         while let Some(order) = shared.chunks.next() {
             match order {
                 Order::PutAway(id, bytes, inbox) => {
-                    while let Err(error) = chunks.put(id, &bytes) {
-                        if error.kind() != io::ErrorKind::StorageFull {
-                            return Err(error);
-                        }
-                        shared.orders.set_chunks_full(true);
-                        if shared.chunks.stops_within(FULL) {
-                            return Ok(());
-                        }
-                    }
-                    shared.orders.set_chunks_full(false);
+                    put_when_there_is_room(shared, &mut chunks, id, &bytes)?;
                     shared.waiting_chunks.remove(bytes.len());
                     inbox.ring();
                 }
@@ -170,4 +161,24 @@ pub(super) fn chunks(shared: &Arc<Shared>, mut chunks: Chunks) -> Thread {
         }
         Ok::<(), io::Error>(())
     })
+}
+
+/// Keeps a chunk, as soon as the disk has room for it; gives up when the end is asked for.
+fn put_when_there_is_room(
+    shared: &Shared,
+    chunks: &mut Chunks,
+    id: ChunkId,
+    bytes: &[u8],
+) -> io::Result<()> {
+    while let Err(error) = chunks.put(id, bytes) {
+        if error.kind() != io::ErrorKind::StorageFull {
+            return Err(error);
+        }
+        shared.orders.set_chunks_full(true);
+        if shared.chunks.stops_within(FULL) {
+            return Ok(());
+        }
+    }
+    shared.orders.set_chunks_full(false);
+    Ok(())
 }

@@ -7,6 +7,8 @@ use super::Findings;
 use crate::source::{Source, lines_with};
 
 const SHELL_FILES: [&str; 2] = ["serve.rs", "task.rs"];
+/// Shell files that wait for threads, not for tasks.
+const THREAD_FILES: [&str; 4] = ["bell.rs", "clock.rs", "threads.rs", "work.rs"];
 const SHELL_CRATES: [&str; 3] = ["leveret", "management", "tests"];
 
 const ASYNC: [&str; 3] = ["async", ".await", "tokio::spawn"];
@@ -26,7 +28,8 @@ pub(super) fn no_async_elsewhere(source: &Source) -> Findings {
 
 /// The clock is read in shell files, in tests and in the project's own commands only.
 pub(super) fn no_clock_elsewhere(source: &Source) -> Findings {
-    if is_shell(source) || source.is_test() || source.crate_folder() == "xtask" {
+    let waits = is_shell(source) || THREAD_FILES.contains(&source.file_name());
+    if waits || source.is_test() || source.crate_folder() == "xtask" {
         return Findings::new();
     }
     found(

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_message::table::TableWriter;
+use leveret_store::log::Position;
+
 use super::fixture::{Client, Fixture, Seen, consume, consumer, delete, get, purge, settle};
 use crate::command::{NewConsumer, Outcome};
 use crate::queue_handle::QueueHandle;
@@ -181,4 +184,39 @@ fn a_batch_is_done_when_the_log_is_past_it_and_those_before() {
     fixture.log.set_durable(2);
     fixture.turn([]);
     assert_eq!(other.all(), [Seen::Progress(1, 0)]);
+}
+
+#[test]
+fn a_batch_for_queues_that_need_no_sync_is_done_when_it_is_written() {
+    let mut fixture = Fixture::new();
+    fixture.log.set_durable(0);
+    fixture.log.lock().written = Some(Position(0));
+    let mut client = fixture.client();
+    let synced = fixture.declare("synced", |declaration| declaration.durable = true);
+    let written = fixture.declare("written", |declaration| {
+        let mut arguments = TableWriter::new();
+        arguments.put("x-leveret-durability", "os");
+        declaration.durable = true;
+        declaration.arguments = arguments.finish();
+    });
+    let mut done_after = |fixture: &mut Fixture, queues: &[&Arc<QueueHandle>], written_to| {
+        let publish = fixture.publish(&mut client, queues, 1);
+        fixture.turn([publish]);
+        fixture.log.lock().written = Some(Position(written_to));
+        fixture.turn([]);
+        let all = client.all().into_iter();
+        all.map(|seen| match seen {
+            Seen::Progress(done, _) => done,
+            other => panic!("{other:?}"),
+        })
+        .max()
+        .unwrap_or_default()
+    };
+    // Each batch is an entry, that for both queues is two.
+    assert_eq!(done_after(&mut fixture, &[&written], 0), 0);
+    assert_eq!(done_after(&mut fixture, &[&written], 2), 2);
+    assert_eq!(done_after(&mut fixture, &[&written, &synced], 4), 0);
+    assert_eq!(done_after(&mut fixture, &[&written], 5), 0, "in order");
+    fixture.log.set_durable(4);
+    assert_eq!(done_after(&mut fixture, &[&synced], 6), 4);
 }

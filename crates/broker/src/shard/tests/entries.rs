@@ -38,8 +38,11 @@ fn publish(client: &mut Client, batch: Arc<Batch>, runs: &[(&[&QueueHandle], u32
     })
 }
 
+/// A queue, the first sequence number, and the messages.
+type OfTarget = (QueueId, u64, Vec<u64>);
+
 /// The messages that an entry has, and those of each of its targets with their sequence numbers. Every body has to be in the entry.
-fn contents(entry: &Enqueued) -> (Vec<u64>, Vec<(QueueId, u64, Vec<u64>)>) {
+fn contents(entry: &Enqueued) -> (Vec<u64>, Vec<OfTarget>) {
     let batch = Batch::read(entry.records.clone()).expect("whole records");
     assert_eq!(batch.starts(), entry.starts);
     let all: Vec<u64> = (0..batch.len()).map(|i| number(&batch, i)).collect();
@@ -163,7 +166,9 @@ fn only_persistent_messages_of_durable_queues_are_in_the_log() {
         .iter()
         .map(|t| (t.queue, t.first, t.count, t.first_seq))
         .collect();
-    assert_eq!(targets, [(kept.id, 0, 2, 1), (kept.id, 3, 2, 4)]);
+    // The entry has only what is kept: what was the fourth message is the third there.
+    assert_eq!(targets, [(kept.id, 0, 2, 1), (kept.id, 2, 2, 4)]);
+    assert_eq!(entries[0].starts.len(), 4);
     assert_eq!(fixture.log.kept_count(), (4, 0));
 }
 
@@ -199,6 +204,25 @@ fn what_is_settled_for_good_leaves_the_log() {
     assert_eq!(kept(vec![consume(&client, &queue, no_ack)]), (5, 0));
     assert_eq!(kept(some(4, 1, Outcome::Requeue)), (4, 0));
     assert_eq!(kept(vec![delete(&client, &queue)]), (0, 0));
+    assert_eq!(fixture.log.lock().deleted, [queue.id]);
+}
+
+#[test]
+fn nothing_is_said_of_a_queue_after_its_end() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = durable(&mut fixture, "q");
+    let publish = fixture.publish(&mut client, &[&queue], 5);
+    fixture.turn([
+        publish,
+        get(&client, &queue, true),
+        get(&client, &queue, false),
+        settle(&client, &queue, (2, 1), Outcome::Ack),
+        purge(&client, &queue),
+        delete(&client, &queue),
+    ]);
+    fixture.turn([settle(&client, &queue, (1, 5), Outcome::Ack)]);
+    assert_eq!(fixture.log.kept_count(), (0, 0));
     assert_eq!(fixture.log.lock().deleted, [queue.id]);
 }
 

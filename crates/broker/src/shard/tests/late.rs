@@ -154,6 +154,46 @@ fn an_answer_that_comes_after_a_purge_is_dropped() {
     assert_eq!(fixture.log.kept_count(), (1, 0));
 }
 
+#[test]
+fn what_is_damaged_is_passed_over_and_not_counted() {
+    let mut fixture = Fixture::new();
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = durable_queue(&mut fixture, &mut publisher, 8);
+    for seq in [2, 3, 5, 8] {
+        fixture.log.damage(queue.id, seq);
+    }
+    for expected in [Some(1), Some(4), Some(6), Some(7), None] {
+        fixture.turn([get(&client, &queue, true)]);
+        fixture.settle_down();
+        assert_eq!(got(&client), [expected]);
+    }
+    fixture.turn([super::fixture::count(&client, &queue)]);
+    assert_eq!(client.told(), [Seen::Counts(0, 0)]);
+}
+
+#[test]
+fn what_was_returned_and_is_damaged_is_passed_over_and_not_counted() {
+    let mut fixture = Fixture::with_budget(0, usize::MAX);
+    let (mut publisher, client) = (fixture.client(), fixture.client());
+    let queue = fixture.declare("q", |declaration| declaration.durable = true);
+    fixture.turn([consume(&client, &queue, consumer(1))]);
+    publish_singly(&mut fixture, &mut publisher, &queue, 5);
+    assert_eq!(client.told().len(), 6);
+    assert_eq!(fixture.queued.held(), 0, "nothing may stay");
+    for seq in [1, 3, 4] {
+        fixture.log.damage(queue.id, seq);
+    }
+    fixture.turn([release(&client, true)]);
+    assert_eq!(client.told(), [Seen::Released]);
+    for expected in [Some(2), Some(5), None] {
+        fixture.turn([get(&client, &queue, true)]);
+        fixture.settle_down();
+        assert_eq!(got(&client), [expected]);
+    }
+    fixture.turn([super::fixture::count(&client, &queue)]);
+    assert_eq!(client.told(), [Seen::Counts(0, 0)]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Publish(usize, u32),

@@ -154,8 +154,11 @@ fn unacked_messages_leave_memory_and_come_back_when_requeued() {
     fixture.settle_down();
     let expected = [7, 8, 9, 10, 16, 17, 18, 19, 20].map(|seq| (seq, seq, true));
     assert_eq!(given(&taker), expected);
+    fixture.log.lock().reads.clear();
     fixture.turn([Command::Disconnect(holder.id())]);
     fixture.settle_down();
+    let asked = fixture.log.lock().reads.len();
+    assert_eq!(asked, 1, "what follows each other comes at once");
     let expected: Vec<_> = (21..=50).map(|seq| (seq, seq, true)).collect();
     assert_eq!(given(&taker), expected);
 }

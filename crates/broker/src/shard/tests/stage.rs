@@ -10,13 +10,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use leveret_message::batch::Batch;
 use leveret_store::log::QueueId;
 
-use super::fixture::{Client, Delivery, Fixture, Seen, Sort};
+use super::fixture::{Client, Delivery, Fixture, Seen};
 use super::model::{Model, address};
 use crate::command::{ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, Settle};
 use crate::link::ConsumerSlot;
 use crate::queue_handle::QueueHandle;
 
 mod check;
+mod scene;
+
+pub(super) use scene::Scene;
+use scene::{by_queue, sort};
 
 pub(super) const CLIENTS: usize = 3;
 /// Plain, durable, auto-delete, and exclusive to the first client.
@@ -24,27 +28,6 @@ pub(super) const QUEUES: [&str; 4] = ["plain", "durable", "auto_delete", "exclus
 const EXCLUSIVE: usize = 3;
 /// The second channel has credit for this many.
 const CHANNEL_CREDIT: i64 = 3;
-
-/// What it is played in.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Scene {
-    Plain,
-    /// Batches of one message: only then is the outbox looked at before every single one.
-    SmallOutboxes(usize),
-    /// Messages of all sorts and of this length leave memory and come back. A step for each turn, and no credit of channels: who gets which
-    /// message when several queues compete, or a purge overtakes a get, depends on what is in memory.
-    LittleMemory {
-        resident_max: usize,
-        budget: usize,
-        body_len: usize,
-    },
-}
-
-impl Scene {
-    fn is_of_little_memory(self) -> bool {
-        matches!(self, Self::LittleMemory { .. })
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(super) enum Step {
@@ -482,22 +465,6 @@ impl Stage {
             }
             _ => {}
         }
-    }
-}
-
-/// Messages of one queue come in their order, whatever comes from others meanwhile; answers before them.
-fn by_queue(seen: &Seen) -> Option<QueueId> {
-    match seen {
-        Seen::Delivery(delivery) => Some(delivery.queue),
-        _ => None,
-    }
-}
-
-/// Messages of all sorts, with neighbours that are of one.
-fn sort(message: u64) -> Sort {
-    Sort {
-        persistent: message.is_multiple_of(7) || message % 16 < 8,
-        shared: message.is_multiple_of(5),
     }
 }
 
