@@ -9,12 +9,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 use crate::applied::Applied;
-use crate::entry::{Lsn, Malformed};
+use crate::entry::{Entries, Lsn, Malformed};
 use crate::index::Inconsistent;
 use crate::orders::Orders;
 use crate::reading::WalFiles;
-use crate::staging::Staging;
-use crate::wal::{BATCH_HEADER_LEN, WalWriter};
+use crate::staging::{Staging, empty_batch};
+use crate::wal::{BATCH_HEADER_LEN, BLOCK, WalWriter};
 
 #[cfg(test)]
 mod tests;
@@ -52,7 +52,8 @@ pub enum Turn {
 struct Batch {
     lsn: Lsn,
     file_seq: u64,
-    payload: Vec<u8>,
+    /// As it is written, without the padding.
+    bytes: Vec<u8>,
     entries: u32,
     urgent: bool,
     taken: Vec<TakenFrom>,
@@ -118,7 +119,7 @@ impl Commit {
             None => self.take(),
         };
         if batch.entries == 0 {
-            self.spare = batch.payload;
+            self.spare = batch.bytes;
             return Ok(Turn::Nothing);
         }
         let urgent = batch.urgent;
@@ -166,22 +167,20 @@ impl Commit {
 
     fn take(&mut self) -> Batch {
         let mut batch = Batch {
-            payload: std::mem::take(&mut self.spare),
+            bytes: empty_batch(std::mem::take(&mut self.spare)),
             ..Batch::default()
         };
-        batch.payload.clear();
         for (number, staging) in self.stagings.iter().enumerate() {
-            let taken = staging.take(&mut batch.payload);
+            let taken = staging.take(&mut batch.bytes);
             if taken.entries > 0 {
                 batch.entries += taken.entries;
                 batch.taken.push(TakenFrom {
                     staging: number,
                     position: taken.position,
-                    bytes: taken.bytes.len(),
+                    bytes: taken.bytes,
                 });
             }
             batch.urgent |= taken.urgent;
-            staging.give_back(taken.bytes);
         }
         batch
     }
@@ -190,7 +189,7 @@ impl Commit {
     fn write(&mut self, mut batch: Batch, unix_ms: u64) -> Result<bool, CommitError> {
         let appended = self
             .wal
-            .append_batch(&batch.payload, batch.entries, unix_ms);
+            .append_batch(&mut batch.bytes, batch.entries, unix_ms);
         match appended {
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                 self.orders.set_log_full(true);
@@ -210,7 +209,7 @@ impl Commit {
                 staging.made_written(taken.position, taken.bytes);
             }
         }
-        self.unsynced += batch.payload.len();
+        self.unsynced += batch.bytes.len().next_multiple_of(BLOCK as usize);
         self.written.push(batch);
         Ok(true)
     }
@@ -224,7 +223,8 @@ impl Commit {
         let mut applied = self.applied.write();
         for batch in &self.written {
             let first = Lsn(batch.lsn.0 + BATCH_HEADER_LEN as u64);
-            for entry in crate::entry::Entries::new(first, &batch.payload) {
+            let entries = batch.bytes.get(BATCH_HEADER_LEN..).unwrap_or_default();
+            for entry in Entries::new(first, entries) {
                 applied.index.apply(&entry?, batch.file_seq)?;
             }
         }
@@ -236,7 +236,7 @@ impl Commit {
                     staging.made_durable(taken.position);
                 }
             }
-            self.spare = batch.payload;
+            self.spare = batch.bytes;
         }
         Ok(())
     }

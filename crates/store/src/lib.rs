@@ -1,12 +1,12 @@
-//! The log behind the queues.
+//! The log behind the queues, and everything that keeps it small and whole.
 //!
 //! A shard tells the log what happens to its queues, as entries; the log answers each with a *position*. Whatever depends on an entry being
-//! safe waits until the log is durable at that position: a confirm, a `declare-ok` of something durable. The order of entries of one log is
+//! safe waits until the log is durable at that position: a confirm, a `declare-ok` of something durable. The order of entries of one shard is
 //! the order in which they were appended.
 //!
-//! Two logs are here. `memory` keeps nothing across a restart; it is the one that brokers use now. The other parts are the log on disk, from the
-//! bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`, `staging`
-//! and `commit` (group commit), `recovery`. Each draws its format where it has one.
+//! From the bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`,
+//! `staging` and `commit` (group commit), `reading`, `keeper` (page-out, compaction, checkpoints), `recovery`, `chunks`; `log` is how a shard sees
+//! it, `store` is the whole with its threads, `memory` a log for tests that keeps nothing. Each draws its format where it has one.
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
 

@@ -11,6 +11,10 @@ use parking_lot::Mutex;
 use crate::bell::Bell;
 use crate::entry::TooLong;
 use crate::log::{Position, Urgency};
+use crate::wal::BATCH_HEADER_LEN;
+
+/// Buffers above this are not kept.
+const BUFFER_KEPT_MAX: usize = 8 << 20;
 
 /// With so many bytes, entries are written at once though nobody waits.
 const HURRY_BYTES: usize = 256 * 1024;
@@ -37,16 +41,34 @@ impl std::fmt::Debug for Staging {
 
 /// Entries that wait for the commit.
 #[derive(Debug, Default)]
-pub(crate) struct Staged {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) entries: u32,
-    pub(crate) urgent: bool,
+struct Staged {
+    /// A batch as the log takes it, or nothing at all.
+    batch: Vec<u8>,
+    what: Taken,
     /// Whether the bell was rung for them to be written at once.
     hurries: bool,
-    /// How many were staged since the start, these included.
-    pub(crate) position: u64,
     /// Up to which position somebody has asked for durability.
     hurried: u64,
+}
+
+/// What was taken, beside the bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Taken {
+    pub(crate) entries: u32,
+    pub(crate) bytes: usize,
+    pub(crate) urgent: bool,
+    /// How many were staged since the start, these included.
+    pub(crate) position: u64,
+}
+
+/// A batch without entries, in a buffer that was used before: there is the room for the header that the log fills in.
+pub(crate) fn empty_batch(mut buffer: Vec<u8>) -> Vec<u8> {
+    if buffer.capacity() > BUFFER_KEPT_MAX {
+        buffer = Vec::new();
+    }
+    buffer.clear();
+    buffer.resize(BATCH_HEADER_LEN, 0);
+    buffer
 }
 
 impl Staging {
@@ -74,22 +96,26 @@ impl Staging {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<(), TooLong>,
     ) -> Result<Position, TooLong> {
         let mut staged = self.staged.lock();
-        let before = staged.bytes.len();
-        if let Err(error) = encode(&mut staged.bytes) {
-            staged.bytes.truncate(before);
+        let Staged { batch, what, .. } = &mut *staged;
+        if batch.is_empty() {
+            batch.resize(BATCH_HEADER_LEN, 0);
+        }
+        let before = batch.len();
+        if let Err(error) = encode(batch) {
+            batch.truncate(before);
             return Err(error);
         }
-        staged.entries += 1;
-        staged.position += 1;
-        let first = staged.entries == 1;
-        let hurries = urgency != Urgency::Whenever || staged.bytes.len() >= HURRY_BYTES;
+        let (bytes, is_long) = (batch.len() - before, batch.len() >= HURRY_BYTES);
+        what.entries += 1;
+        what.bytes += bytes;
+        what.position += 1;
+        what.urgent |= urgency == Urgency::Synced;
+        let (first, position) = (what.entries == 1, Position(what.position));
+        let hurries = urgency != Urgency::Whenever || is_long;
         let rings = first || (hurries && !staged.hurries);
         staged.hurries |= hurries;
-        staged.urgent |= urgency == Urgency::Synced;
-        let position = Position(staged.position);
-        self.last.store(staged.position, Ordering::Release);
-        self.waiting
-            .fetch_add(staged.bytes.len() - before, Ordering::Relaxed);
+        self.last.store(position.0, Ordering::Release);
+        self.waiting.fetch_add(bytes, Ordering::Relaxed);
         drop(staged);
         if rings {
             self.bell.ring(hurries);
@@ -100,9 +126,9 @@ impl Staging {
     /// Asks for everything that was staged to be made durable.
     pub fn hurry(&self) {
         let mut staged = self.staged.lock();
-        if staged.hurried < staged.position {
-            staged.hurried = staged.position;
-            staged.urgent = true;
+        if staged.hurried < staged.what.position {
+            staged.hurried = staged.what.position;
+            staged.what.urgent = true;
             drop(staged);
             self.bell.ring(true);
         }
@@ -128,28 +154,37 @@ impl Staging {
         Position(self.durable.load(Ordering::Acquire))
     }
 
-    /// Moves what waits to the end of `to`, and says how many entries these are, how far positions go with them, and whether they are urgent.
-    pub(crate) fn take(&self, to: &mut Vec<u8>) -> Staged {
+    /// Moves what waits to the end of a batch, and says how many entries these are, how far positions go with them, and whether they are urgent.
+    ///
+    /// **Cost**: none by bytes if the batch has no entries, for then buffers are swapped; otherwise a copy.
+    pub(crate) fn take(&self, to: &mut Vec<u8>) -> Taken {
         let mut staged = self.staged.lock();
-        let taken = Staged {
-            bytes: std::mem::take(&mut staged.bytes),
-            entries: std::mem::take(&mut staged.entries),
-            urgent: std::mem::take(&mut staged.urgent),
-            hurries: std::mem::take(&mut staged.hurries),
-            position: staged.position,
-            hurried: 0,
+        let taken = staged.what;
+        staged.what = Taken {
+            position: taken.position,
+            ..Taken::default()
         };
+        staged.hurries = false;
+        if taken.entries == 0 {
+            return taken;
+        }
+        if to.len() == BATCH_HEADER_LEN {
+            std::mem::swap(&mut staged.batch, to);
+            return taken;
+        }
+        let batch = std::mem::take(&mut staged.batch);
         drop(staged);
-        to.extend_from_slice(&taken.bytes);
+        to.extend_from_slice(batch.get(BATCH_HEADER_LEN..).unwrap_or_default());
+        self.give_back(batch);
         taken
     }
 
-    /// Gives a buffer back to be used again.
-    pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    /// Gives a buffer back to be used again, unless there is another by now.
+    fn give_back(&self, buffer: Vec<u8>) {
+        let buffer = empty_batch(buffer);
         let mut staged = self.staged.lock();
-        if staged.bytes.capacity() < buffer.capacity() && staged.bytes.is_empty() {
-            staged.bytes = buffer;
+        if staged.batch.is_empty() {
+            staged.batch = buffer;
         }
     }
 

@@ -11,6 +11,8 @@ use crate::index::Index;
 use crate::log::{Group, QueueId, Urgency};
 use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
 
+mod cost;
+
 /// Files so small that the log goes from one to the next all the time.
 const LENS: FileLens = FileLens {
     first: 16 * 1024,
@@ -31,8 +33,11 @@ struct Rig {
 }
 
 fn rig(disk: &SimDisk, random: u128) -> Option<Rig> {
-    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let Recovered { index, wal, .. } = recover(&disk, LENS, random).ok()?;
+    rig_on(Arc::new(disk.clone()), LENS, random)
+}
+
+fn rig_on(disk: Arc<dyn Disk>, lens: FileLens, random: u128) -> Option<Rig> {
+    let Recovered { index, wal, .. } = recover(&disk, lens, random).ok()?;
     let upto = Lsn(0);
     let applied = Arc::new(RwLock::new(Applied { index, upto }));
     let bell = Arc::new(Bell::default());
@@ -133,6 +138,37 @@ fn one_batch_and_one_sync_serve_all_stagings() {
         (after.writes - before.writes, after.syncs - before.syncs),
         (1, 1)
     );
+}
+
+#[test]
+fn entries_of_an_earlier_staging_come_first_and_all_are_taken_once() {
+    let disk = SimDisk::new(1);
+    let mut rig = rig(&disk, 5).unwrap();
+    for round in 0..4 {
+        // In turns there is one to swap buffers with, and another to copy from.
+        enqueue(&rig.stagings[1], Urgency::Synced, 2, round * 2 + 1, 2);
+        if round % 2 == 1 {
+            enqueue(&rig.stagings[0], Urgency::Synced, 1, round, 1);
+            enqueue(&rig.stagings[0], Urgency::Synced, 1, round + 1, 1);
+        }
+        rig.commit.turn(1).unwrap();
+        assert_eq!(
+            rig.commit.turn(1).unwrap(),
+            Turn::Nothing,
+            "everything was taken"
+        );
+    }
+    let applied = rig.applied.read();
+    let index = &applied.index;
+    let (first, second) = (QueueId(1), QueueId(2));
+    assert_eq!(index.count(first, Stream(0)), 4);
+    assert_eq!(index.count(second, Stream(0)), 8);
+    let lsn = |queue, seq| match index.live(queue, Stream(0), seq).next() {
+        Some(run) => run.location,
+        None => panic!("message {seq} is not there"),
+    };
+    assert!(lsn(first, 1) < lsn(second, 3), "in the second turn");
+    assert!(lsn(second, 1) < lsn(first, 1));
 }
 
 /// Runs a fixed script until the disk stops; returns what was told to be durable, by queue: how many messages, and how many at most are settled.

@@ -19,20 +19,25 @@ impl Index {
         if newest > file_seq {
             return Err(Inconsistent::FileOrder { file_seq, newest });
         }
-        if let Entry::Enqueue(enqueue) = &decoded.entry
-            && let (Some(target), 1) = (enqueue.targets.into_iter().next(), enqueue.targets.len())
-        {
-            return self.check_target(&target, decoded.stamp.group, None);
+        match decoded.entry {
+            Entry::Enqueue(mut enqueue) if enqueue.targets.len() == 1 => {
+                let target = enqueue.targets.next();
+                target.map_or(Ok(()), |target| {
+                    self.check_target(&target, decoded.stamp.group, None)
+                })
+            }
+            Entry::Bundle(entries) => {
+                let mut ahead = Ahead::new(self);
+                ahead.sources = dropped_in(&entries);
+                for decoded in entries {
+                    ahead.check(&decoded?)?;
+                }
+                Ok(())
+            }
+            // By itself it can always follow.
+            Entry::Settle { .. } | Entry::Requeue { .. } => Ok(()),
+            _ => Ahead::new(self).check(decoded),
         }
-        let mut ahead = Ahead::new(self);
-        let Entry::Bundle(entries) = decoded.entry else {
-            return ahead.check(decoded);
-        };
-        ahead.sources = dropped_in(&entries);
-        for decoded in entries {
-            ahead.check(&decoded?)?;
-        }
-        Ok(())
     }
 
     /// Checks a target against its stream, or against what the stream will be by then.

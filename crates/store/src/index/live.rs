@@ -309,7 +309,9 @@ impl Live {
             }
             gone
         } else {
-            self.cut_run(key, first, last)
+            piece
+                .run(key)
+                .map_or(0, |run| self.cut_run(&run, first, last))
         };
         if gone > 0 {
             self.count -= gone;
@@ -318,17 +320,16 @@ impl Live {
         Some(key)
     }
 
-    /// Removes from the run under `key` what lies within two numbers, and says how many did. A run cut in its middle may become bits.
-    fn cut_run(&mut self, key: u64, first: u64, last: u64) -> u64 {
-        let Some(piece) = self.by_last.get_mut(&key) else {
+    /// Removes from a run, which is a piece, what lies within two numbers, and says how many did. A run cut in its middle may become bits.
+    fn cut_run(&mut self, run: &LiveRun, first: u64, last: u64) -> u64 {
+        if run.first_seq > last {
             return 0;
-        };
-        let Some(run) = piece.run(key).filter(|run| run.first_seq <= last) else {
-            return 0;
-        };
+        }
+        let key = run.last_seq();
         let gone = run.within(first, last);
         if gone.last_seq() < key {
-            *piece = Piece::of(&run.within(gone.last_seq() + 1, key));
+            let rest = run.within(gone.last_seq() + 1, key);
+            self.by_last.insert(key, Piece::of(&rest));
         } else {
             self.by_last.remove(&key);
         }

@@ -4,6 +4,7 @@ use super::*;
 use crate::disk::SimDisk;
 use crate::entry::{self, Stamp};
 use crate::log::Group;
+use crate::wal::BATCH_HEADER_LEN;
 
 const LENS: FileLens = FileLens {
     first: 16 * 1024,
@@ -25,9 +26,9 @@ fn folder(keys: &[&str]) -> SimDisk {
     let disk: Arc<dyn Disk> = Arc::new(sim.clone());
     let mut recovered = recover(&disk, LENS, 1).unwrap();
     for key in keys {
-        let mut payload = vec![];
-        define(&mut payload, key);
-        recovered.wal.append_batch(&payload, 1, 1).unwrap();
+        let mut batch = vec![0; BATCH_HEADER_LEN];
+        define(&mut batch, key);
+        recovered.wal.append_batch(&mut batch, 1, 1).unwrap();
         recovered.wal.sync().unwrap();
     }
     sim.kill()

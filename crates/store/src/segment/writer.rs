@@ -156,28 +156,19 @@ impl SegmentWriter {
 
     /// Ends the segment. **Effect**: on return the whole of it is synced under its name. **Waits**: for the disk.
     ///
-    /// **Errors**: whatever the disk says. The file may then be there or not, under either name; it must not be used. Of a full disk
-    /// nothing is left there: the space that was had may be needed for the log.
-    pub fn finish(mut self) -> io::Result<Sealed> {
-        match self.write_rest() {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.abandon()?;
-                return Err(error);
+    /// **Errors**: whatever the disk says. The file may then be there or not, under either name; it must not be used. Where the disk was full,
+    /// it is not there.
+    pub fn finish(self) -> io::Result<Sealed> {
+        let (disk, id) = (Arc::clone(&self.disk), self.id);
+        self.seal().inspect_err(|error| {
+            if error.kind() == io::ErrorKind::StorageFull {
+                // The first error is the one to tell; what is left means nothing and goes at the next start.
+                let _ = disk.remove(Path::new(&unsealed_path(id)));
             }
-            written => written?,
-        }
-        let (from, to) = (unsealed_path(self.id), sealed_path(self.id));
-        self.disk.rename(Path::new(&from), Path::new(&to))?;
-        self.disk.sync_dir(Path::new(FOLDER))?;
-        Ok(Sealed {
-            id: self.id,
-            bytes: self.flushed,
-            extents: self.footer.rows.iter().map(Row::extent).collect(),
         })
     }
 
-    /// Writes what comes behind the messages, the header last, and syncs it all.
-    fn write_rest(&mut self) -> io::Result<()> {
+    fn seal(mut self) -> io::Result<Sealed> {
         self.drop_empty();
         let footer = self.footer.encode();
         let trailer = Trailer {
@@ -196,7 +187,15 @@ impl SegmentWriter {
         self.flush()?;
         self.file
             .write_at(0, &encode_header(&trailer, self.created_ms))?;
-        self.file.sync()
+        self.file.sync()?;
+        let (from, to) = (unsealed_path(self.id), sealed_path(self.id));
+        self.disk.rename(Path::new(&from), Path::new(&to))?;
+        self.disk.sync_dir(Path::new(FOLDER))?;
+        Ok(Sealed {
+            id: self.id,
+            bytes: self.flushed,
+            extents: self.footer.rows.iter().map(Row::extent).collect(),
+        })
     }
 
     /// Gives the segment up and removes its file. **Errors**: those of [`Disk::remove`].

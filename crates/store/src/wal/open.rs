@@ -81,7 +81,6 @@ impl WalWriter {
             last: None,
             names,
             unix_ms: 0,
-            buffer: Vec::new(),
             poison: None,
         };
         for blank in blanks {

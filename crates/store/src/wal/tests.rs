@@ -13,6 +13,11 @@ mod crash;
 mod flips;
 mod model;
 
+/// A batch as the writer is given it.
+fn batch_of(payload: &[u8]) -> Vec<u8> {
+    [&[0; BATCH_HEADER_LEN], payload].concat()
+}
+
 /// Appends until the log uses another file than now.
 fn fill_file(model: &mut Model, log: &mut WalWriter) {
     let files = log.files().count();
@@ -122,17 +127,22 @@ fn a_full_disk_is_no_end_while_nothing_was_written() {
         capacity: Some(20 << 10),
         ..Faults::default()
     });
+    let mut batch = batch_of(&[9; 3000]);
     let error = loop {
-        if let Err(error) = log.append_batch(&[0; 3000], 0, 1) {
+        if let Err(error) = log.append_batch(&mut batch, 0, 1) {
             break error;
         }
         model.forget();
     };
+    assert_eq!(batch.get(BATCH_HEADER_LEN..), Some([9; 3000].as_slice()));
     assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     log.sync().unwrap();
     assert_eq!(disk.list("wal".as_ref()).unwrap().len(), 1);
     disk.set_faults(Faults::default());
-    log.append_batch(&[0; 3000], 0, 1).unwrap();
+    log.append_batch(&mut batch, 0, 1).unwrap();
+    let roomless = log.append_batch(&mut vec![0; BATCH_HEADER_LEN - 1], 0, 1);
+    assert_eq!(roomless.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    assert_eq!(batch.get(BATCH_HEADER_LEN..), Some([9; 3000].as_slice()));
     log.sync().unwrap();
 }
 
@@ -151,7 +161,7 @@ fn the_reserve_takes_batches_while_the_disk_is_full() {
     };
     disk.set_faults(full);
     let last = log.files().next_back().unwrap().seq;
-    while log.append_batch(&[0; 5000], 0, 1).is_ok() {}
+    while log.append_batch(&mut batch_of(&[0; 5000]), 0, 1).is_ok() {}
     assert_eq!(log.files().next_back().unwrap().seq, last + 2);
     log.sync().unwrap();
 }
@@ -210,7 +220,7 @@ fn refuses_everything(disk: &SimDisk, log: &mut WalWriter) {
     let before = (disk.calls(), log.durable());
     let seq = log.files().next().unwrap().seq;
     let answers = [
-        log.append_batch(b"", 0, 0).map(|_| ()),
+        log.append_batch(&mut batch_of(b""), 0, 0).map(|_| ()),
         log.sync(),
         log.seal(0),
         log.recycle(seq),
@@ -232,7 +242,7 @@ fn a_torn_tail_is_cleared_and_does_not_come_back() {
     let torn = log.next_lsn();
     for _ in 0..2 {
         // As long as what will be written in the place of the first.
-        log.append_batch(&[3; 50], 0, 1).unwrap();
+        log.append_batch(&mut batch_of(&[3; 50]), 0, 1).unwrap();
     }
     let disk = disk.kill();
     let first = WalFile {
@@ -267,7 +277,7 @@ fn nothing_is_synced_where_nothing_shall_be() {
     let scanned = scan(&disk, &options, Start::default(), |_| Ok(())).unwrap();
     let mut log = WalWriter::open_at(Arc::new(disk.clone()), options, &scanned).unwrap();
     for _ in 0..20 {
-        log.append_batch(&[1; 9000], 0, 1).unwrap();
+        log.append_batch(&mut batch_of(&[1; 9000]), 0, 1).unwrap();
         log.sync().unwrap();
         assert_eq!(log.durable(), log.next_lsn());
     }
@@ -301,7 +311,7 @@ fn the_log_is_read_in_large_pieces() {
     let scanned = scan(&disk, &options, start, |_| Ok(())).unwrap();
     let mut log = WalWriter::open_at(Arc::new(disk.clone()), options.clone(), &scanned).unwrap();
     while log.next_lsn() < Lsn(40 << 20) {
-        log.append_batch(&[7; 30_000], 1, 1).unwrap();
+        log.append_batch(&mut batch_of(&[7; 30_000]), 1, 1).unwrap();
     }
     let disk = disk.kill();
     let scanned = scan(&disk, &options, start, |_| Ok(())).unwrap();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::blank::{Blank, BlankOrder, blank_path};
 use super::header::{BatchHeader, file_header};
-use super::{BLOCK, Options, Syncing, WalFile, padded};
+use super::{BATCH_HEADER_LEN, BLOCK, Options, Syncing, WalFile, padded};
 use crate::crc::crc32c;
 use crate::disk::{Disk, File};
 use crate::entry::{self, ENTRY_LEN_MAX, Lsn, Stamp};
@@ -22,8 +22,7 @@ const RESERVE: usize = 2;
 /// Spares beyond this are removed when they are given back.
 const SPARES_MAX: usize = 3;
 
-/// The write buffer is not kept above this.
-const BUFFER_KEPT_MAX: usize = 8 << 20;
+const NO_ROOM: &str = "a batch of the log has no room for its header";
 
 /// See the module.
 #[derive(Debug)]
@@ -47,7 +46,6 @@ pub struct WalWriter {
     pub(super) last: Option<(Lsn, u32)>,
     pub(super) names: Names,
     pub(super) unix_ms: u64,
-    pub(super) buffer: Vec<u8>,
     pub(super) poison: Option<Poison>,
 }
 
@@ -90,19 +88,31 @@ impl Poison {
 }
 
 impl WalWriter {
-    /// Appends a batch and gives its lsn; its first entry lies [`BATCH_HEADER_LEN`](super::BATCH_HEADER_LEN) behind it, and it is durable once
+    /// Appends a batch and gives its lsn; its first entry lies [`BATCH_HEADER_LEN`] behind it, and it is durable once
     /// [`WalWriter::durable`] is past its lsn.
+    ///
+    /// `batch` is room for the header, [`BATCH_HEADER_LEN`] bytes of anything, and the entries behind it. What it has in that room afterwards
+    /// is nothing to rely on; the entries are as they were.
     ///
     /// **Effect**: written, not synced, with one write. **Waits** for the disk: as a rule for the page cache alone; where it needs another
     /// file, for the sync of this one, and for the making of that one if there is no spare. **Errors**: the disk's, for good, but for
     /// `StorageFull` where there is no spare and none can be made: nothing was written then, and the same batch may come again. `InvalidInput`
-    /// for more than 1 GiB. **Cost**: a copy and a checksum of the payload.
-    pub fn append_batch(&mut self, payload: &[u8], entries: u32, unix_ms: u64) -> io::Result<Lsn> {
-        if payload.len() > ENTRY_LEN_MAX {
+    /// for more than 1 GiB, and without the room. **Cost**: a checksum of the entries, and no copy if the buffer has capacity up to the next
+    /// block.
+    pub fn append_batch(
+        &mut self,
+        batch: &mut Vec<u8>,
+        entries: u32,
+        unix_ms: u64,
+    ) -> io::Result<Lsn> {
+        let Some(payload_len) = batch.len().checked_sub(BATCH_HEADER_LEN) else {
+            return Err(invalid(NO_ROOM));
+        };
+        if payload_len > ENTRY_LEN_MAX {
             return Err(invalid("a batch of the log is longer than 1 GiB"));
         }
-        self.make_room(padded(payload.len()))?;
-        self.guarded(|log| log.append(payload, entries, unix_ms))
+        self.make_room(padded(payload_len))?;
+        self.guarded(|log| log.append(batch, entries, unix_ms))
     }
 
     /// Makes everything that was appended durable. **Waits** for the disk. **Errors**: the disk's, for good.
@@ -120,14 +130,15 @@ impl WalWriter {
         self.make_room(padded(entry::HEADER_LEN))?;
         self.guarded(|log| {
             log.sync_current()?;
-            let mut payload = Vec::with_capacity(entry::HEADER_LEN);
+            let mut batch = Vec::with_capacity(BLOCK as usize);
+            batch.resize(BATCH_HEADER_LEN, 0);
             let stamp = Stamp {
                 group: Group(0),
                 term: 0,
                 index: 0,
             };
-            entry::seal(&mut payload, stamp).map_err(|error| invalid(&error.to_string()))?;
-            log.append(&payload, 1, unix_ms)?;
+            entry::seal(&mut batch, stamp).map_err(|error| invalid(&error.to_string()))?;
+            log.append(&mut batch, 1, unix_ms)?;
             log.sync_current()?;
             log.sealed = true;
             Ok(())
@@ -204,15 +215,19 @@ impl WalWriter {
         self.take_made(made)
     }
 
-    fn append(&mut self, payload: &[u8], entries: u32, unix_ms: u64) -> io::Result<Lsn> {
+    fn append(&mut self, batch: &mut Vec<u8>, entries: u32, unix_ms: u64) -> io::Result<Lsn> {
         self.unix_ms = unix_ms;
+        let Some((room, payload)) = batch.split_first_chunk_mut::<BATCH_HEADER_LEN>() else {
+            return Err(invalid(NO_ROOM));
+        };
         let len = padded(payload.len());
         if self.at + len > self.current.info.len {
             self.rotate(len)?;
         }
         let lsn = self.next_lsn();
         let (previous, previous_crc) = self.last.unwrap_or((lsn, 0));
-        let (header, crc) = BatchHeader {
+        let crc;
+        (*room, crc) = BatchHeader {
             payload_len: payload.len() as u32,
             lsn,
             mark: self.current.info.mark(),
@@ -224,15 +239,11 @@ impl WalWriter {
             payload_crc: crc32c(payload),
         }
         .encode();
-        self.buffer.clear();
-        self.buffer.reserve(len as usize);
-        self.buffer.extend_from_slice(&header);
-        self.buffer.extend_from_slice(payload);
-        self.buffer.resize(len as usize, 0);
-        self.current.file.write_at(self.at, &self.buffer)?;
-        if self.buffer.capacity() > BUFFER_KEPT_MAX {
-            self.buffer = Vec::new();
-        }
+        let unpadded = batch.len();
+        batch.resize(len as usize, 0);
+        let written = self.current.file.write_at(self.at, batch);
+        batch.truncate(unpadded);
+        written?;
         self.at += len;
         self.last = Some((lsn, crc));
         self.unsynced = true;

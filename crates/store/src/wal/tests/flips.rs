@@ -1,5 +1,6 @@
 //! Flipped bits: each is found where it matters, named with file and range, and takes nothing but what it is in.
 
+use super::batch_of;
 use super::model::*;
 use crate::disk::SimDisk;
 use crate::entry::Lsn;
@@ -210,7 +211,7 @@ fn an_entry_that_is_not_known_is_damage_and_not_skipped() {
     let disk = SimDisk::new(2);
     let (mut model, mut log) = Model::begin(&disk);
     model.step(&mut log, Step::Append(10)).unwrap();
-    let lsn = log.append_batch(&[0xff; 40], 1, 1).unwrap();
+    let lsn = log.append_batch(&mut batch_of(&[0xff; 40]), 1, 1).unwrap();
     model.step(&mut log, Step::Append(10)).unwrap();
     let (batches, found) = model.read(&disk, model.start);
     let End::Damaged(damage) = found.end else {

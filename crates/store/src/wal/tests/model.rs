@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::batch_of;
 use crate::disk::{Disk, SimDisk};
 use crate::entry::{self, Entry, Lsn, Stamp};
 use crate::log::Group;
@@ -123,7 +124,7 @@ impl Model {
         let number = self.batches.len() as u64;
         let payload = payload(number, len);
         self.in_flight = Some(payload.clone());
-        let lsn = log.append_batch(&payload, 1, number)?;
+        let lsn = log.append_batch(&mut batch_of(&payload), 1, number)?;
         self.written(log, lsn, payload);
         Ok(())
     }
