@@ -22,6 +22,8 @@ mod sim;
 mod tests;
 
 pub use real::RealDisk;
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use sim::Chance;
 pub use sim::{Counts, Faults, SimDisk};
 
 /// A data folder: names of files and folders, and when they last.

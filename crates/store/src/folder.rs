@@ -43,7 +43,9 @@ pub enum FolderError {
     #[error("the data folder is in use by another process (its file {LOCK} is locked)")]
     InUse,
     /// A newer program wrote it.
-    #[error("the data folder has format {0}; this program knows format {FORMAT} and none after it")]
+    #[error(
+        "the data folder has format {0}, as its file {VERSION} says; this program knows format {FORMAT} and none after it"
+    )]
     Newer(u32),
     /// `VERSION` cannot be read as one.
     #[error("the file {VERSION} of the data folder is damaged: {0}")]

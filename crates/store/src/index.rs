@@ -165,7 +165,11 @@ impl Index {
     /// Applies an entry that was checked; `sources` are the segments that its bundle drops.
     fn apply_checked(&mut self, decoded: &Decoded<'_>, file_seq: u64, sources: &[SegmentId]) {
         let Stamp { group, term, index } = decoded.stamp;
-        self.groups.insert(group, (term, index));
+        match decoded.entry {
+            // It belongs to no group: its stamp says nothing.
+            Entry::Seal => return,
+            _ => self.groups.insert(group, (term, index)),
+        };
         match decoded.entry {
             Entry::Enqueue(enqueue) => self.enqueue(decoded, &enqueue, file_seq),
             Entry::Settle {

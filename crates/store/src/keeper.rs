@@ -20,7 +20,7 @@ use crate::disk::Disk;
 use crate::entry::{Lsn, SegmentId, Stamp, TooLong};
 use crate::log::{Group, Position, Urgency};
 use crate::orders::Orders;
-use crate::reading::{LogReader, Lost, WalFiles};
+use crate::reading::{Closed, LogReader, Lost, WalFiles};
 use crate::segment::OpenSegments;
 use crate::staging::Staging;
 
@@ -95,9 +95,11 @@ pub struct Keeper {
     /// Its entries are numbered.
     last_index: u64,
     next_segment: u64,
-    /// The two newest checkpoints, the older one first.
+    /// The two newest checkpoints of those that were written here, the older one first.
     kept: VecDeque<Kept>,
+    /// The newest one of all.
     generation: u64,
+    checkpointed: Lsn,
     checkpointed_ms: u64,
     /// Segments whose drop is on its way to the log.
     dropping: Vec<SegmentId>,
@@ -108,8 +110,8 @@ pub struct Keeper {
     /// Files of the log and segments with damaged live messages: they stay as they are.
     damaged_files: HashSet<u64>,
     damaged_segments: HashSet<SegmentId>,
-    /// Segments that were unlinked, and damage that was met, since these were asked for.
-    closed: Vec<SegmentId>,
+    /// What has gone, and damage that was met, since these were asked for.
+    closed: Vec<Closed>,
     lost: Vec<Lost>,
 }
 
@@ -130,8 +132,9 @@ pub struct KeeperParts {
     pub orders: Arc<Orders>,
     /// The keeper's own way into the log.
     pub staging: Arc<Staging>,
-    /// The kept checkpoints, the older one first.
-    pub kept: Vec<Kept>,
+    /// The checkpoint that was loaded. Nothing is given back for it: the last process may have failed to sync its name, and no later sync
+    /// would make up for that.
+    pub checkpoint: Option<Kept>,
     /// No segment has this number or a higher one.
     pub next_segment: u64,
     /// Segments on the disk that do not count any more.
@@ -145,7 +148,8 @@ impl Keeper {
             let applied = parts.applied.read();
             applied.index.last_of(Group::LOCAL).map_or(0, |last| last.1)
         };
-        let generation = parts.kept.last().map_or(0, |kept| kept.generation);
+        let loaded = parts.checkpoint.unwrap_or_default();
+        let generation = loaded.generation;
         let dropped = parts.dropped.iter().map(|id| (*id, generation)).collect();
         Self {
             log: LogReader::new(Arc::clone(&parts.disk), Arc::clone(&parts.files)),
@@ -160,8 +164,9 @@ impl Keeper {
             waits_for: None,
             last_index,
             next_segment: parts.next_segment,
-            kept: parts.kept.into(),
+            kept: VecDeque::new(),
             generation,
+            checkpointed: loaded.applied,
             checkpointed_ms: 0,
             dropping: Vec::new(),
             dropped,
@@ -177,21 +182,6 @@ impl Keeper {
     ///
     /// **Effect**: see the module. **Waits** for the disk, never for the commit. **Errors**: for good; a full disk is none.
     pub fn turn(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
-        let done = self.step(now_ms);
-        match done {
-            Err(KeeperError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-                self.orders.set_keeper_full(true);
-                Ok(Done::Full)
-            }
-            Ok(Done::Step) => {
-                self.orders.set_keeper_full(false);
-                done
-            }
-            done => done,
-        }
-    }
-
-    fn step(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
         if self.orders.make_blank(self.disk.as_ref()) {
             return Ok(Done::Step);
         }
@@ -204,13 +194,34 @@ impl Keeper {
             let dropped = self.dropping.drain(..).map(|id| (id, generation));
             self.dropped.extend(dropped);
         }
-        if self.give_back()? || self.page_out(now_ms)? || self.compact(now_ms)? {
-            return Ok(Done::Step);
+        let mut is_full = false;
+        let mut done = Done::Nothing;
+        for job in [
+            Self::give_back,
+            Self::page_out,
+            Self::compact,
+            Self::checkpoint_if_due,
+        ] {
+            match job(self, now_ms) {
+                Ok(true) => {
+                    done = Done::Step;
+                    break;
+                }
+                Ok(false) => {}
+                // What comes behind it may need less, and give space back.
+                Err(KeeperError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    is_full = true;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        if self.checkpoint_if_due(now_ms)? {
-            return Ok(Done::Step);
+        if is_full || done == Done::Step {
+            self.orders.set_keeper_full(is_full);
         }
-        Ok(Done::Nothing)
+        Ok(match done {
+            Done::Nothing if is_full => Done::Full,
+            done => done,
+        })
     }
 
     /// Whether there is something to do when some time has gone by.
@@ -219,8 +230,8 @@ impl Keeper {
         self.would_give_back(upto)
     }
 
-    /// Segments that were unlinked since this was called last: whoever has them open may close them.
-    pub fn take_closed(&mut self) -> Vec<SegmentId> {
+    /// What has gone since this was called last: whoever has it open is to close it, for only then its space is given back.
+    pub fn take_closed(&mut self) -> Vec<Closed> {
         std::mem::take(&mut self.closed)
     }
 

@@ -33,6 +33,8 @@ pub mod repair;
 pub mod runs;
 pub mod segment;
 pub mod shard_log;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod staging;
 pub mod store;
 pub mod wal;

@@ -43,6 +43,15 @@ pub struct Lost {
     pub last_seq: u64,
 }
 
+/// A file that has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// A segment was unlinked.
+    Segment(SegmentId),
+    /// A file of the log, by its number, was removed or is something else now.
+    LogFile(u64),
+}
+
 /// See the module. Each thread that reads has one.
 #[derive(Debug)]
 pub struct Reader {
@@ -125,9 +134,12 @@ impl Reader {
         Ok(Taken::All)
     }
 
-    /// A segment's file goes: it is closed.
-    pub fn close(&mut self, segment: SegmentId) {
-        self.segments.close(segment);
+    /// A file has gone: it is closed.
+    pub fn close(&mut self, closed: Closed) {
+        match closed {
+            Closed::Segment(segment) => self.segments.close(segment),
+            Closed::LogFile(seq) => self.log.close(seq),
+        }
     }
 
     fn runs(&self, wanted: &Wanted, from: u64) -> Vec<LiveRun> {

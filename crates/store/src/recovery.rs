@@ -66,9 +66,12 @@ pub enum RecoveryError {
     /// The log says what cannot be.
     #[error("the log is damaged: {0}")]
     Inconsistent(#[from] Inconsistent),
-    /// A segment that has live messages is missing.
+    /// A segment or a file of the log that has live messages is missing.
     #[error("confirmed data is missing: there is no file {}", .0.display())]
-    MissingSegment(PathBuf),
+    Missing(PathBuf),
+    /// A file of the log has live messages from before the checkpoint, and is not known for one.
+    #[error("confirmed data is damaged: the header of {} cannot be read", .0.display())]
+    LogFile(PathBuf),
     /// A segment that has live messages does not say where they are.
     #[error("confirmed data is damaged: {0}")]
     Segment(segment::Damage),
@@ -115,6 +118,7 @@ pub fn recover(
             .iter()
             .map(|name| format!("{WAL_FOLDER}/{name} is no file of the log")),
     );
+    check_log_files(&index, &scanned)?;
     let segments = check_segments(&**disk, &index, folder.store, &mut remarks)?;
     repair_tail(&**disk, &options, &mut scanned)?;
     let wal = WalWriter::open_at(Arc::clone(disk), options, &scanned)?;
@@ -153,6 +157,23 @@ fn replay(
     }
 }
 
+/// Whether all files of the log are there that have live messages: the scan does not miss those that are older than the checkpoint.
+fn check_log_files(index: &Index, scanned: &Scan) -> Result<(), RecoveryError> {
+    let live = index.wal_files().iter().filter(|file| file.live > 0);
+    for seq in live.map(|file| file.file_seq) {
+        if scanned.files.iter().any(|file| file.seq == seq) {
+            continue;
+        }
+        let name = format!("{seq:016x}.wal");
+        let path = Path::new(WAL_FOLDER).join(&name);
+        return Err(match scanned.strays.contains(&name) {
+            true => RecoveryError::LogFile(path),
+            false => RecoveryError::Missing(path),
+        });
+    }
+    Ok(())
+}
+
 /// What was found of segments.
 struct Segments {
     next: u64,
@@ -184,7 +205,7 @@ fn check_segments(
         found.next = found.next.max(id.0 + 1);
         let path = segment::sealed_path(id);
         if !unknown.remove(&path) {
-            return Err(RecoveryError::MissingSegment(path.into()));
+            return Err(RecoveryError::Missing(path.into()));
         }
         let reader = SegmentReader::open(disk, id).map_err(RecoveryError::Segment)?;
         remarks.extend(reader.flaws().iter().map(ToString::to_string));

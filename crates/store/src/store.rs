@@ -27,13 +27,12 @@ use crate::chunks::Chunks;
 use crate::commit::Commit;
 use crate::defined::{StoreDefinitions, Waits};
 use crate::disk::{Disk, Filesystem, RealDisk};
-use crate::entry::SegmentId;
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::keeper::{Aims, Keeper, KeeperParts};
 use crate::log::{ChunkId, GROUPS, Group, Wanted};
 use crate::orders::Orders;
-use crate::reading::{Lost, Reader, WalFiles};
+use crate::reading::{Closed, Lost, Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
 use crate::shard_log::{Inbox, ShardLog, WaitingChunks};
 use crate::staging::Staging;
@@ -99,8 +98,8 @@ impl std::fmt::Debug for Listeners {
 pub(crate) enum Order {
     /// Of a reader: messages of a queue.
     Read(Wanted, Arc<Inbox>),
-    /// Of a reader: a segment's file goes.
-    Close(SegmentId),
+    /// Of a reader: a file has gone.
+    Close(Closed),
     /// Of the chunk thread.
     PutAway(ChunkId, Vec<u8>, Arc<Inbox>),
     /// Of the chunk thread.
@@ -199,7 +198,7 @@ impl Store {
             files: Arc::clone(&files),
             orders: Arc::clone(&shared.orders),
             staging: Arc::clone(&stagings.keeper),
-            kept: found.checkpoint.into_iter().collect(),
+            checkpoint: found.checkpoint,
             next_segment: found.next_segment,
             dropped: found.dropped,
         });

@@ -14,6 +14,7 @@ mod command;
 mod figures;
 mod ratchet;
 mod setup;
+mod sim;
 mod source;
 mod steps;
 mod test;
@@ -32,6 +33,10 @@ Usage: cargo xtask COMMAND
   ratchet --driver FILE
                       ... of this program instead of a fresh build of `hotpath`
 
+  sim --seeds N       the simulation of the store: N runs, each of another seed
+  sim ... --first S   ... from this seed on, else 1
+  sim ... --steps N   ... of so many steps each, else 300
+
 With CI=true in the environment, `test` leaves nothing out: what is missing is a failure.
 ";
 
@@ -48,6 +53,10 @@ fn main() -> ExitCode {
         ["tidy", "--update"] => tidy::run(figures::Write::Yes),
         ["ratchet", options @ ..] => match ratchet::Options::parse(options) {
             Some(options) => ratchet::run(&options),
+            None => return usage(),
+        },
+        ["sim", options @ ..] => match sim::Options::parse(options) {
+            Some(options) => sim::run(&options),
             None => return usage(),
         },
         [] | ["help" | "--help" | "-h"] => {

@@ -38,6 +38,8 @@ fn quick(steps: &mut Steps, workspace: &Workspace) -> Outcome {
         "clippy",
         "--workspace",
         "--all-targets",
+        "--features",
+        "leveret-store/sim",
         "--",
         "-D",
         "warnings",

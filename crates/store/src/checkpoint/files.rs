@@ -68,16 +68,28 @@ pub fn write_encoded(disk: &dyn Disk, generation: u64, encoded: &[u8]) -> io::Re
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let file = disk.create(Path::new(&building))?;
+    match build(disk, Path::new(&building), encoded) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            // The space may be needed for the log.
+            disk.remove(Path::new(&building))?;
+            return Err(error);
+        }
+        built => built?,
+    }
+    disk.rename(Path::new(&building), Path::new(&path(generation)))?;
+    disk.sync_dir(folder)?;
+    remove_older(disk)
+}
+
+/// Writes and syncs a file.
+fn build(disk: &dyn Disk, path: &Path, encoded: &[u8]) -> io::Result<()> {
+    let file = disk.create(path)?;
     let mut offset = 0;
     for bytes in encoded.chunks(WRITE_LEN) {
         file.write_at(offset, bytes)?;
         offset += bytes.len() as u64;
     }
-    file.sync()?;
-    disk.rename(Path::new(&building), Path::new(&path(generation)))?;
-    disk.sync_dir(folder)?;
-    remove_older(disk)
+    file.sync()
 }
 
 /// Removes what crashes left unfinished, and all but the newest two.

@@ -365,3 +365,18 @@ fn a_failed_sync_or_a_full_disk_leaves_the_ones_before() {
         assert_eq!(loaded.header.generation, 1);
     }
 }
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_checkpoint() {
+    let disk = disk();
+    write(&disk, &numbered(1), &header(1)).unwrap();
+    let before = disk.list(Path::new(FOLDER)).unwrap();
+    let used = before.iter().map(|(_, len)| len).sum::<u64>();
+    disk.set_faults(Faults {
+        capacity: Some(used + 20),
+        ..Faults::default()
+    });
+    let error = write(&disk, &small(), &header(2)).expect_err("there is no room");
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(disk.list(Path::new(FOLDER)).unwrap(), before);
+}

@@ -16,9 +16,11 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use self::chance::{Chance, Recycled};
+use self::chance::Recycled;
 use self::names::Names;
 use self::pages::Pages;
+
+pub(crate) use self::chance::Chance;
 
 mod calls;
 mod chance;

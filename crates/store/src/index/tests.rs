@@ -271,11 +271,28 @@ fn the_last_entry_of_each_group_is_known() {
         term: 2,
         index: 44,
     };
-    log.write(|out| entry::seal(out, stamp)).unwrap();
+    log.write(|out| entry::undefine(out, stamp, b"key"))
+        .unwrap();
     assert_eq!(log.index.last_of(Group(9)), Some((2, 44)));
     assert_eq!(log.index.last_of(Group(8)), None);
     let (_, read) = decode(&bytes(&log.index)).unwrap();
     assert_eq!(read.last_of(Group(9)), Some((2, 44)));
+}
+
+#[test]
+fn a_seal_is_nobodys_last_entry() {
+    let mut log = Log::default();
+    let stamp = Stamp {
+        group: Group::DEFINITIONS,
+        term: 0,
+        index: 7,
+    };
+    log.write(|out| entry::undefine(out, stamp, b"key"))
+        .unwrap();
+    // The log seals itself; what runs does not apply that, a recovery does, and both must know the same.
+    let seal = Stamp { index: 0, ..stamp };
+    log.write(|out| entry::seal(out, seal)).unwrap();
+    assert_eq!(log.index.last_of(Group::DEFINITIONS), Some((0, 7)));
 }
 
 #[test]

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use super::{Keeper, needed_from};
+use super::{Keeper, KeeperError, needed_from};
 use crate::checkpoint::{self, Header};
 use crate::entry::Lsn;
+use crate::reading::Closed;
 use crate::segment;
 
 /// A checkpoint that is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kept {
     /// Its number.
     pub generation: u64,
@@ -36,6 +37,7 @@ impl Keeper {
         };
         checkpoint::write_encoded(self.disk.as_ref(), generation, &bytes)?;
         self.generation = generation;
+        self.checkpointed = upto;
         self.checkpointed_ms = now_ms;
         self.kept.push_back(Kept {
             generation,
@@ -47,10 +49,10 @@ impl Keeper {
         Ok(())
     }
 
-    pub(super) fn checkpoint_if_due(&mut self, now_ms: u64) -> io::Result<bool> {
+    /// Writes a checkpoint if it is time for one. Whether it was.
+    pub(super) fn checkpoint_if_due(&mut self, now_ms: u64) -> Result<bool, KeeperError> {
         let upto = self.applied.read().upto;
-        let newest = self.kept.back().map_or(Lsn(0), |kept| kept.applied);
-        let appended = upto.0.saturating_sub(newest.0);
+        let appended = upto.0.saturating_sub(self.checkpointed.0);
         let is_time = now_ms.saturating_sub(self.checkpointed_ms) >= self.aims.checkpoint_ms;
         let is_due =
             appended >= self.aims.checkpoint_bytes || (is_time && self.would_give_back(upto));
@@ -72,12 +74,17 @@ impl Keeper {
     }
 
     /// Gives back files of the log and segments that nothing needs any more. Whether there were any.
-    pub(super) fn give_back(&mut self) -> io::Result<bool> {
+    pub(super) fn give_back(&mut self, _now_ms: u64) -> Result<bool, KeeperError> {
         let from = needed_from(&self.kept);
         let live = self.live_files();
         let finished = self.finished();
-        self.recycled
-            .retain(|seq| finished.iter().any(|file| file.seq == *seq));
+        let is_there = |seq: &u64| finished.iter().any(|file| file.seq == *seq);
+        let mut gone: Vec<u64> = self.recycled.extract_if(|seq| !is_there(seq)).collect();
+        gone.sort_unstable();
+        for seq in gone {
+            self.log.close(seq);
+            self.closed.push(Closed::LogFile(seq));
+        }
         let mut any = false;
         for file in finished {
             let is_free = file.end() <= from && !live.contains(&file.seq);
@@ -100,7 +107,7 @@ impl Keeper {
                 continue;
             }
             self.segments.close(id);
-            self.closed.push(id);
+            self.closed.push(Closed::Segment(id));
             match self.disk.remove(Path::new(&segment::sealed_path(id))) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => any = true,

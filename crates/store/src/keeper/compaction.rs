@@ -5,11 +5,11 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use super::{Keeper, KeeperError};
-use crate::entry::{self, Extent, SegmentId, Stream};
+use crate::entry::{self, Extent, SegmentId, Stamp, Stream};
 use crate::index::{LiveRun, PlacedRun};
 use crate::log::QueueId;
 use crate::reading::Lost;
-use crate::segment::{Messages, NewMessage, SegmentWriter, Start};
+use crate::segment::{Damage, Messages, NewMessage, SegmentWriter, Start};
 
 /// With more segments than this that are shorter than an eighth of what they could be, some of them are joined.
 const SMALL_MAX: usize = 32;
@@ -131,11 +131,12 @@ impl Keeper {
         let Some(first) = runs.first().map(|(_, run)| *run) else {
             return Ok(Ok(()));
         };
+        let end = runs.last().map_or(0, |(_, run)| run.run.last_seq());
         let lost = |what: String, seq: u64| Lost {
             what,
             queue: first.queue.0,
             first_seq: seq,
-            last_seq: runs.last().map_or(seq, |(_, run)| run.run.last_seq()),
+            last_seq: end.max(seq),
         };
         let reader = match self.segments.reader(id) {
             Ok(reader) => reader,
@@ -147,11 +148,12 @@ impl Keeper {
         };
         let mut runs = runs.iter().map(|(_, run)| run.run).peekable();
         let mut expected = first.run.first_seq;
-        let mut from = Start::Seq(expected);
-        while runs.peek().is_some() {
-            let messages = match reader.read(extent, from, 1 << 20) {
+        while let Some(run) = runs.peek() {
+            // By number, never by place: where there is damage, it counts only if it hit what is live.
+            expected = expected.max(run.first_seq);
+            let messages = match reader.read(extent, Start::Seq(expected), 1 << 20) {
                 Ok(messages) => messages,
-                Err(damage) => return Ok(Err(lost(damage.to_string(), expected))),
+                Err(damage) => return Ok(Err(within(lost(damage.to_string(), expected), &damage))),
             };
             copy_live(writer, &messages, &mut runs, &mut expected)?;
             let Some(run) = runs.peek() else {
@@ -161,12 +163,9 @@ impl Keeper {
                 .list
                 .last()
                 .is_some_and(|last| last.seq < run.first_seq.max(expected));
-            match messages.next.filter(|_| has_more) {
-                Some(next) => from = Start::Place(next),
-                None => {
-                    let what = "a segment has not the messages that it should have".to_owned();
-                    return Ok(Err(lost(what, expected)));
-                }
+            if !has_more || messages.next.is_none() {
+                let what = "a segment has not the messages that it should have".to_owned();
+                return Ok(Err(lost(what, expected)));
             }
         }
         Ok(Ok(()))
@@ -178,8 +177,8 @@ impl Keeper {
         added: Option<(SegmentId, u64, Vec<Extent>)>,
         dropped: Vec<SegmentId>,
     ) -> Result<(), KeeperError> {
-        let (one, stamp) = (dropped.len() == 1 && added.is_none(), self.next_stamp());
-        let entries = |out: &mut Vec<u8>| {
+        let one = dropped.len() == 1 && added.is_none();
+        let entries = |out: &mut Vec<u8>, stamp: Stamp| {
             if let Some((id, bytes, extents)) = &added {
                 entry::segment_add(out, stamp, *id, *bytes, extents)?;
             }
@@ -188,12 +187,22 @@ impl Keeper {
                 .try_for_each(|id| entry::segment_drop(out, stamp, *id))
         };
         let bundle = |out: &mut Vec<u8>, stamp| match one {
-            true => entries(out),
-            false => entry::bundle(out, stamp, entries),
+            true => entries(out, stamp),
+            false => entry::bundle(out, stamp, |out| entries(out, stamp)),
         };
         self.stage(bundle)?;
         self.dropping = dropped;
         Ok(())
+    }
+}
+
+/// What is lost by a damage, where it says that it is less than all.
+fn within(lost: Lost, damage: &Damage) -> Lost {
+    let upto = damage.lost.as_ref().map(|lost| *lost.seqs.end());
+    let upto = upto.unwrap_or(lost.last_seq);
+    Lost {
+        last_seq: upto.clamp(lost.first_seq, lost.last_seq),
+        ..lost
     }
 }
 

@@ -46,12 +46,11 @@ impl Keeper {
             self.log.hold(&oldest, first)?;
         }
         let writer = SegmentWriter::new(Arc::clone(&self.disk), id, self.store, now_ms)?;
-        let sealed = self.write_source(writer, &oldest, &source)?;
+        let sealed = self.write_source(writer, &oldest, &source);
         self.log.let_go();
-        if sealed.extents.is_empty() {
+        let Some(Sealed { bytes, extents, .. }) = sealed? else {
             return Ok(true);
-        }
-        let Sealed { bytes, extents, .. } = sealed;
+        };
         self.stage(|out, stamp| entry::segment_add(out, stamp, id, bytes, &extents))?;
         Ok(true)
     }
@@ -79,12 +78,14 @@ impl Keeper {
         }
     }
 
+    /// Writes the messages; none where some are damaged, after which the file is left alone: a segment must have all that are live in the
+    /// range of an extent.
     fn write_source(
         &mut self,
         mut writer: SegmentWriter,
         file: &WalFile,
         source: &Source,
-    ) -> io::Result<Sealed> {
+    ) -> io::Result<Option<Sealed>> {
         let mut of = None;
         for placed in &source.runs {
             if of != Some((placed.queue, placed.stream)) {
@@ -102,6 +103,8 @@ impl Keeper {
                         first_seq: placed.run.first_seq,
                         last_seq: placed.run.last_seq(),
                     });
+                    writer.abandon()?;
+                    return Ok(None);
                 }
                 Err(error) => {
                     // A full disk: the file means nothing to anybody.
@@ -112,13 +115,9 @@ impl Keeper {
         }
         if writer.bytes() == 0 {
             writer.abandon()?;
-            return Ok(Sealed {
-                id: crate::entry::SegmentId(0),
-                bytes: 0,
-                extents: Vec::new(),
-            });
+            return Ok(None);
         }
-        writer.finish()
+        writer.finish().map(Some)
     }
 }
 

@@ -219,6 +219,11 @@ impl LogReader {
         Ok(handle)
     }
 
+    /// A file has gone: it is closed.
+    pub(crate) fn close(&mut self, file_seq: u64) {
+        self.open.retain(|(seq, _)| *seq != file_seq);
+    }
+
     fn forget_buffer(&mut self) {
         self.buffer.clear();
         self.at = (Lsn(0), u64::MAX);

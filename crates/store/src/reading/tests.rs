@@ -64,7 +64,7 @@ impl Rig {
             files: Arc::clone(&files),
             orders: Arc::clone(&orders),
             staging: Arc::clone(&stagings[1]),
-            kept: vec![],
+            checkpoint: None,
             next_segment: 1,
             dropped: vec![],
         });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::{Disk, SimDisk};
+use crate::disk::{Disk, Faults, SimDisk};
 use crate::entry::{SegmentId, Stream};
 use crate::log::QueueId;
 
@@ -57,6 +57,30 @@ fn small() -> Content {
     ];
     let single = vec![message(u64::MAX, 5, None)];
     vec![(1, 0, plain), (1, 3, bodies), (9, 0, single)]
+}
+
+#[test]
+fn a_full_disk_leaves_nothing_of_a_segment() {
+    let disk = SimDisk::new(1);
+    disk.create_dir(Path::new(FOLDER)).unwrap();
+    disk.set_faults(Faults {
+        capacity: Some(6000),
+        ..Faults::default()
+    });
+    let mut writer = SegmentWriter::new(Arc::new(disk.clone()), ID, UUID, CREATED_MS).unwrap();
+    writer.begin_extent(QueueId(1), Stream(0)).unwrap();
+    let new = NewMessage {
+        seq: 1,
+        delivery_count: 0,
+        arrived_ms: CREATED_MS,
+        record: &[7; 3000],
+        body: None,
+    };
+    writer.push(new).unwrap();
+    let error = writer.finish().expect_err("it needs more than there is");
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    assert_eq!(disk.list(Path::new(FOLDER)).unwrap(), []);
+    assert_eq!(disk.free_bytes().unwrap(), 6000);
 }
 
 /// One extent of many messages, some larger than the distance of two points, between two small ones.

@@ -113,9 +113,9 @@ pub(super) fn keeper(shared: &Arc<Shared>, mut keeper: Keeper) -> Thread {
 
 /// Passes on what came of a step.
 fn tell(shared: &Shared, keeper: &mut Keeper) {
-    for segment in keeper.take_closed() {
+    for closed in keeper.take_closed() {
         let readers = shared.readers.iter();
-        readers.for_each(|reader| reader.push(Order::Close(segment)));
+        readers.for_each(|reader| reader.push(Order::Close(closed)));
     }
     for lost in keeper.take_lost() {
         (shared.listeners.lost)(lost);
@@ -136,7 +136,7 @@ pub(super) fn reader(shared: &Arc<Shared>, work: &Arc<Work<Order>>, mut reader: 
                     let read = reader.read(&wanted, &mut lost)?;
                     inbox.push(Arrived::Read(wanted, read));
                 }
-                Order::Close(segment) => reader.close(segment),
+                Order::Close(closed) => reader.close(closed),
                 Order::PutAway(..) | Order::Fetch(..) | Order::Forget(_) => {}
             }
         }

@@ -60,10 +60,15 @@ impl WalWriter {
             }
         };
         let finished = used.len().saturating_sub(1);
-        let next_lsn = next_lsn.max(current.info.first());
+        let first = current.info.first();
+        let next_lsn = next_lsn.max(first);
         let mut writer = Self {
             at: next_lsn.0 - current.info.start.0,
-            durable: next_lsn,
+            // Of a file without batches only what was before it: a scan that comes from there has not seen its header.
+            durable: match next_lsn == first {
+                true => current.info.start,
+                false => next_lsn,
+            },
             disk,
             options,
             finished: used.iter().take(finished).copied().collect(),

@@ -93,6 +93,34 @@ fn a_batch_longer_than_a_file_gets_one_that_holds_it() {
 }
 
 #[test]
+fn an_opening_behind_a_full_file_is_read_from_before_it_too() {
+    let disk = SimDisk::new(8);
+    let (mut model, mut log) = Model::begin(&disk);
+    model.step(&mut log, Step::Append(11_000)).unwrap();
+    let first_file = *log.files().next_back().unwrap();
+    assert_eq!(log.next_lsn(), first_file.end(), "full to the last block");
+    model.step(&mut log, Step::Sync).unwrap();
+    let full = log.durable();
+    model.step(&mut log, Step::Blank).unwrap();
+    drop(log);
+
+    // A checkpoint covers the full file, so that the scan begins behind it, at the header of the next one.
+    let older = model.start;
+    model.start = Start {
+        from: full,
+        durable: full,
+    };
+    let mut log = model.open(&disk).unwrap();
+    model.step(&mut log, Step::Append(10)).unwrap();
+    model.step(&mut log, Step::Sync).unwrap();
+    drop(log);
+    // The checkpoint before that one reads both.
+    let (batches, scan) = model.read(&disk, older);
+    assert_eq!(batches.len(), 2, "{:?}", scan.end);
+    assert!(matches!(scan.end, End::Clean { .. }), "{:?}", scan.end);
+}
+
+#[test]
 fn a_full_disk_is_no_end_while_nothing_was_written() {
     let disk = SimDisk::new(4);
     let (mut model, mut log) = Model::begin(&disk);
