@@ -13,11 +13,11 @@ mod values;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use amq_protocol::protocol::{AMQPClass, channel as channel_class, connection, parse_class};
+use amq_protocol::protocol::{AMQPClass, channel as channel_class, connection};
 
 pub use channel::{Channel, Content};
 pub use frame::{END, Frame, Kind, header_payload, method_payload};
@@ -70,6 +70,22 @@ impl Default for Login {
     }
 }
 
+impl Login {
+    /// The usual one, which is told too when publishers are blocked.
+    pub fn hearing_of_alarms() -> Self {
+        let capabilities = table([
+            ("authentication_failure_close", true.into()),
+            ("basic.nack", true.into()),
+            ("connection.blocked", true.into()),
+            ("consumer_cancel_notify", true.into()),
+        ]);
+        Self {
+            client_properties: table([("capabilities", capabilities.into())]),
+            ..Self::default()
+        }
+    }
+}
+
 /// One socket to the broker under test.
 #[derive(Clone)]
 pub struct Connection {
@@ -86,7 +102,12 @@ struct Io {
 impl Connection {
     /// Connects, and sends nothing.
     pub fn raw() -> Self {
-        let stream = TcpStream::connect(broker::address()).expect("the broker listens");
+        Self::raw_at(broker::address())
+    }
+
+    /// Connects to another broker than the usual one, and sends nothing.
+    pub fn raw_at(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the broker listens");
         Self::over(stream)
     }
 
@@ -114,7 +135,16 @@ impl Connection {
 
     /// Connects and logs in as told.
     pub fn open_as(login: &Login) -> Self {
-        let connection = Self::tuned(login);
+        Self::raw().opened(login)
+    }
+
+    /// Connects to another broker than the usual one and logs in as told.
+    pub fn open_at(address: SocketAddr, login: &Login) -> Self {
+        Self::raw_at(address).opened(login)
+    }
+
+    fn opened(self, login: &Login) -> Self {
+        let connection = self.after_tune(login);
         connection.call(connection::Open {
             virtual_host: login.vhost.as_str().into(),
         });
@@ -124,7 +154,12 @@ impl Connection {
     /// Connects and comes as far as `tune-ok`: what follows is `connection.open`.
     #[track_caller]
     pub fn tuned(login: &Login) -> Self {
-        let connection = Self::started(login);
+        Self::raw().after_tune(login)
+    }
+
+    #[track_caller]
+    fn after_tune(self, login: &Login) -> Self {
+        let connection = self.after_start(login);
         connection.expect::<connection::Tune>(0);
         connection.io.frame_max.set(login.frame_max);
         connection.send(
@@ -141,7 +176,12 @@ impl Connection {
     /// Connects and comes as far as `start-ok`: what follows is the broker's verdict.
     #[track_caller]
     pub fn started(login: &Login) -> Self {
-        let connection = Self::raw();
+        Self::raw().after_start(login)
+    }
+
+    #[track_caller]
+    fn after_start(self, login: &Login) -> Self {
+        let connection = self;
         connection.send_bytes(&PROTOCOL_HEADER);
         connection.expect::<connection::Start>(0);
         connection.send(
@@ -226,7 +266,7 @@ impl Connection {
             assert!(
                 !closes_connection(&frame),
                 "the connection: {:?}",
-                decode(&frame)
+                frame.as_method()
             );
             self.io.frames.borrow_mut().push_back(frame);
         }
@@ -246,7 +286,7 @@ impl Connection {
     #[track_caller]
     pub fn expect_first<M: Method>(&self) -> M {
         let frame = self.next_frame().expect("an answer");
-        M::from_class(decode(&frame)).unwrap_or_else(|other| {
+        M::from_class(frame.as_method()).unwrap_or_else(|other| {
             panic!("expected {}, got {other:?}", std::any::type_name::<M>());
         })
     }
@@ -254,18 +294,18 @@ impl Connection {
     /// Returns the next method of a channel, whatever it is.
     #[track_caller]
     pub fn expect_any(&self, channel: u16) -> AMQPClass {
-        let Some(frame) = self.next_on(channel) else {
+        self.next_method(channel).unwrap_or_else(|| {
             panic!(
                 "expected a method on channel {channel}, but {}",
                 self.why_closed()
-            );
-        };
-        assert_eq!(
-            frame.kind,
-            Kind::Method as u8,
-            "expected a method, got {frame:?}"
-        );
-        decode(&frame)
+            )
+        })
+    }
+
+    /// Returns the next method of a channel, whatever it is; none when the peer has closed.
+    #[track_caller]
+    pub fn next_method(&self, channel: u16) -> Option<AMQPClass> {
+        self.next_on(channel).map(|frame| frame.as_method())
     }
 
     /// Expects `connection.close` with this code and text, for any method, answers it, and sees the
@@ -295,7 +335,7 @@ impl Connection {
     #[track_caller]
     pub fn expect_socket_closed(&self) {
         if let Some(frame) = self.next_on(0) {
-            let method = (frame.kind == Kind::Method as u8).then(|| decode(&frame));
+            let method = (frame.kind == Kind::Method as u8).then(|| frame.as_method());
             panic!("expected a closed socket, got {method:?} in {frame:?}");
         }
     }
@@ -383,7 +423,7 @@ impl Connection {
         let closes = frames
             .drain(..)
             .filter(|f| f.channel == 0)
-            .map(|f| decode(&f));
+            .map(|f| f.as_method());
         format!(
             "the broker closed the socket after {:?}",
             closes.collect::<Vec<_>>()
@@ -397,10 +437,4 @@ fn closed_by_peer(kind: ErrorKind) -> bool {
 
 fn closes_connection(frame: &Frame) -> bool {
     frame.kind == Kind::Method as u8 && frame.payload.starts_with(&[0, 10, 0, 50])
-}
-
-fn decode(frame: &Frame) -> AMQPClass {
-    let (_, class) = parse_class(frame.payload.as_slice())
-        .unwrap_or_else(|e| panic!("the broker sent a method that cannot be read: {e:?}"));
-    class
 }

@@ -8,4 +8,8 @@
 pub mod broker;
 pub mod client;
 pub mod differences;
+pub mod disk;
+pub mod ledger;
+pub mod load;
+pub mod node;
 pub mod rabbitmq;

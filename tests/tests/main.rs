@@ -2,7 +2,8 @@
 //!
 //! `conformance` holds one test per rule of the protocol, spoken by this crate's own small client;
 //! `interop` holds what other people's clients must be able to do. Both find their broker through
-//! `leveret_tests::broker`.
+//! `leveret_tests::broker`. `faults` kills brokers of its own and takes their disks away.
 
 mod conformance;
+mod faults;
 mod interop;

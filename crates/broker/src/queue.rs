@@ -256,13 +256,22 @@ impl Queue {
         match self.returned.first() {
             Some(piece) if piece.value.batch.is_some() => piece.count,
             Some(_) => 0,
-            None => self.fresh.front().map_or(0, |piece| piece.count),
+            None => self.fresh.front().map_or(0, |piece| self.marked_alike(piece)),
         }
     }
 
-    /// Takes up to `most` messages from the front, all of one run. None where the first ones are not in memory.
+    /// How many messages of a run that was never handed out here, from its first one on, are all marked as redelivered or all not.
+    fn marked_alike(&self, piece: &Piece<Ready>) -> u64 {
+        match self.redelivered_below.checked_sub(piece.first) {
+            None | Some(0) => piece.count,
+            Some(marked) => piece.count.min(marked),
+        }
+    }
+
+    /// Takes up to `most` messages from the front, all of the first run. None where the first ones are not in memory.
     pub fn take_ready(&mut self, most: u64) -> Option<Taken> {
-        if self.first_run_len() == 0 {
+        let most = most.min(self.first_run_len());
+        if most == 0 {
             return None;
         }
         let (piece, redelivered) = match self.returned.pop_front(most) {

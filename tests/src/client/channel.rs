@@ -335,31 +335,42 @@ impl Channel {
         self.content_of(method)
     }
 
+    /// Returns the next delivery; none when the peer has closed before it was whole.
+    #[track_caller]
+    pub fn next_delivery(&self) -> Option<Content<basic::Deliver>> {
+        match self.connection.next_method(self.number)? {
+            AMQPClass::Basic(basic::AMQPMethod::Deliver(method)) => self.next_content_of(method),
+            other => panic!("expected a delivery, got {other:?}"),
+        }
+    }
+
     #[track_caller]
     fn content_of<M>(&self, method: M) -> Content<M> {
-        let header = self
-            .connection
-            .next_on(self.number)
-            .expect("a content header");
+        self.next_content_of(method).expect("a whole content")
+    }
+
+    #[track_caller]
+    fn next_content_of<M>(&self, method: M) -> Option<Content<M>> {
+        let header = self.connection.next_on(self.number)?;
         assert_eq!(header.kind, Kind::Header as u8, "expected a content header");
         let (_, parsed) =
             parse_content_header(header.payload.as_slice()).expect("a content header");
         let mut body = Vec::new();
         let mut body_frames = 0;
         while (body.len() as u64) < parsed.body_size {
-            let frame = self.connection.next_on(self.number).expect("a body frame");
+            let frame = self.connection.next_on(self.number)?;
             assert_eq!(frame.kind, Kind::Body as u8, "expected a body frame");
             body.extend_from_slice(&frame.payload);
             body_frames += 1;
         }
         let (header, properties) = (header.payload, parsed.properties);
-        Content {
+        Some(Content {
             method,
             header,
             properties,
             body,
             body_frames,
-        }
+        })
     }
 
     /// Asks passively for a queue: its counts.

@@ -4,7 +4,7 @@
 
 use amq_protocol::frame::WriteContext;
 use amq_protocol::protocol::basic::{AMQPProperties, gen_properties};
-use amq_protocol::protocol::{AMQPClass, gen_class};
+use amq_protocol::protocol::{AMQPClass, gen_class, parse_class};
 
 /// The octet that ends each frame.
 pub const END: u8 = 0xCE;
@@ -64,6 +64,19 @@ impl Frame {
         bytes.extend_from_slice(&self.payload);
         bytes.push(END);
         bytes
+    }
+
+    /// Returns the method that the frame is, which it must be.
+    #[track_caller]
+    pub fn as_method(&self) -> AMQPClass {
+        assert_eq!(
+            self.kind,
+            Kind::Method as u8,
+            "expected a method, got {self:?}"
+        );
+        let (_, class) = parse_class(self.payload.as_slice())
+            .unwrap_or_else(|e| panic!("the broker sent a method that cannot be read: {e:?}"));
+        class
     }
 
     /// Takes one whole frame from the front of `bytes`, if there is one.

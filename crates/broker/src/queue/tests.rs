@@ -213,3 +213,18 @@ fn a_purge_takes_what_is_ready_and_leaves_what_is_held() {
     assert_eq!(take_all(&mut queue, ONE), [(1, 0, true), (3, 2, true)]);
     assert_eq!(queue.next_seq(), 5);
 }
+
+#[test]
+fn of_a_run_that_was_delivered_in_part_only_that_part_is_marked() {
+    let mut queue = queue(&[5]);
+    queue.redelivered_below = 3;
+    assert_eq!(queue.first_run_len(), 2);
+    let all = [
+        (1, 0, true),
+        (2, 1, true),
+        (3, 2, false),
+        (4, 3, false),
+        (5, 4, false),
+    ];
+    assert_eq!(take_all(&mut queue, ONE), all);
+}

@@ -1,0 +1,15 @@
+//! What the broker promises when things go wrong: it is killed, the power goes, the disk fails, fills up or is damaged.
+//!
+//! Each test starts brokers of its own on a data folder of its own, and compares what a queue has after the fault with what clients knew
+//! before it. A confirmed message that was not acked must be there, whole and in the order of its publisher; nothing else may appear.
+
+mod backlog;
+mod damage;
+mod disk_error;
+mod disk_full;
+mod kill;
+mod power_cut;
+mod stop;
+
+/// For now.
+fn needs_mounts() {}
