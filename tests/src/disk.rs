@@ -31,7 +31,9 @@ impl Mounted {
     /// Mounts the ext4 of an image file, by way of a loop device, on a folder that is made for it.
     pub fn image(image: &Path, folder: &Path) -> io::Result<Self> {
         fs::create_dir(folder)?;
-        let device = run(Command::new("losetup").args(["--find", "--show"]).arg(image))?;
+        let device = run(Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(image))?;
         let device = device.trim();
         let mounted = run(Command::new("mount")
             .args(["-t", "ext4", device])

@@ -1,7 +1,7 @@
 //! More messages than memory may hold, in queues of three kinds.
 
-use std::time::{Duration, Instant};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::queue;
 use leveret_tests::load::{Consumer, Plan, Publisher};

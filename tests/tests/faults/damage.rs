@@ -92,11 +92,7 @@ fn a_folder_without_its_version_is_told_and_stops_the_start() {
     fs::remove_file(node.data_dir().join("VERSION")).expect("a data folder has it");
     let ended = node.start_to_end();
     assert_eq!(ended.code, Some(1), "{}", ended.errors);
-    assert!(
-        ended.errors.contains("no file VERSION"),
-        "{}",
-        ended.errors
-    );
+    assert!(ended.errors.contains("no file VERSION"), "{}", ended.errors);
 }
 
 #[test]

@@ -75,7 +75,11 @@ fn blank(path: &Path) -> File {
         .and_then(|()| file.sync_all())
         .expect("the disk works");
     let direct = path.ends_with("direct");
-    let flags = if direct { OFlags::DIRECT } else { OFlags::empty() };
+    let flags = if direct {
+        OFlags::DIRECT
+    } else {
+        OFlags::empty()
+    };
     File::options()
         .write(true)
         .custom_flags(flags.bits().cast_signed())
@@ -105,17 +109,21 @@ fn cut_under_load(seed: u64) {
         let (address, done) = (broker.amqp, done.clone());
         thread::spawn(move || {
             let connection = Connection::open_at(address, &Login::default());
-            publish(&mut Publisher::open(&connection, Plan::new(n, QUEUE)), &done)
+            publish(
+                &mut Publisher::open(&connection, Plan::new(n, QUEUE)),
+                &done,
+            )
         })
     });
     is_done.recv().expect("the publishers run");
-    machine
-        .disk()
-        .refuse(Refuses::EverythingFromTheNextFlush);
+    machine.disk().refuse(Refuses::EverythingFromTheNextFlush);
     // The broker ends without its disk, and must confirm nothing meanwhile.
     let ended = broker.await_end();
     assert_eq!(ended.code, Some(70), "{}", ended.errors);
-    assert!(machine.disk().unflushed_sectors() > 0, "nothing is at stake");
+    assert!(
+        machine.disk().unflushed_sectors() > 0,
+        "nothing is at stake"
+    );
     let mut ledger = Ledger::default();
     for publisher in publishers {
         ledger.published(publisher.join().expect("the publisher saw nothing wrong"));
