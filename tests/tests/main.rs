@@ -2,8 +2,10 @@
 //!
 //! `conformance` holds one test per rule of the protocol, spoken by this crate's own small client;
 //! `interop` holds what other people's clients must be able to do. Both find their broker through
-//! `leveret_tests::broker`. `faults` kills brokers of its own and takes their disks away.
+//! `leveret_tests::broker`. `faults` kills brokers of its own and takes their disks away; `formats` has the
+//! data folders of earlier versions.
 
 mod conformance;
 mod faults;
+mod formats;
 mod interop;
