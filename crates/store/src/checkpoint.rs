@@ -37,7 +37,9 @@ mod files;
 #[cfg(test)]
 mod tests;
 
-pub use files::{FOLDER, KEPT, LoadError, Loaded, load_newest, write, write_encoded};
+pub use files::{
+    FOLDER, KEPT, KEPT_AT_FIRST, LoadError, Loaded, load_newest, write, write_encoded,
+};
 
 const MAGIC: &[u8; 8] = b"LVRTCKP1";
 const END_MAGIC: &[u8; 8] = b"LVRTCKPE";
