@@ -74,7 +74,8 @@ pub(crate) fn advice(error: &RecoveryError) -> &'static str {
         RecoveryError::Checkpoint(_)
         | RecoveryError::Damaged(_)
         | RecoveryError::Inconsistent(_)
-        | RecoveryError::MissingSegment(_)
+        | RecoveryError::LogFile(_)
+        | RecoveryError::Missing(_)
         | RecoveryError::Segment(_) => {
             ". Nothing was changed. `leveret store check` tells all that is damaged and which queues it concerns; after a copy of the folder \
              was put aside, `leveret store repair` goes on without what is lost"

@@ -39,7 +39,8 @@ mod salvage;
 mod tests;
 
 pub use files::{
-    FOLDER, KEPT, Kept, LoadError, Loaded, load_each, load_newest, write, write_encoded,
+    FOLDER, KEPT, KEPT_AT_FIRST, Kept, LoadError, Loaded, load_each, load_newest, write,
+    write_encoded,
 };
 pub use salvage::{Salvaged, salvage};
 

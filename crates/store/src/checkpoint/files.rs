@@ -16,6 +16,10 @@ pub const FOLDER: &str = "ckpt";
 /// How many checkpoints are kept.
 pub const KEPT: usize = 2;
 
+/// How many are kept as long as this process has not written two itself: a name of one that is found may be one that a sync of the last
+/// process failed to write down, and then the one before it must be there.
+pub const KEPT_AT_FIRST: usize = 4;
+
 /// How much is written in one call.
 const WRITE_LEN: usize = 1 << 20;
 
@@ -57,11 +61,16 @@ fn path(generation: u64) -> String {
 /// **Effect**: synced, under its name. **Waits**: for the disk. **Errors**: what the disk says; one of a sync means what such errors mean
 /// (see [`Disk`]). After an error the checkpoints of before are as they were.
 pub fn write(disk: &dyn Disk, index: &Index, header: &Header) -> io::Result<()> {
-    write_encoded(disk, header.generation, &encode(index, header))
+    write_encoded(disk, header.generation, &encode(index, header), KEPT)
 }
 
-/// As [`write`], of a checkpoint of this generation that was encoded before.
-pub fn write_encoded(disk: &dyn Disk, generation: u64, encoded: &[u8]) -> io::Result<()> {
+/// As [`write`], of a checkpoint of this generation that was encoded before; all but so many of the newest are removed.
+pub fn write_encoded(
+    disk: &dyn Disk,
+    generation: u64,
+    encoded: &[u8],
+    kept: usize,
+) -> io::Result<()> {
     let folder = Path::new(FOLDER);
     let building = format!("{FOLDER}/{generation:016x}.tmp");
     match disk.remove(Path::new(&building)) {
@@ -78,7 +87,7 @@ pub fn write_encoded(disk: &dyn Disk, generation: u64, encoded: &[u8]) -> io::Re
     }
     disk.rename(Path::new(&building), Path::new(&path(generation)))?;
     disk.sync_dir(folder)?;
-    remove_older(disk)
+    remove_older(disk, kept)
 }
 
 /// Writes and syncs a file.
@@ -92,8 +101,8 @@ fn build(disk: &dyn Disk, path: &Path, encoded: &[u8]) -> io::Result<()> {
     file.sync()
 }
 
-/// Removes what crashes left unfinished, and all but the newest two.
-fn remove_older(disk: &dyn Disk) -> io::Result<()> {
+/// Removes what crashes left unfinished, and all but so many of the newest.
+fn remove_older(disk: &dyn Disk, kept: usize) -> io::Result<()> {
     let names = disk.list(Path::new(FOLDER))?;
     let unfinished = names
         .iter()
@@ -102,7 +111,7 @@ fn remove_older(disk: &dyn Disk) -> io::Result<()> {
     for name in unfinished {
         disk.remove(&Path::new(FOLDER).join(name))?;
     }
-    for generation in generations(&names).into_iter().skip(KEPT) {
+    for generation in generations(&names).into_iter().skip(kept) {
         disk.remove(Path::new(&path(generation)))?;
     }
     Ok(())

@@ -35,7 +35,11 @@ impl Keeper {
             };
             (checkpoint::encode(&applied.index, &header), applied.upto)
         };
-        checkpoint::write_encoded(self.disk.as_ref(), generation, &bytes)?;
+        let kept = match self.kept.is_empty() {
+            true => checkpoint::KEPT_AT_FIRST,
+            false => checkpoint::KEPT,
+        };
+        checkpoint::write_encoded(self.disk.as_ref(), generation, &bytes, kept)?;
         self.generation = generation;
         self.checkpointed = upto;
         self.checkpointed_ms = now_ms;
