@@ -253,7 +253,10 @@ impl Queue {
         match self.returned.first() {
             Some(piece) if piece.value.batch.is_some() => piece.count,
             Some(_) => 0,
-            None => self.fresh.front().map_or(0, |piece| self.marked_alike(piece)),
+            None => self
+                .fresh
+                .front()
+                .map_or(0, |piece| self.marked_alike(piece)),
         }
     }
 

@@ -15,7 +15,7 @@ use leveret_broker::users::Users;
 use leveret_message::name::Name;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::alarms::Watch;
@@ -63,7 +63,8 @@ impl Server {
     /// Opens the data folder, and starts the broker and the tasks of its shards. **Waits** for the disk.
     pub(crate) fn start(config: &Config, machine: &Machine) -> Result<Server, StartError> {
         let folder = config.data_dir.clone();
-        let opened = storage::open(&folder, config.limits.shards(machine));
+        let full = Arc::new(Notify::new());
+        let opened = storage::open(&folder, config.limits.shards(machine), Arc::clone(&full));
         let (store, backing) = opened.map_err(|error| StartError::Folder {
             folder: folder.clone(),
             error,
@@ -86,7 +87,7 @@ impl Server {
                 broker.shards.clone(),
             ))));
         }
-        let watch = Watch::new(config, machine, Arc::clone(&store));
+        let watch = Watch::new(config, machine, Arc::clone(&store), full);
         tokio::spawn(watch.run(Arc::clone(&broker)));
         Ok(Server {
             broker,

@@ -1,6 +1,7 @@
 //! The seam between the daemon and the store: opens the data folder, says what its operator has to know, and ends the program when the disk fails.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use leveret_broker::backing::{Backing, Found, FoundQueue};
 use leveret_broker::command::Shards;
@@ -11,14 +12,19 @@ use leveret_store::entry::Stream;
 use leveret_store::log::Log;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::{Listeners, Opened, Settings, Store};
+use tokio::sync::Notify;
 
 /// The exit code when the disk has failed: EX_SOFTWARE of sysexits.h.
 const FAILED: i32 = 70;
 
 /// Opens the data folder, with what a broker of so many shards needs.
 ///
-/// **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged. Nothing was changed then.
-pub(crate) fn open(folder: &Path, shards: usize) -> Result<(Store, Backing), RecoveryError> {
+/// `full` is told when the disk is full. **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged. Nothing was changed then.
+pub(crate) fn open(
+    folder: &Path,
+    shards: usize,
+    full: Arc<Notify>,
+) -> Result<(Store, Backing), RecoveryError> {
     let shards = Shards::new(shards);
     let rings = (0..shards.count() as u16).map(|shard| {
         let shards = shards.clone();
@@ -27,9 +33,10 @@ pub(crate) fn open(folder: &Path, shards: usize) -> Result<(Store, Backing), Rec
     let listeners = Listeners {
         shards: rings.collect(),
         failed: Box::new(fail),
+        full: Box::new(move || full.notify_one()),
         lost: Box::new(|lost| tracing::error!("{lost}")),
     };
-    let settings = Settings::new(folder.to_owned(), rand::random());
+    let settings = Settings::new(folder.to_owned(), disk_bytes(folder)?, rand::random());
     let Opened {
         store,
         logs,
@@ -61,6 +68,12 @@ pub(crate) fn open(folder: &Path, shards: usize) -> Result<(Store, Backing), Rec
         found,
     };
     Ok((store, backing))
+}
+
+/// How many bytes the disk of a folder has, whoever uses them.
+fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
 /// Nothing may be confirmed any more, and what the disk has is known only after it was read again: the program ends, and the next start does

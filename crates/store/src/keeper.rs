@@ -11,6 +11,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -21,12 +22,15 @@ use crate::entry::{Lsn, SegmentId, Stamp, TooLong};
 use crate::log::{Group, Position, Urgency};
 use crate::orders::Orders;
 use crate::reading::{LogReader, Lost, WalFiles};
-use crate::segment::OpenSegments;
+use crate::segment::{self, OpenSegments};
 use crate::staging::Staging;
 
 mod checkpoints;
 mod compaction;
 mod page_out;
+
+#[cfg(test)]
+mod tests;
 
 pub use checkpoints::Kept;
 
@@ -35,7 +39,7 @@ pub use checkpoints::Kept;
 pub struct Aims {
     /// Files of the log that are written to their end may take so many bytes before the oldest is paged out.
     pub log_bytes: u64,
-    /// About how long segments get.
+    /// About how long segments get, and files of chunks.
     pub segment_bytes: u64,
     /// A checkpoint is written when so much was appended to the log since the last.
     pub checkpoint_bytes: u64,
@@ -177,21 +181,6 @@ impl Keeper {
     ///
     /// **Effect**: see the module. **Waits** for the disk, never for the commit. **Errors**: for good; a full disk is none.
     pub fn turn(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
-        let done = self.step(now_ms);
-        match done {
-            Err(KeeperError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
-                self.orders.set_keeper_full(true);
-                Ok(Done::Full)
-            }
-            Ok(Done::Step) => {
-                self.orders.set_keeper_full(false);
-                done
-            }
-            done => done,
-        }
-    }
-
-    fn step(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
         if self.orders.make_blank(self.disk.as_ref()) {
             return Ok(Done::Step);
         }
@@ -204,13 +193,48 @@ impl Keeper {
             let dropped = self.dropping.drain(..).map(|id| (id, generation));
             self.dropped.extend(dropped);
         }
-        if self.give_back()? || self.page_out(now_ms)? || self.compact(now_ms)? {
-            return Ok(Done::Step);
+        self.step(now_ms)
+    }
+
+    /// The first of these that has something to do and has room for it. One that has no room does not hold up the others: they may make some.
+    fn step(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
+        let steps: [fn(&mut Self, u64) -> Result<bool, KeeperError>; 4] = [
+            |keeper, _| Ok(keeper.give_back()?),
+            Self::page_out,
+            Self::compact,
+            |keeper, now_ms| Ok(keeper.checkpoint_if_due(now_ms)?),
+        ];
+        let mut done = Done::Nothing;
+        for step in steps {
+            match step(self, now_ms) {
+                Ok(false) => {}
+                Ok(true) if done == Done::Full => return Ok(Done::Step),
+                Ok(true) => {
+                    done = Done::Step;
+                    break;
+                }
+                Err(KeeperError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.orders.set_keeper_full(true);
+                    self.give_segment_up()?;
+                    done = Done::Full;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        if self.checkpoint_if_due(now_ms)? {
-            return Ok(Done::Step);
+        if done != Done::Full {
+            self.orders.set_keeper_full(false);
         }
-        Ok(Done::Nothing)
+        Ok(done)
+    }
+
+    /// Removes what there is of a segment that has no room: it means nothing to anybody, and takes room.
+    fn give_segment_up(&mut self) -> io::Result<()> {
+        self.log.let_go();
+        let newest = SegmentId(self.next_segment.saturating_sub(1));
+        match self.disk.remove(Path::new(&segment::unsealed_path(newest))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Whether there is something to do when some time has gone by.

@@ -9,6 +9,8 @@ const NONE: Alarms = Alarms {
 
 fn watch() -> Watch {
     Watch {
+        store: None,
+        full: Arc::default(),
         data_dir: PathBuf::new(),
         memory_max: 1000,
         disk_free_min: 100,
@@ -19,6 +21,7 @@ fn measured(memory: u64, disk_free: u64) -> Measured {
     Measured {
         memory: Some(memory),
         disk_free: Some(disk_free),
+        is_full: false,
     }
 }
 
@@ -70,6 +73,7 @@ fn what_cannot_be_measured_raises_nothing() {
     let unknown = Measured {
         memory: None,
         disk_free: None,
+        is_full: false,
     };
     assert_eq!(
         watch().judge(

@@ -91,23 +91,15 @@ impl Keeper {
                 of = Some((placed.queue, placed.stream));
                 writer.begin_extent(placed.queue, placed.stream)?;
             }
-            let done = write_run(&mut self.log, &mut writer, placed, &source.deliveries);
-            match done {
-                Ok(Ok(())) => {}
-                Ok(Err(what)) => {
-                    self.damaged_files.insert(file.seq);
-                    self.lost.push(Lost {
-                        what,
-                        queue: placed.queue.0,
-                        first_seq: placed.run.first_seq,
-                        last_seq: placed.run.last_seq(),
-                    });
-                }
-                Err(error) => {
-                    // A full disk: the file means nothing to anybody.
-                    writer.abandon()?;
-                    return Err(error);
-                }
+            let done = write_run(&mut self.log, &mut writer, placed, &source.deliveries)?;
+            if let Err(what) = done {
+                self.damaged_files.insert(file.seq);
+                self.lost.push(Lost {
+                    what,
+                    queue: placed.queue.0,
+                    first_seq: placed.run.first_seq,
+                    last_seq: placed.run.last_seq(),
+                });
             }
         }
         if writer.bytes() == 0 {
