@@ -8,16 +8,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 pub mod power;
 
 use power::{IMAGE, PowerDisk};
 
+/// Bytes of a disk on which an ext4 with a journal has room.
+const SMALLEST: u64 = 8 << 20;
+
 /// Waits for the end of standard input, then takes down what is mounted on a folder, and the loop device below it.
 const GUARD: &str = r#"
 cat >/dev/null
 umount "$1" 2>/dev/null || umount -l "$1"
-[ -z "$2" ] || losetup -d "$2"
+losetup -d "$2"
 "#;
 
 /// A mounted filesystem.
@@ -31,7 +35,9 @@ impl Mounted {
     /// Mounts the ext4 of an image file, by way of a loop device, on a folder that is made for it.
     pub fn image(image: &Path, folder: &Path) -> io::Result<Self> {
         fs::create_dir(folder)?;
-        let device = run(Command::new("losetup").args(["--find", "--show"]).arg(image))?;
+        let device = run(Command::new("losetup")
+            .args(["--find", "--show"])
+            .arg(image))?;
         let device = device.trim();
         let mounted = run(Command::new("mount")
             .args(["-t", "ext4", device])
@@ -43,19 +49,6 @@ impl Mounted {
         Ok(Self {
             folder: folder.to_owned(),
             guard: guard(folder, device)?,
-        })
-    }
-
-    /// Mounts memory of so many bytes on a folder that is made for it.
-    pub fn memory(bytes: u64, folder: &Path) -> io::Result<Self> {
-        fs::create_dir(folder)?;
-        let size = format!("size={bytes}");
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            guard: guard(folder, "")?,
         })
     }
 
@@ -86,6 +79,16 @@ fn guard(folder: &Path, device: &str) -> io::Result<Child> {
         .arg(device)
         .stdin(Stdio::piped())
         .spawn()
+}
+
+/// Mounts a small disk of each kind, once in this process; in words why that cannot be done here.
+pub fn try_out() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    let tried = TRIED.get_or_init(|| match Machine::new(SMALLEST) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("no disk can be mounted: {error}")),
+    });
+    tried.clone()
 }
 
 /// Makes an image file of so many bytes with an empty ext4.

@@ -126,7 +126,10 @@ impl PowerDisk {
 
 impl State {
     fn copy_platters(&self, image: &Path) -> io::Result<File> {
-        let platters = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&self.platters));
+        let platters = format!(
+            "/proc/self/fd/{}",
+            std::os::fd::AsRawFd::as_raw_fd(&self.platters)
+        );
         fs::copy(platters, image)?;
         File::options().write(true).open(image)
     }

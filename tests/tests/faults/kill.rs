@@ -163,11 +163,7 @@ fn define(channel: &Channel) {
         routing_key: "#.key".into(),
         ..Default::default()
     });
-    channel.call(declare_queue_with(
-        "q.deleted",
-        true,
-        FieldTable::default(),
-    ));
+    channel.call(declare_queue_with("q.deleted", true, FieldTable::default()));
     channel.call(queue::Delete {
         queue: "q.deleted".into(),
         ..Default::default()

@@ -48,7 +48,12 @@ fn fill_drain_and_go_on(toml: &str) {
 
     let (tell, events) = mpsc::channel();
     let address = broker.amqp;
-    let publisher = thread::spawn(move || publish(&Connection::open_at(address, &Login::hearing_of_alarms()), &tell));
+    let publisher = thread::spawn(move || {
+        publish(
+            &Connection::open_at(address, &Login::hearing_of_alarms()),
+            &tell,
+        )
+    });
     let reason = next(&events, "the disk to fill", &broker);
     assert_eq!(reason, Event::Blocked("low on disk".to_owned()));
     let address = broker.amqp;
