@@ -82,6 +82,9 @@ pub enum Done {
     Nothing,
 }
 
+/// One kind of step, at a time in ms. Whether there was something to do.
+type Step = fn(&mut Keeper, u64) -> Result<bool, KeeperError>;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Keeper {
@@ -198,10 +201,10 @@ impl Keeper {
 
     /// The first of these that has something to do and has room for it. One that has no room does not hold up the others: they may make some.
     fn step(&mut self, now_ms: u64) -> Result<Done, KeeperError> {
-        let steps: [fn(&mut Self, u64) -> Result<bool, KeeperError>; 4] = [
+        let steps: [Step; 4] = [
             |keeper, _| Ok(keeper.give_back()?),
-            Self::page_out,
-            Self::compact,
+            Keeper::page_out,
+            Keeper::compact,
             |keeper, now_ms| Ok(keeper.checkpoint_if_due(now_ms)?),
         ];
         let mut done = Done::Nothing;
