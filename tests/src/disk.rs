@@ -8,16 +8,20 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 pub mod power;
 
 use power::{IMAGE, PowerDisk};
 
+/// Bytes of a disk on which an ext4 with a journal has room.
+const SMALLEST: u64 = 8 << 20;
+
 /// Waits for the end of standard input, then takes down what is mounted on a folder, and the loop device below it.
 const GUARD: &str = r#"
 cat >/dev/null
 umount "$1" 2>/dev/null || umount -l "$1"
-[ -z "$2" ] || losetup -d "$2"
+losetup -d "$2"
 "#;
 
 /// A mounted filesystem.
@@ -48,19 +52,6 @@ impl Mounted {
         })
     }
 
-    /// Mounts memory of so many bytes on a folder that is made for it.
-    pub fn memory(bytes: u64, folder: &Path) -> io::Result<Self> {
-        fs::create_dir(folder)?;
-        let size = format!("size={bytes}");
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &size, "tmpfs"])
-            .arg(folder))?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            guard: guard(folder, "")?,
-        })
-    }
-
     /// Where it is mounted.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -88,6 +79,16 @@ fn guard(folder: &Path, device: &str) -> io::Result<Child> {
         .arg(device)
         .stdin(Stdio::piped())
         .spawn()
+}
+
+/// Mounts a small disk of each kind, once in this process; in words why that cannot be done here.
+pub fn try_out() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    let tried = TRIED.get_or_init(|| match Machine::new(SMALLEST) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("no disk can be mounted: {error}")),
+    });
+    tried.clone()
 }
 
 /// Makes an image file of so many bytes with an empty ext4.

@@ -5,11 +5,6 @@
 
 mod backlog;
 mod damage;
-mod disk_error;
-mod disk_full;
+mod disk;
 mod kill;
-mod power_cut;
 mod stop;
-
-/// For now.
-fn needs_mounts() {}

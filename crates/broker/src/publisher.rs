@@ -279,6 +279,11 @@ impl Publisher {
         self.lanes.iter().all(|lane| lane.outstanding < ALLOWANCE)
     }
 
+    /// Whether a shard has something of it and has not given that back.
+    pub fn is_waiting(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.outstanding > 0)
+    }
+
     /// Bytes gathered and not handed over.
     pub fn gathered_bytes(&self) -> usize {
         self.lanes.iter().map(|lane| lane.builder.byte_len()).sum()

@@ -9,6 +9,7 @@ use std::time::Duration;
 use leveret_broker::alarms::Alarms;
 use leveret_broker::broker::Broker;
 use leveret_store::store::Store;
+use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::machine::Machine;
@@ -24,6 +25,8 @@ const EVERY: Duration = Duration::from_millis(500);
 pub(crate) struct Watch {
     /// Where it is told whether something waits for room on the disk.
     store: Option<Arc<Store>>,
+    /// Told when the disk is full, so that this is not seen only at the next measuring.
+    full: Arc<Notify>,
     data_dir: PathBuf,
     memory_max: u64,
     disk_free_min: u64,
@@ -39,9 +42,15 @@ struct Measured {
 }
 
 impl Watch {
-    pub(crate) fn new(config: &Config, machine: &Machine, store: Arc<Store>) -> Watch {
+    pub(crate) fn new(
+        config: &Config,
+        machine: &Machine,
+        store: Arc<Store>,
+        full: Arc<Notify>,
+    ) -> Watch {
         Watch {
             store: Some(store),
+            full,
             data_dir: config.data_dir.clone(),
             memory_max: config.alarms.memory_max(machine),
             disk_free_min: config.alarms.disk_free_min,
@@ -52,7 +61,10 @@ impl Watch {
     pub(crate) async fn run(self, broker: Arc<Broker>) {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.full.notified() => {}
+            }
             let measured = Measured {
                 memory: resident_bytes(),
                 disk_free: disk_free(&self.data_dir),

@@ -15,7 +15,7 @@ use leveret_broker::users::Users;
 use leveret_message::name::Name;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 
 use crate::alarms::Watch;
@@ -42,7 +42,7 @@ pub(crate) struct Server {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
     /// The data folder cannot be used, or is damaged.
-    #[error("{}: {error}{}", folder.display(), storage::advice(error))]
+    #[error("{}: {error}", folder.display())]
     Folder {
         /// The data folder.
         folder: PathBuf,
@@ -64,7 +64,9 @@ impl Server {
     pub(crate) fn start(config: &Config, machine: &Machine) -> Result<Server, StartError> {
         let folder = config.data_dir.clone();
         let shards = config.limits.shards(machine);
-        let opened = storage::open(&folder, shards, config.store.log_bytes);
+        let full = Arc::new(Notify::new());
+        let log_bytes = config.store.log_bytes;
+        let opened = storage::open(&folder, shards, log_bytes, Arc::clone(&full));
         let (store, backing) = opened.map_err(|error| StartError::Folder {
             folder: folder.clone(),
             error,
@@ -86,7 +88,7 @@ impl Server {
                 broker.shards.clone(),
             ))));
         }
-        let watch = Watch::new(config, machine, Arc::clone(&store));
+        let watch = Watch::new(config, machine, Arc::clone(&store), full);
         tokio::spawn(watch.run(Arc::clone(&broker)));
         Ok(Server {
             broker,

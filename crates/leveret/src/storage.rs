@@ -1,6 +1,7 @@
 //! The seam between the daemon and the store: opens the data folder, says what its operator has to know, and ends the program when the disk fails.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use leveret_broker::backing::{Backing, Found, FoundQueue};
 use leveret_broker::command::Shards;
@@ -11,17 +12,20 @@ use leveret_store::entry::Stream;
 use leveret_store::log::Log;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::{Listeners, Opened, Settings, Store};
+use tokio::sync::Notify;
 
 /// The exit code when the disk has failed: EX_SOFTWARE of sysexits.h.
 const FAILED: i32 = 70;
 
 /// Opens the data folder, with what a broker of so many shards needs.
 ///
-/// **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged. Nothing was changed then.
+/// `full` is told when the disk is full. **Waits** for the disk. **Errors**: the folder cannot be used, or confirmed data in it is damaged.
+/// Nothing was changed then.
 pub(crate) fn open(
     folder: &Path,
     shards: usize,
     log_bytes: u64,
+    full: Arc<Notify>,
 ) -> Result<(Store, Backing), RecoveryError> {
     let shards = Shards::new(shards);
     let rings = (0..shards.count() as u16).map(|shard| {
@@ -31,10 +35,11 @@ pub(crate) fn open(
     let listeners = Listeners {
         shards: rings.collect(),
         failed: Box::new(fail),
+        full: Box::new(move || full.notify_one()),
         lost: Box::new(|lost| tracing::error!("{lost}")),
     };
-    let mut settings = Settings::new(folder.to_owned(), rand::random());
-    settings.aims.log_bytes = log_bytes;
+    let mut settings = Settings::new(folder.to_owned(), disk_bytes(folder)?, rand::random());
+    settings.aims.log_bytes = settings.aims.log_bytes.min(log_bytes);
     let Opened {
         store,
         logs,
@@ -68,20 +73,10 @@ pub(crate) fn open(
     Ok((store, backing))
 }
 
-/// What the operator can do about a folder that is not opened, to be put behind the reason.
-pub(crate) fn advice(error: &RecoveryError) -> &'static str {
-    match error {
-        RecoveryError::Checkpoint(_)
-        | RecoveryError::Damaged(_)
-        | RecoveryError::Inconsistent(_)
-        | RecoveryError::LogFile(_)
-        | RecoveryError::Missing(_)
-        | RecoveryError::Segment(_) => {
-            ". Nothing was changed. `leveret store check` tells all that is damaged and which queues it concerns; after a copy of the folder \
-             was put aside, `leveret store repair` goes on without what is lost"
-        }
-        RecoveryError::Folder(_) | RecoveryError::Io(_) => "",
-    }
+/// How many bytes the disk of a folder has, whoever uses them.
+fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
+    let disk = rustix::fs::statvfs(folder)?;
+    Ok(disk.f_blocks.saturating_mul(disk.f_frsize))
 }
 
 /// Nothing may be confirmed any more, and what the disk has is known only after it was read again: the program ends, and the next start does

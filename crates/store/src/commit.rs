@@ -22,6 +22,9 @@ mod tests;
 /// When this much was written and not synced, it is synced though nobody waits.
 const UNSYNCED_MAX: usize = 1 << 20;
 
+/// How long a full disk is left alone before a file is asked for again.
+const FULL_MS: u64 = 100;
+
 /// Why the commit ended. Nothing is durable that was not before.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
@@ -82,6 +85,8 @@ pub struct Commit {
     written: Vec<Batch>,
     unsynced: usize,
     spare: Vec<u8>,
+    /// Before this no file is ordered: the last one had no room.
+    no_order_before_ms: u64,
 }
 
 impl Commit {
@@ -105,6 +110,7 @@ impl Commit {
             written: Vec::new(),
             unsynced: 0,
             spare: Vec::new(),
+            no_order_before_ms: 0,
         }
     }
 
@@ -113,13 +119,16 @@ impl Commit {
     /// **Effect**: what was urgent is durable, applied to the index, and told; so is what was told of files. **Waits** for the disk.
     /// **Errors**: for good; a full disk is none.
     pub fn turn(&mut self, unix_ms: u64) -> Result<Turn, CommitError> {
-        self.carry_out_orders()?;
+        self.carry_out_orders(unix_ms)?;
         let batch = match self.stuck.take() {
             Some(stuck) => stuck,
             None => self.take(),
         };
         if batch.entries == 0 {
             self.spare = batch.bytes;
+            if self.orders.is_log_full() {
+                self.order_blank(unix_ms);
+            }
             return Ok(Turn::Nothing);
         }
         let urgent = batch.urgent;
@@ -129,10 +138,20 @@ impl Commit {
         if urgent || self.unsynced >= UNSYNCED_MAX {
             self.sync()?;
         }
-        if let Some(order) = self.wal.order_blank() {
-            self.orders.want(order);
-        }
+        self.order_blank(unix_ms);
         Ok(Turn::Wrote)
+    }
+
+    /// Asks for a file before it is needed. The log is full as long as it cannot have one: what it has left is for acks.
+    fn order_blank(&mut self, unix_ms: u64) {
+        if unix_ms < self.no_order_before_ms {
+            return;
+        }
+        match self.wal.order_blank() {
+            Some(order) => self.orders.want(order),
+            None if !self.wal.is_waiting_for_blank() => self.orders.set_log_full(false),
+            None => {}
+        }
     }
 
     /// Whether something was written that is not synced.
@@ -198,7 +217,6 @@ impl Commit {
             }
             appended => batch.lsn = appended?,
         }
-        self.orders.set_log_full(false);
         let newest = self.wal.files().next_back();
         batch.file_seq = newest.map(|file| file.seq).unwrap_or_default();
         if self.written.last().map(|last| last.file_seq) != Some(batch.file_seq) {
@@ -242,16 +260,14 @@ impl Commit {
     }
 
     /// Does what the keeper has asked for.
-    fn carry_out_orders(&mut self) -> Result<(), CommitError> {
+    fn carry_out_orders(&mut self, unix_ms: u64) -> Result<(), CommitError> {
         for made in self.orders.take_made() {
             match self.wal.take_blank(made) {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.no_order_before_ms = unix_ms + FULL_MS;
                     self.orders.set_log_full(true);
                 }
-                taken => {
-                    taken?;
-                    self.orders.set_log_full(false);
-                }
+                taken => taken?,
             }
         }
         let recycled = self.orders.take_recycled();

@@ -28,6 +28,9 @@ mod checkpoints;
 mod compaction;
 mod page_out;
 
+#[cfg(test)]
+mod tests;
+
 pub use checkpoints::Kept;
 
 /// What the keeper aims at.
@@ -35,7 +38,7 @@ pub use checkpoints::Kept;
 pub struct Aims {
     /// Files of the log that are written to their end may take so many bytes before the oldest is paged out.
     pub log_bytes: u64,
-    /// About how long segments get.
+    /// About how long segments get, and files of chunks.
     pub segment_bytes: u64,
     /// A checkpoint is written when so much was appended to the log since the last.
     pub checkpoint_bytes: u64,
@@ -210,14 +213,13 @@ impl Keeper {
                 Ok(false) => {}
                 // What comes behind it may need less, and give space back.
                 Err(KeeperError::Io(error)) if error.kind() == io::ErrorKind::StorageFull => {
+                    self.log.let_go();
                     is_full = true;
                 }
                 Err(error) => return Err(error),
             }
         }
-        if is_full || done == Done::Step {
-            self.orders.set_keeper_full(is_full);
-        }
+        self.orders.set_keeper_full(is_full);
         Ok(match done {
             Done::Nothing if is_full => Done::Full,
             done => done,

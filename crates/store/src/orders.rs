@@ -3,6 +3,7 @@
 //! The commit alone writes the log, and must not wait for what can be done beside it: files for the log are made by the keeper. The keeper
 //! knows which files are not needed any more: they are given back by the commit, who owns them.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +15,7 @@ use crate::wal::{Blank, BlankOrder};
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Orders {
-    wanted: Mutex<Option<BlankOrder>>,
+    wanted: Mutex<VecDeque<BlankOrder>>,
     made: Mutex<Vec<io::Result<Blank>>>,
     recycle: Mutex<Vec<u64>>,
     log_full: AtomicBool,
@@ -33,6 +34,11 @@ impl Orders {
         self.log_full.store(full, Ordering::Relaxed);
     }
 
+    /// Whether the log lacks a file for which there is no room.
+    pub(crate) fn is_log_full(&self) -> bool {
+        self.log_full.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn set_keeper_full(&self, full: bool) {
         self.keeper_full.store(full, Ordering::Relaxed);
     }
@@ -41,19 +47,19 @@ impl Orders {
         self.chunks_full.store(full, Ordering::Relaxed);
     }
 
-    /// The commit wants a file.
+    /// The commit wants a file, beside those that it may want already.
     pub(crate) fn want(&self, order: BlankOrder) {
-        *self.wanted.lock() = Some(order);
+        self.wanted.lock().push_back(order);
     }
 
     /// Whether the commit wants a file.
     pub(crate) fn is_wanting(&self) -> bool {
-        self.wanted.lock().is_some()
+        !self.wanted.lock().is_empty()
     }
 
-    /// Makes the file that the commit wants. Whether it wanted one.
+    /// Makes the next file that the commit wants. Whether it wanted one.
     pub(crate) fn make_blank(&self, disk: &dyn Disk) -> bool {
-        let Some(order) = self.wanted.lock().take() else {
+        let Some(order) = self.wanted.lock().pop_front() else {
             return false;
         };
         let made = order.make(disk);

@@ -51,6 +51,9 @@ pub struct Recovered {
     pub remarks: Vec<String>,
 }
 
+/// What the operator can do about damage.
+const ADVICE: &str = "Nothing was changed. Put back a copy of the data folder, or move it away to begin with an empty one";
+
 /// Why a folder cannot be opened. Nothing in it was lost, cut or skipped.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
@@ -61,19 +64,19 @@ pub enum RecoveryError {
     #[error(transparent)]
     Checkpoint(#[from] LoadError),
     /// Confirmed data in the log is damaged.
-    #[error("confirmed data is damaged: {0}")]
+    #[error("confirmed data is damaged: {0}. {ADVICE}")]
     Damaged(Damage),
     /// The log says what cannot be.
-    #[error("the log is damaged: {0}")]
+    #[error("the log is damaged: {0}. {ADVICE}")]
     Inconsistent(#[from] Inconsistent),
     /// A segment or a file of the log that has live messages is missing.
-    #[error("confirmed data is missing: there is no file {}", .0.display())]
+    #[error("confirmed data is missing: there is no file {}. {ADVICE}", .0.display())]
     Missing(PathBuf),
     /// A file of the log has live messages from before the checkpoint, and is not known for one.
-    #[error("confirmed data is damaged: the header of {} cannot be read", .0.display())]
+    #[error("confirmed data is damaged: the header of {} cannot be read. {ADVICE}", .0.display())]
     LogFile(PathBuf),
     /// A segment that has live messages does not say where they are.
-    #[error("confirmed data is damaged: {0}")]
+    #[error("confirmed data is damaged: {0}. {ADVICE}")]
     Segment(segment::Damage),
     /// The disk refused something.
     #[error("the data folder cannot be used: {0}")]

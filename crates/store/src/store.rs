@@ -43,9 +43,6 @@ mod threads;
 /// The folder of the chunks, below the data folder.
 pub const CHUNK_FOLDER: &str = "tmp";
 
-/// About how long files of chunks get, in bytes.
-const CHUNK_FILE_LEN: u64 = 32 << 20;
-
 /// How many threads read.
 const READERS: usize = 2;
 
@@ -63,15 +60,26 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The usual ones.
-    pub fn new(data_dir: PathBuf, random: u128) -> Self {
+    /// The usual ones, on a disk of so many bytes: where it is small, the log and its reserve are a small part of it too.
+    pub fn new(data_dir: PathBuf, disk_bytes: u64, random: u128) -> Self {
+        let part = |of: u64, usual: u64| {
+            let whole = (disk_bytes / of) >> 20 << 20;
+            whole.clamp(1 << 20, usual)
+        };
+        let aims = Aims::default();
+        let full = part(48, 16 << 20);
         Self {
             data_dir,
             lens: FileLens {
-                first: 4 << 20,
-                full: 16 << 20,
+                first: full.min(4 << 20),
+                full,
             },
-            aims: Aims::default(),
+            aims: Aims {
+                log_bytes: part(6, aims.log_bytes),
+                segment_bytes: part(24, aims.segment_bytes),
+                checkpoint_bytes: part(12, aims.checkpoint_bytes),
+                ..aims
+            },
             random,
         }
     }
@@ -83,6 +91,8 @@ pub struct Listeners {
     pub shards: Vec<Box<dyn Fn() + Send + Sync>>,
     /// The store has failed: nothing is durable any more from here on, and nothing was told to be that is not. Called once.
     pub failed: Box<dyn Fn(String) + Send + Sync>,
+    /// The disk is full: what is left of the log is for acks. Publishers should stop as soon as can be.
+    pub full: Box<dyn Fn() + Send + Sync>,
     /// Confirmed data is damaged.
     pub lost: Box<dyn Fn(Lost) + Send + Sync>,
 }
@@ -308,7 +318,7 @@ impl Stagings {
 
 fn chunks(settings: &Settings) -> io::Result<Chunks> {
     let unsynced: Arc<dyn Disk> = Arc::new(RealDisk::open_unsynced(&settings.data_dir)?);
-    Chunks::new(unsynced, CHUNK_FOLDER.into(), CHUNK_FILE_LEN)
+    Chunks::new(unsynced, CHUNK_FOLDER.into(), settings.aims.segment_bytes)
 }
 
 /// The number of the last entry of each group, by the group's number.

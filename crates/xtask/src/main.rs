@@ -37,7 +37,8 @@ Usage: cargo xtask COMMAND
   sim ... --first S   ... from this seed on, else 1
   sim ... --steps N   ... of so many steps each, else 300
 
-With CI=true in the environment, `test` leaves nothing out: what is missing is a failure.
+With CI=true in the environment, `test` leaves nothing out that could be had: what is missing is a
+failure. A machine that may not mount disks leaves out the tests that need it, and says so at the end.
 ";
 
 /// What a command or a check ends with: nothing, or the words that tell what is wrong.

@@ -1,7 +1,7 @@
-//! What the tests with other people's programs need, put in place.
+//! What the tests with other people's programs and with disks that fail need, put in place.
 //!
 //! Three things: programs from the distribution's packages, a Python environment under the target
-//! folder, node modules beside their script. Each is left alone when it is already as it should be.
+//! folder, node modules beside their script; and a look at whether disks can be mounted. Each is left alone when it is already as it should be.
 //! What cannot be had here, for lack of a program or of root, is left out with the reason, and the
 //! tests that need it are named so that they can be skipped; nothing is skipped silently. No service
 //! is started by what is installed.
@@ -22,6 +22,17 @@ pub(crate) struct LeftOut {
     pub(crate) reason: String,
     /// The tests that need it, as `cargo test` filters them; empty where a step of its own does.
     pub(crate) tests: &'static str,
+    /// Whether it could be had.
+    pub(crate) lack: Lack,
+}
+
+/// What a lack is one of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// Of a program: installing it helps. Where nothing may be left out, it is a failure.
+    Program,
+    /// Of something that the machine does not permit, whatever is installed: told wherever it is, and a failure nowhere.
+    Permission,
 }
 
 /// A program, the package that brings it, and the tests that need it.
@@ -58,6 +69,8 @@ const PYTHON_ENVIRONMENT: &str = "interop/python";
 const NODE_FOLDER: &str = "tests/interop/node";
 /// Holds the list of what was installed, so that a changed list is installed anew.
 const STAMP: &str = "installed-from";
+/// An ext4 with a journal has room in it.
+const TRIAL_DISK_BYTES: u64 = 8 << 20;
 
 /// Installs the packages whose programs are missing. Without root, or without `apt-get`, the
 /// missing ones are left out.
@@ -102,6 +115,7 @@ impl Package {
         LeftOut {
             reason: format!("{package}: no `{program}`, and {obstacle}"),
             tests,
+            lack: Lack::Program,
         }
     }
 }
@@ -169,13 +183,18 @@ pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
         return Ok(vec![LeftOut {
             reason: "pika: there is no `python3`".to_owned(),
             tests,
+            lack: Lack::Program,
         }]);
     }
     remove_folder(&folder)?;
     let path = folder.display().to_string();
     if let Err(error) = Line::new("python3", &["-m", "venv", &path]).output() {
         let reason = format!("pika: python3 cannot make an environment: {error}");
-        return Ok(vec![LeftOut { reason, tests }]);
+        return Ok(vec![LeftOut {
+            reason,
+            tests,
+            lack: Lack::Program,
+        }]);
     }
     let list_path = list.display().to_string();
     let program = folder.join("bin/python").display().to_string();
@@ -210,6 +229,7 @@ pub(crate) fn node(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
             return Ok(vec![LeftOut {
                 reason,
                 tests: "interop::amqplib",
+                lack: Lack::Program,
             }]);
         }
     }
@@ -218,6 +238,54 @@ pub(crate) fn node(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
         .run()?;
     stamp(&modules, &list)?;
     Ok(Vec::new())
+}
+
+/// Finds out whether disks can be mounted for the fault tests, by mounting a small one. That is up to the machine: a container commonly may
+/// not, and nothing that could be installed there would change it.
+pub(crate) fn disks(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
+    let left_out = |obstacle: String, lack| {
+        Ok(vec![LeftOut {
+            reason: format!("faults of disks (power cuts, errors, no room): {obstacle}"),
+            tests: "faults::disk",
+            lack,
+        }])
+    };
+    if !is_root()? {
+        return left_out("mounting needs root".to_owned(), Lack::Permission);
+    }
+    for device in ["/dev/fuse", "/dev/loop-control"] {
+        let opened = fs::File::options().read(true).write(true).open(device);
+        if let Err(error) = opened {
+            return left_out(format!("{device}: {error}"), Lack::Permission);
+        }
+    }
+    for program in ["mkfs.ext4", "mount", "losetup"] {
+        if find_program(program).is_none() {
+            return left_out(format!("there is no `{program}`"), Lack::Program);
+        }
+    }
+    let folder = workspace.target.join("trial-disk");
+    match mount_trial_disk(&folder) {
+        Err(error) => left_out(error, Lack::Permission),
+        Ok(()) => {
+            println!("disks can be mounted");
+            Ok(Vec::new())
+        }
+    }
+}
+
+fn mount_trial_disk(folder: &Path) -> Outcome {
+    remove_folder(folder)?;
+    let (image, mounted) = (folder.join("image"), folder.join("mounted"));
+    fs::create_dir_all(&mounted)
+        .and_then(|()| fs::File::create(&image))
+        .and_then(|file| file.set_len(TRIAL_DISK_BYTES))
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    let (image, at) = (image.display().to_string(), mounted.display().to_string());
+    Line::new("mkfs.ext4", &["-q", "-F", &image]).output()?;
+    Line::new("mount", &["-t", "ext4", "-o", "loop", &image, &at]).output()?;
+    Line::new("umount", &[&at]).output()?;
+    remove_folder(folder)
 }
 
 fn is_stamped(folder: &Path, list: &Path) -> Outcome<bool> {

@@ -2,7 +2,7 @@
 //!
 //! Tiers: checks that build nothing that runs; quick tests, which need no socket and no other
 //! program; tests over sockets with this project's and other people's clients against a release
-//! build; what a message costs. What takes longer than a person waits is a command of its own.
+//! build; faults of processes and disks; what a message costs. What takes longer than a person waits is a command of its own.
 
 use crate::Outcome;
 use crate::command::{Line, find_program};
@@ -10,6 +10,9 @@ use crate::figures::Write;
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
 use crate::{ratchet, setup, tidy};
+
+/// The tests of what the broker promises when things go wrong.
+const FAULTS: &str = "faults::";
 
 /// How far a run goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ pub(crate) enum Tiers {
     All,
 }
 
-/// Runs the tiers in order. Where `CI` is `true`, nothing may be left out.
+/// Runs the tiers in order. Where `CI` is `true`, nothing may be left out but what the machine does not permit, which is told.
 pub(crate) fn run(tiers: Tiers) -> Outcome {
     let workspace = Workspace::load()?;
     let mut steps = Steps::new(std::env::var("CI").is_ok_and(|value| value == "true"));
@@ -58,15 +61,18 @@ fn clients(steps: &mut Steps, workspace: &Workspace) -> Outcome {
     let build = ["build", "--release", "-p", "leveret"];
     run_line(steps, workspace, "release build", cargo(&build))?;
 
-    let skips = steps.skips();
-    let mut test = vec!["test", "-p", "leveret-tests"];
-    if !skips.is_empty() {
-        test.push("--");
-        test.extend(skips);
-    }
     let binary = workspace.target.join("release/leveret");
-    let test = cargo(&test).env("LEVERET_BIN", binary.display().to_string());
+    let binary = binary.display().to_string();
+    let mut test = vec!["test", "-p", "leveret-tests", "--", "--skip", FAULTS];
+    test.extend(steps.skips());
+    let test = cargo(&test).env("LEVERET_BIN", &binary);
     run_line(steps, workspace, "client tests", test)?;
+
+    steps.setup("disks", whole, || setup::disks(workspace))?;
+    let mut test = vec!["test", "-p", "leveret-tests", "--", FAULTS];
+    test.extend(steps.skips());
+    let test = cargo(&test).env("LEVERET_BIN", binary);
+    run_line(steps, workspace, "fault tests", test)?;
 
     // Where it is missing, the step that installs packages has said so.
     if find_program("valgrind").is_some() {

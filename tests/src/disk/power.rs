@@ -55,7 +55,7 @@ struct State {
     platters: File,
     len: u64,
     /// Each version of a sector since the last flush, the newest one last.
-    unflushed: BTreeMap<u64, Vec<Box<[u8; SECTOR]>>>,
+    unflushed: BTreeMap<u64, Vec<[u8; SECTOR]>>,
     refuses: Refuses,
     flushes: u64,
     refused: u64,
@@ -164,7 +164,7 @@ impl State {
         whole[from..from + bytes.len()].copy_from_slice(bytes);
         for (sector, bytes) in (first..).zip(whole.as_chunks::<SECTOR>().0) {
             let versions = self.unflushed.entry(sector).or_default();
-            versions.push(Box::new(*bytes));
+            versions.push(*bytes);
         }
         Ok(())
     }

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
 
 use amq_protocol::protocol::queue;
-use leveret_tests::load::{Plan, Publisher, take_all};
+use leveret_tests::ledger::Message;
+use leveret_tests::load::{Consumer, Plan, Publisher, take_all};
 use leveret_tests::node::Node;
 
 const QUEUE: &str = "kept";
@@ -32,24 +34,26 @@ fn node_with_messages(is_stopped: bool) -> Node {
     node
 }
 
-#[test]
-fn one_wrong_bit_in_a_confirmed_message_is_told_and_stops_the_start() {
-    let node = node_with_messages(false);
-    let folder = node.data_dir().join("wal");
-    let files = fs::read_dir(&folder).expect("the log's folder");
+/// Flips a bit in the body of a message in the log. The file, the place, and what the file had.
+fn damage_message(node: &Node, number: u64) -> (PathBuf, usize, Vec<u8>) {
+    let files = fs::read_dir(node.data_dir().join("wal")).expect("the log's folder");
     let path = files.map(|entry| entry.expect("a file").path());
     let path = path.min().expect("the log has a file");
     let bytes = fs::read(&path).expect("a file of the log");
-    let body = leveret_tests::ledger::Message {
-        publisher: 1,
-        number: 50,
-    }
-    .body(200);
+    let publisher = 1;
+    let body = Message { publisher, number }.body(200);
     let at = bytes.windows(body.len()).position(|part| part == body);
     let at = at.expect("the log has the message") + 100;
     let file = fs::OpenOptions::new().write(true).open(&path);
     file.and_then(|file| file.write_all_at(&[bytes[at] ^ 4], at as u64))
         .expect("our own file");
+    (path, at, bytes)
+}
+
+#[test]
+fn one_wrong_bit_in_a_confirmed_message_is_told_and_stops_the_start() {
+    let node = node_with_messages(false);
+    let (path, at, bytes) = damage_message(&node, 50);
 
     let ended = node.start_to_end();
 
@@ -60,6 +64,7 @@ fn one_wrong_bit_in_a_confirmed_message_is_told_and_stops_the_start() {
         "confirmed data is damaged",
         &format!("wal/{name}"),
         "a batch that was confirmed is damaged",
+        "Put back a copy of the data folder",
     ] {
         assert!(ended.errors.contains(words), "{words}: {}", ended.errors);
     }
@@ -84,6 +89,32 @@ fn damaged_range(errors: &str) -> (u64, &str) {
     let rest = &errors[from + words.len()..];
     let (number, rest) = rest.split_once(' ').expect("it goes on");
     (number.parse().expect("a number"), rest)
+}
+
+/// After a stop the log is not read again, up to the checkpoint: damage in it is met by whoever reads the message.
+#[test]
+fn one_wrong_bit_in_a_message_that_is_read_later_is_told_and_no_wrong_message_comes() {
+    let node = node_with_messages(true);
+    let (path, ..) = damage_message(&node, 50);
+    let broker = node.start();
+    let connection = broker.connect();
+    let mut consumer = Consumer::open(&connection, QUEUE, 0);
+    let ready = connection.channel(1).ready(QUEUE);
+    // The last one was in a batch of its own, which is whole.
+    let mut taken = Vec::new();
+    while taken.last() != Some(&100) {
+        let next = consumer.take().expect("the broker runs");
+        taken.push(next.message.number);
+    }
+    assert!(
+        !taken.contains(&50) && taken.is_sorted(),
+        "{taken:?}, {ready}"
+    );
+    let name = path.file_name().expect("it has a name").to_string_lossy();
+    let errors = broker.errors();
+    for words in ["ERROR", &format!("wal/{name}")] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
 }
 
 #[test]

@@ -28,9 +28,12 @@ impl Session {
         }
     }
 
-    /// Alarms went on or off.
+    /// Alarms went on or off. Who has published and waits is told at once: it may have nothing more to publish until that is confirmed.
     pub(super) fn alarms_changed(&mut self, alarms: Alarms) {
         self.alarms = alarms;
+        if alarms.any() && !self.blocked && self.core.publisher.is_waiting() {
+            self.block();
+        }
         if self.blocked && !alarms.any() {
             self.blocked = false;
             if self.core.client.connection_blocked {

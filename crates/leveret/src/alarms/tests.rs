@@ -10,6 +10,7 @@ const NONE: Alarms = Alarms {
 fn watch() -> Watch {
     Watch {
         store: None,
+        full: Arc::default(),
         data_dir: PathBuf::new(),
         memory_max: 1000,
         disk_free_min: 100,

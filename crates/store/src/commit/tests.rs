@@ -27,6 +27,7 @@ const STAMP: Stamp = Stamp {
 
 struct Rig {
     commit: Commit,
+    orders: Arc<Orders>,
     applied: Arc<RwLock<Applied>>,
     stagings: Vec<Arc<Staging>>,
     told: Arc<AtomicU64>,
@@ -51,9 +52,11 @@ fn rig_on(disk: Arc<dyn Disk>, lens: FileLens, random: u128) -> Option<Rig> {
         .collect();
     let (files, orders) = (WalFiles::new(WAL_FOLDER.into()), Orders::default());
     let (files, orders) = (Arc::new(files), Arc::new(orders));
-    let commit = Commit::new(wal, Arc::clone(&applied), files, orders, stagings.clone());
+    let told_of = Arc::clone(&orders);
+    let commit = Commit::new(wal, Arc::clone(&applied), files, told_of, stagings.clone());
     Some(Rig {
         commit,
+        orders,
         applied,
         stagings,
         told,
@@ -300,4 +303,68 @@ fn after_an_error_nothing_becomes_durable() {
         }
         assert!(failed.is_some(), "sync {fail} failed and nobody noticed");
     }
+}
+
+/// Writes until the log's files have their full length, and makes nothing that is ordered meanwhile. The next sequence number.
+fn fill(rig: &mut Rig) -> u64 {
+    let mut seq = 1;
+    while rig.commit.wal().files().next_back().unwrap().len < LENS.full {
+        enqueue(&rig.stagings[0], Urgency::Synced, 1, seq, 20);
+        seq += 20;
+        rig.commit.turn(1).unwrap();
+    }
+    seq
+}
+
+/// What the keeper does for the commit, until nothing is ordered any more.
+fn make_all(rig: &mut Rig, disk: &SimDisk, unix_ms: u64) {
+    while rig.orders.make_blank(disk) {
+        rig.commit.turn(unix_ms).unwrap();
+    }
+}
+
+#[test]
+fn every_file_that_is_ordered_is_made_though_more_were_ordered_before() {
+    let disk = SimDisk::new(3);
+    let mut rig = rig(&disk, 5).unwrap();
+    let mut seq = fill(&mut rig);
+    for _ in 0..3 {
+        enqueue(&rig.stagings[0], Urgency::Synced, 1, seq, 1);
+        seq += 1;
+        rig.commit.turn(2).unwrap();
+    }
+    make_all(&mut rig, &disk, 2);
+    assert_eq!(rig.commit.wal().spares(), 2);
+}
+
+#[test]
+fn the_log_is_full_as_long_as_it_lacks_a_file_and_nobody_need_write_to_end_that() {
+    let disk = SimDisk::new(4);
+    let mut rig = rig(&disk, 5).unwrap();
+    let mut seq = fill(&mut rig);
+    make_all(&mut rig, &disk, 1);
+    assert!(!rig.orders.is_full());
+    disk.set_faults(Faults {
+        capacity: Some(0),
+        ..Faults::default()
+    });
+    let spares = rig.commit.wal().spares();
+    while rig.commit.wal().spares() == spares {
+        enqueue(&rig.stagings[0], Urgency::Synced, 1, seq, 20);
+        seq += 20;
+        assert_eq!(rig.commit.turn(2).unwrap(), Turn::Wrote);
+        make_all(&mut rig, &disk, 2);
+    }
+    assert!(rig.orders.is_full());
+    enqueue(&rig.stagings[0], Urgency::Synced, 1, seq, 1);
+    assert_eq!(rig.commit.turn(3).unwrap(), Turn::Wrote, "there is room");
+    assert!(rig.orders.is_full(), "what is left is not for more of this");
+    assert!(!rig.orders.is_wanting(), "it was asked for just now");
+    rig.commit.turn(1000).unwrap();
+    make_all(&mut rig, &disk, 1000);
+    assert!(rig.orders.is_full(), "there still is no room");
+    disk.set_faults(Faults::default());
+    rig.commit.turn(2000).unwrap();
+    make_all(&mut rig, &disk, 2000);
+    assert!(!rig.orders.is_full());
 }

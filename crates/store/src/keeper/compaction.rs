@@ -38,16 +38,9 @@ impl Keeper {
         runs.sort_unstable_by_key(|(_, run)| (run.queue, run.stream, run.run.first_seq));
         let id = self.next_segment();
         let mut writer = SegmentWriter::new(Arc::clone(&self.disk), id, self.store, now_ms)?;
-        match self.copy(&mut writer, &runs) {
-            Ok(true) => {}
-            Ok(false) => {
-                writer.abandon()?;
-                return Ok(true);
-            }
-            Err(error) => {
-                writer.abandon()?;
-                return Err(error.into());
-            }
+        if !self.copy(&mut writer, &runs)? {
+            writer.abandon()?;
+            return Ok(true);
         }
         if writer.bytes() == 0 {
             writer.abandon()?;

@@ -56,11 +56,12 @@ pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
     start(shared, "commit", move |shared| {
         let mut limit = Some(REST);
         let mut synced_at = Instant::now();
+        let mut was_full = false;
         loop {
             match shared.commit_bell.wait(limit, PAUSE) {
                 Woken::Quiet if limit == Some(REST) => {
                     commit.rest(unix_ms())?;
-                    limit = None;
+                    limit = shared.orders.is_log_full().then_some(FULL);
                     shared.keeper_bell.ring(true);
                     continue;
                 }
@@ -73,6 +74,11 @@ pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
             let mut turn = Turn::Wrote;
             while turn == Turn::Wrote {
                 turn = commit.turn(unix_ms())?;
+                // At once: what is left of the log is for acks, and must not go to publishers meanwhile.
+                if shared.orders.is_full() && !was_full {
+                    (shared.listeners.full)();
+                }
+                was_full = shared.orders.is_full();
                 if !commit.has_unsynced() {
                     synced_at = Instant::now();
                 } else if synced_at.elapsed() >= UNSYNCED_MAX {
@@ -82,7 +88,11 @@ pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
             if shared.orders.is_wanting() {
                 shared.keeper_bell.ring(true);
             }
-            limit = Some(if turn == Turn::Full { FULL } else { REST });
+            limit = Some(match turn {
+                Turn::Full => FULL,
+                Turn::Nothing if limit == Some(FULL) && shared.orders.is_log_full() => FULL,
+                Turn::Nothing | Turn::Wrote => REST,
+            });
         }
         #[expect(unreachable_code, reason = "names the error of the loop")]
         Ok::<(), CommitError>(())

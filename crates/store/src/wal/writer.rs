@@ -208,6 +208,11 @@ impl WalWriter {
         Some(self.names.order(&self.options, self.next_len()))
     }
 
+    /// Whether a file was ordered, and nothing was told of it yet.
+    pub fn is_waiting_for_blank(&self) -> bool {
+        self.ordered > 0
+    }
+
     /// Takes a file that was ordered as a spare, or that it could not be made. **Waits** for several syncs. **Errors**: the disk's, for good,
     /// but for `StorageFull` from the making: the log goes on as long as it has room.
     pub fn take_blank(&mut self, made: io::Result<Blank>) -> io::Result<()> {

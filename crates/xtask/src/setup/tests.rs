@@ -50,6 +50,7 @@ fn what_is_left_out_says_why_and_which_tests_need_it() {
         "amqp-tools: no `amqp-publish`, and installing it needs root"
     );
     assert_eq!(left_out.tests, "interop::amqp_tools");
+    assert_eq!(left_out.lack, Lack::Program);
 }
 
 #[test]

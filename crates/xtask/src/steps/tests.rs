@@ -6,6 +6,15 @@ fn missing() -> Outcome<Vec<LeftOut>> {
     Ok(vec![LeftOut {
         reason: "pika: there is no `python3`".to_owned(),
         tests: "interop::pika",
+        lack: Lack::Program,
+    }])
+}
+
+fn not_permitted() -> Outcome<Vec<LeftOut>> {
+    Ok(vec![LeftOut {
+        reason: "disks: mounting needs root".to_owned(),
+        tests: "faults::disk",
+        lack: Lack::Permission,
     }])
 }
 
@@ -44,4 +53,19 @@ fn a_strict_run_leaves_nothing_out() {
         .unwrap_err();
     assert!(error.contains("nothing may be left out"), "{error}");
     assert!(error.contains("steps: 0 passed, 1 failed"), "{error}");
+}
+
+#[test]
+fn a_strict_run_tells_what_the_machine_does_not_permit_and_goes_on() {
+    let mut steps = Steps::new(true);
+    steps
+        .setup("disks", "cargo xtask test", not_permitted)
+        .unwrap();
+    assert_eq!(steps.skips(), ["--skip", "faults::disk"]);
+    let summary = steps.summary();
+    assert!(
+        summary.contains("\nleft out: disks: mounting needs root\n"),
+        "{summary}"
+    );
+    assert!(summary.ends_with(", 1 skipped"), "{summary}");
 }
