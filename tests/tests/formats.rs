@@ -109,7 +109,7 @@ fn make() {
             .expect("a word")
             .parse()
             .expect("a number");
-        if number % LEFT != 0 {
+        if !number.is_multiple_of(LEFT) {
             channel.ack(delivery.method.delivery_tag);
         }
     }

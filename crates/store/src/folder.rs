@@ -117,6 +117,9 @@ fn make(disk: &dyn Disk, store: u128) -> Result<(), FolderError> {
                 if !disk.list(Path::new(folder))?.is_empty() {
                     return Err(FolderError::NoVersion(folder));
                 }
+                // A sync of the last process may have failed to write its name down, and no later one would make up for that.
+                disk.remove_dir_all(Path::new(folder))?;
+                disk.create_dir(Path::new(folder))?;
             }
             made => made?,
         }

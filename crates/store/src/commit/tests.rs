@@ -327,10 +327,9 @@ fn make_all(rig: &mut Rig, disk: &SimDisk, unix_ms: u64) {
 fn every_file_that_is_ordered_is_made_though_more_were_ordered_before() {
     let disk = SimDisk::new(3);
     let mut rig = rig(&disk, 5).unwrap();
-    let mut seq = fill(&mut rig);
-    for _ in 0..3 {
+    let first = fill(&mut rig);
+    for seq in first..first + 3 {
         enqueue(&rig.stagings[0], Urgency::Synced, 1, seq, 1);
-        seq += 1;
         rig.commit.turn(2).unwrap();
     }
     make_all(&mut rig, &disk, 2);

@@ -150,7 +150,9 @@ impl World {
             if self.failed.is_some() {
                 return Ok(turn);
             }
-            let idle = done == Some(Done::Nothing) && turned == Some(Turn::Nothing);
+            // What has found no room is tried again after a while.
+            let waits = self.rig.orders.is_full() && !self.is_narrow;
+            let idle = done == Some(Done::Nothing) && turned == Some(Turn::Nothing) && !waits;
             if idle && !self.rig.keeper.has_plans() && !self.rig.orders.is_pending() {
                 return Ok(turn);
             }

@@ -221,3 +221,24 @@ fn a_checkpoint_whose_name_may_be_lost_lets_nothing_go() {
         assert_eq!(live, 2, "seed {seed}");
     }
 }
+
+#[test]
+fn folders_whose_names_may_be_lost_are_made_anew() {
+    let disk = SimDisk::new(1);
+    disk.set_faults(Faults {
+        fail_sync: Some(1),
+        ..capacity(CAPACITY)
+    });
+    open(&disk, CAPACITY).expect_err("the folders cannot be synced");
+    // The next process finds them; what it confirms must last.
+    let disk = disk.kill();
+    let rig = open(&disk, CAPACITY).unwrap();
+    let now_ms = 1000;
+    let mut store = Store { disk, rig, now_ms };
+    store.enqueue(1..3);
+    for seed in 0..16 {
+        let rig = open(&store.disk.crash(seed), CAPACITY).unwrap();
+        let live = rig.applied.read().index.count(QUEUE, Stream(0));
+        assert_eq!(live, 2, "seed {seed}");
+    }
+}
