@@ -315,7 +315,8 @@ fn entry_at(bytes: &[u8], at: u64) -> std::ops::Range<u64> {
 
 fn newest_checkpoint(disk: &SimDisk) -> Option<String> {
     let names = disk.list(Path::new(checkpoint::FOLDER)).ok()?;
-    let (newest, _) = names.last()?;
+    let mut names = names.iter().map(|(name, _)| name).rev();
+    let newest = names.find(|name| name.ends_with(".ckpt"))?;
     Some(format!("{}/{newest}", checkpoint::FOLDER))
 }
 
