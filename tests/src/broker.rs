@@ -152,7 +152,7 @@ pub fn await_listener(address: SocketAddr, deadline: Duration, output: &dyn Fn()
 }
 
 /// Says whether a broker there answers a wrong protocol header, as each AMQP broker does.
-fn answers(address: SocketAddr) -> bool {
+pub(crate) fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
         return false;
     };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::broker::{await_listener, binary, free_address};
+use crate::broker::{answers, binary, free_address};
 use crate::client::{Connection, Login};
 
 /// How long a process may take to start, with what it finds in the folder.
@@ -98,8 +98,13 @@ impl Node {
     /// Starts a broker, and returns when it accepts connections.
     #[track_caller]
     pub fn start(&self) -> Running {
-        let broker = self.spawn();
-        await_listener(broker.amqp, START_DEADLINE, &|| broker.errors());
+        let mut broker = self.spawn();
+        let end = Instant::now() + START_DEADLINE;
+        while !answers(broker.amqp) {
+            let goes_on = broker.is_alive() && Instant::now() < end;
+            assert!(goes_on, "no broker: {}", broker.errors());
+            thread::sleep(LOOK);
+        }
         broker
     }
 

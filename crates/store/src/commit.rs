@@ -87,6 +87,8 @@ pub struct Commit {
     spare: Vec<u8>,
     /// Before this no file is ordered: the last one had no room.
     no_order_before_ms: u64,
+    /// The file that the last batch went to.
+    newest_file: u64,
 }
 
 impl Commit {
@@ -111,6 +113,7 @@ impl Commit {
             unsynced: 0,
             spare: Vec::new(),
             no_order_before_ms: 0,
+            newest_file: 0,
         }
     }
 
@@ -127,7 +130,7 @@ impl Commit {
         if batch.entries == 0 {
             self.spare = batch.bytes;
             if self.orders.is_log_full() {
-                self.order_blank(unix_ms);
+                self.order_blank(unix_ms)?;
             }
             return Ok(Turn::Nothing);
         }
@@ -138,20 +141,28 @@ impl Commit {
         if urgent || self.unsynced >= UNSYNCED_MAX {
             self.sync()?;
         }
-        self.order_blank(unix_ms);
+        self.order_blank(unix_ms)?;
         Ok(Turn::Wrote)
     }
 
-    /// Asks for a file before it is needed. The log is full as long as it cannot have one: what it has left is for acks.
-    fn order_blank(&mut self, unix_ms: u64) {
+    /// Asks for a file before it is needed. The log is full as long as it cannot have one, or there is little room: what is left is for acks.
+    fn order_blank(&mut self, unix_ms: u64) -> Result<(), CommitError> {
         if unix_ms < self.no_order_before_ms {
-            return;
+            return Ok(());
         }
-        match self.wal.order_blank() {
-            Some(order) => self.orders.want(order),
-            None if !self.wal.is_waiting_for_blank() => self.orders.set_log_full(false),
-            None => {}
+        let order = self.wal.order_blank();
+        let is_served = order.is_none() && !self.wal.is_waiting_for_blank();
+        if let Some(order) = order {
+            self.orders.want(order);
         }
+        if is_served && self.orders.is_log_full() {
+            let is_short = self.wal.is_short_of_room()?;
+            self.orders.set_log_full(is_short);
+            if is_short {
+                self.no_order_before_ms = unix_ms + FULL_MS;
+            }
+        }
+        Ok(())
     }
 
     /// Whether something was written that is not synced.
@@ -221,6 +232,12 @@ impl Commit {
         batch.file_seq = newest.map(|file| file.seq).unwrap_or_default();
         if self.written.last().map(|last| last.file_seq) != Some(batch.file_seq) {
             self.files.set(self.wal.files());
+        }
+        if self.newest_file != batch.file_seq {
+            self.newest_file = batch.file_seq;
+            if self.wal.is_short_of_room()? {
+                self.orders.set_log_full(true);
+            }
         }
         for taken in &batch.taken {
             if let Some(staging) = self.stagings.get(taken.staging) {

@@ -42,6 +42,8 @@ pub struct Aims {
     pub segment_bytes: u64,
     /// A checkpoint is written when so much was appended to the log since the last.
     pub checkpoint_bytes: u64,
+    /// So much of a disk that fills up is left to the log: to write acks to until they have made room.
+    pub reserve_bytes: u64,
     /// Where a checkpoint only gives space back, so many ms lie between two.
     pub checkpoint_ms: u64,
 }
@@ -52,6 +54,7 @@ impl Default for Aims {
             log_bytes: 128 << 20,
             segment_bytes: 32 << 20,
             checkpoint_bytes: 64 << 20,
+            reserve_bytes: 48 << 20,
             checkpoint_ms: 1000,
         }
     }

@@ -78,6 +78,7 @@ impl Settings {
                 log_bytes: part(6, aims.log_bytes),
                 segment_bytes: part(24, aims.segment_bytes),
                 checkpoint_bytes: part(12, aims.checkpoint_bytes),
+                reserve_bytes: 3 * full,
                 ..aims
             },
             random,

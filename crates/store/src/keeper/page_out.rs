@@ -37,6 +37,9 @@ impl Keeper {
         let Some(oldest) = oldest else {
             return Ok(false);
         };
+        if self.disk.free_bytes()? < self.aims.reserve_bytes + oldest.len {
+            return Err(io::Error::from(io::ErrorKind::StorageFull).into());
+        }
         let source = self.source(&oldest);
         let Some(first) = first_lsn(&source) else {
             return Ok(false);

@@ -19,6 +19,7 @@ const AIMS: Aims = Aims {
     log_bytes: 64 * 1024,
     segment_bytes: 32 * 1024,
     checkpoint_bytes: 1 << 20,
+    reserve_bytes: 0,
     checkpoint_ms: 1,
 };
 
@@ -167,4 +168,33 @@ fn where_there_is_no_room_for_a_segment_files_without_live_messages_still_go() {
         rig.log_bytes()
     );
     assert!(!rig.orders.is_full(), "there is nothing to do");
+}
+
+#[test]
+fn no_segment_takes_the_room_that_is_left_to_the_log() {
+    let disk = SimDisk::new(2);
+    let mut rig = rig(&disk);
+    rig.keeper.aims.reserve_bytes = 1 << 20;
+    let mut seq = 1;
+    while rig.log_bytes() < AIMS.log_bytes + 3 * LENS.full {
+        rig.enqueue(seq);
+        seq += u64::from(COUNT);
+    }
+    let room = |bytes: u64| {
+        let capacity = Some(used(&disk) + bytes);
+        disk.set_faults(Faults {
+            capacity,
+            ..Faults::default()
+        });
+    };
+    room(1 << 20);
+    let mut done = rig.turn();
+    while done == Done::Step {
+        done = rig.turn();
+    }
+    assert_eq!(done, Done::Full);
+    assert_eq!(disk.list(Path::new("seg")).unwrap(), []);
+    room(2 << 20);
+    rig.turn();
+    assert_eq!(disk.list(Path::new("seg")).unwrap().len(), 1);
 }

@@ -208,6 +208,12 @@ impl WalWriter {
         Some(self.names.order(&self.options, self.next_len()))
     }
 
+    /// Whether the disk and the spares together have less room than three files take. **Waits** for the disk. **Errors**: the disk's.
+    pub fn is_short_of_room(&self) -> io::Result<bool> {
+        let spares: u64 = self.spares.iter().map(|spare| spare.info.len).sum();
+        Ok(self.disk.free_bytes()? + spares < 3 * self.current.info.len)
+    }
+
     /// Whether a file was ordered, and nothing was told of it yet.
     pub fn is_waiting_for_blank(&self) -> bool {
         self.ordered > 0
