@@ -56,6 +56,7 @@ impl Rig {
             store: found.folder.store,
             aims: Aims {
                 log_bytes: 0,
+                reserve_bytes: 0,
                 segment_bytes: 64 * 1024,
                 checkpoint_bytes: 1,
                 checkpoint_ms: 0,

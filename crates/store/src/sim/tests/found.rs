@@ -23,6 +23,7 @@ struct Store {
 fn setup(log_bytes: u64) -> Setup {
     let mut setup = Setup::new(&mut Chance::new(1));
     setup.aims.log_bytes = log_bytes;
+    setup.aims.reserve_bytes = 0;
     setup.lens.full = setup.lens.first;
     setup.shards = 1;
     setup
