@@ -43,6 +43,7 @@ impl Setup {
                 log_bytes: (32 + chance.below(33) as u64) * 1024,
                 segment_bytes: segment_bytes[chance.below(segment_bytes.len())] * 1024,
                 checkpoint_bytes: (16 + chance.below(33) as u64) * 1024,
+                reserve_bytes: 0,
                 checkpoint_ms: 10 + chance.below(200) as u64,
             },
             shards: 1 + chance.below(3),
