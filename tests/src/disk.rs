@@ -17,11 +17,11 @@ use power::{IMAGE, PowerDisk};
 /// Bytes of a disk on which an ext4 with a journal has room.
 const SMALLEST: u64 = 8 << 20;
 
-/// Waits for the end of standard input, then takes down what is mounted on a folder, and the loop device below it.
+/// Waits for the end of standard input, then takes down what is mounted on a folder, and the loop device below it if there is one.
 const GUARD: &str = r#"
 cat >/dev/null
 umount "$1" 2>/dev/null || umount -l "$1"
-losetup -d "$2"
+[ -z "$2" ] || losetup -d "$2"
 "#;
 
 /// A mounted filesystem.
@@ -111,6 +111,7 @@ fn make_ext4(image: &Path) -> io::Result<()> {
 pub struct Machine {
     // In the order in which they are taken down.
     mounted: Mounted,
+    _fuse: Mounted,
     _session: fuser::BackgroundSession,
     disk: PowerDisk,
     home: tempfile::TempDir,
@@ -125,9 +126,14 @@ impl Machine {
         let disk = PowerDisk::open(&at("platters"))?;
         fs::create_dir(at("fuse"))?;
         let session = fuser::spawn_mount(disk.clone(), at("fuse"), &fuser::Config::default())?;
+        let fuse = Mounted {
+            guard: guard(&at("fuse"), "")?,
+            folder: at("fuse"),
+        };
         let mounted = Mounted::image(&at("fuse").join(IMAGE), &at("mounted"))?;
         Ok(Self {
             mounted,
+            _fuse: fuse,
             _session: session,
             disk,
             home,

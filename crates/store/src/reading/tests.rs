@@ -59,6 +59,7 @@ impl Rig {
                 reserve_bytes: 0,
                 segment_bytes: 64 * 1024,
                 checkpoint_bytes: 1,
+                reserve_bytes: 0,
                 checkpoint_ms: 0,
             },
             applied: Arc::clone(&applied),
