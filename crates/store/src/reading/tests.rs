@@ -56,7 +56,6 @@ impl Rig {
             store: found.folder.store,
             aims: Aims {
                 log_bytes: 0,
-                reserve_bytes: 0,
                 segment_bytes: 64 * 1024,
                 checkpoint_bytes: 1,
                 reserve_bytes: 0,

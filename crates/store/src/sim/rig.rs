@@ -44,7 +44,6 @@ impl Setup {
                 segment_bytes: segment_bytes[chance.below(segment_bytes.len())] * 1024,
                 reserve_bytes: first * chance.below(3) as u64,
                 checkpoint_bytes: (16 + chance.below(33) as u64) * 1024,
-                reserve_bytes: 0,
                 checkpoint_ms: 10 + chance.below(200) as u64,
             },
             shards: 1 + chance.below(3),
