@@ -165,6 +165,11 @@ impl Commit {
         Ok(())
     }
 
+    /// Whether the disk was full when something was to be written, and it still waits. Nothing that was staged since was taken.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
+    }
+
     /// Whether something was written that is not synced.
     pub fn has_unsynced(&self) -> bool {
         !self.written.is_empty()

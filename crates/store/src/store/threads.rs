@@ -71,19 +71,22 @@ pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
                 }
                 Woken::Quiet | Woken::Rung => {}
             }
-            let mut turn = Turn::Wrote;
-            while turn == Turn::Wrote {
+            // What is staged meanwhile has rung again, and is given its time again to become more.
+            let was_stuck = commit.is_stuck();
+            let mut turn = commit.turn(unix_ms())?;
+            if was_stuck && turn == Turn::Wrote {
+                // What was staged behind it has rung while there was no room.
                 turn = commit.turn(unix_ms())?;
-                // At once: what is left of the log is for acks, and must not go to publishers meanwhile.
-                if shared.orders.is_full() && !was_full {
-                    (shared.listeners.full)();
-                }
-                was_full = shared.orders.is_full();
-                if !commit.has_unsynced() {
-                    synced_at = Instant::now();
-                } else if synced_at.elapsed() >= UNSYNCED_MAX {
-                    commit.flush()?;
-                }
+            }
+            // At once: what is left of the log is for acks, and must not go to publishers meanwhile.
+            if shared.orders.is_full() && !was_full {
+                (shared.listeners.full)();
+            }
+            was_full = shared.orders.is_full();
+            if !commit.has_unsynced() {
+                synced_at = Instant::now();
+            } else if synced_at.elapsed() >= UNSYNCED_MAX {
+                commit.flush()?;
             }
             if shared.orders.is_wanting() {
                 shared.keeper_bell.ring(true);
