@@ -38,7 +38,7 @@ pub enum Refuses {
     Writes,
     /// Each flush fails with EIO, after which nothing can be flushed.
     Flushes,
-    /// It loses its power at the next flush, of which nothing is done any more: so there is something to lose.
+    /// It loses its power at the next flush that has something to do, of which nothing is done any more: so there is something to lose.
     EverythingFromTheNextFlush,
     /// It has no power: neither works. What it has can be read, so that filesystems on it can be taken down.
     Everything,
@@ -267,7 +267,8 @@ impl Filesystem for PowerDisk {
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let mut state = self.state();
-        if state.refuses == Refuses::EverythingFromTheNextFlush {
+        // A filesystem flushes twice in a row, too, with nothing written between.
+        if state.refuses == Refuses::EverythingFromTheNextFlush && !state.unflushed.is_empty() {
             state.refuses = Refuses::Everything;
         }
         if state.refuses(Refuses::Flushes) || state.flush().is_err() {
