@@ -59,6 +59,8 @@ pub(crate) struct ConsumerEntry {
     pub(crate) prefix: DeliverPrefix,
     pub(crate) no_ack: bool,
     pub(crate) queue: Arc<QueueHandle>,
+    /// The queue's.
+    pub(crate) shard: ShardId,
 }
 
 /// The consumers of a connection, by the numbers under which the shards know them.

@@ -1,5 +1,7 @@
 //! What connections ask of shards. Everything about a queue's contents and consumers goes through here, in order.
 
+use std::ops::Deref;
+use std::slice;
 use std::sync::Arc;
 
 use leveret_message::batch::Batch;
@@ -18,11 +20,52 @@ pub struct Holder {
     pub channel: u16,
 }
 
+/// The queues that messages go to, each once. A single one stands here itself: counting who refers to it would be dear among cores.
+#[derive(Clone, Debug)]
+pub enum RunQueues {
+    /// One queue.
+    One(QueueId),
+    /// Any other number of queues.
+    Many(Arc<[QueueId]>),
+}
+
+impl RunQueues {
+    /// Whether both came from the same route.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::One(one), Self::One(other)) => one == other,
+            (Self::Many(queues), Self::Many(others)) => Arc::ptr_eq(queues, others),
+            _ => false,
+        }
+    }
+}
+
+impl Deref for RunQueues {
+    type Target = [QueueId];
+
+    fn deref(&self) -> &[QueueId] {
+        match self {
+            Self::One(queue) => slice::from_ref(queue),
+            Self::Many(queues) => queues,
+        }
+    }
+}
+
+impl FromIterator<QueueId> for RunQueues {
+    fn from_iter<I: IntoIterator<Item = QueueId>>(queues: I) -> Self {
+        let queues: Vec<QueueId> = queues.into_iter().collect();
+        match queues.as_slice() {
+            [queue] => Self::One(*queue),
+            _ => Self::Many(queues.into()),
+        }
+    }
+}
+
 /// Consecutive messages of a batch that go to the same queues.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// The queues, each once.
-    pub queues: Arc<[QueueId]>,
+    /// The queues.
+    pub queues: RunQueues,
     /// Index of the first message.
     pub first: u32,
     /// How many.

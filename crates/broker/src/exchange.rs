@@ -16,6 +16,7 @@ use crate::arguments::ExchangeSettings;
 use crate::bindings::{Bindings, ExchangeKind};
 use crate::error::{Error, Kind, Resource};
 use crate::queue_handle::QueueHandle;
+use crate::route::changed;
 
 /// See the module.
 #[derive(Debug)]
@@ -152,6 +153,7 @@ impl Exchange {
 
     pub(crate) fn bump(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
+        changed();
     }
 
     /// Whether there was no such binding; `arguments` in canonical order.

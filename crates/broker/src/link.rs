@@ -149,14 +149,15 @@ impl Link {
         self.waiting_bytes.fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// Whether there is room for deliveries. Where there is none, the shard's mark is left, and `Command::Resume` follows.
-    pub(crate) fn has_room(&self, shard: ShardId) -> bool {
-        if self.waiting_bytes() < self.waiting_bytes_max {
+    /// Whether there is room for deliveries, beside those that the shard is about to reserve. Where there is none, the shard's mark is left,
+    /// and `Command::Resume` follows.
+    pub(crate) fn has_room(&self, shard: ShardId, to_reserve: usize) -> bool {
+        if self.waiting_bytes() + to_reserve < self.waiting_bytes_max {
             return true;
         }
         self.stalled.fetch_or(1 << shard.0, Ordering::SeqCst);
         // The connection may have written everything between the two: then nobody else would see the mark.
-        self.waiting_bytes() <= self.waiting_bytes_max / 2
+        self.waiting_bytes() + to_reserve <= self.waiting_bytes_max / 2
     }
 
     /// The connection has written (or dropped) `bytes` of deliveries. Calls `resume` for each shard that waits for room, once there is enough.

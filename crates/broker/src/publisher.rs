@@ -1,22 +1,22 @@
 //! One connection's way into the queues: routes messages, gathers them into a batch per shard, hands the batches over.
 //!
-//! Routes are remembered by exchange and routing key. A remembered route is looked at once per turn: it holds as long as every exchange it
-//! visited has the same version and none of its queues is deleted. Nothing here waits; how much may be handed over before the connection has
-//! to stop reading is the allowance.
+//! Routes are remembered by exchange and routing key. A remembered route holds as long as every exchange it visited has the same version and none of
+//! its queues is deleted, which is looked at once per turn, and only if anything of that sort has changed anywhere. Nothing here waits; how much
+//! may be handed over before the connection has to stop reading is the allowance.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use leveret_message::batch::{BatchBuilder, NewMessage};
 use leveret_message::table::TableRef;
-use leveret_store::log::QueueId;
 use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
 
-use crate::command::{Command, Publish, Run, Shards};
+use crate::command::{Command, Publish, Run, RunQueues, Shards};
 use crate::exchange::Exchange;
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueHandle, ShardId};
-use crate::route::{Reached, route};
+use crate::route::{Reached, changes, route};
 use crate::vhost::Vhost;
 
 #[cfg(test)]
@@ -30,6 +30,9 @@ const ROUTES_MAX: usize = 4096;
 
 /// How many queues the remembered routes lead to; when there are more, it forgets them all: a route may lead to thousands.
 const ROUTED_QUEUES_MAX: usize = 64 * 1024;
+
+/// Stands for a turn without messages so far. There are never so many changes.
+const UNKNOWN: u64 = u64::MAX;
 
 /// A route that was computed: an index, good until the next [`Publisher::route`] or [`Publisher::hand_over`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +79,10 @@ struct Lane {
 struct Route {
     visited: Vec<(Arc<Exchange>, u64)>,
     handles: Vec<Arc<QueueHandle>>,
-    lanes: Vec<(ShardId, Arc<[QueueId]>)>,
+    lanes: SmallVec<[(ShardId, RunQueues); 1]>,
     shards: ShardSet,
-    /// The turn in which it was last found to hold.
-    held_in: u64,
+    /// What [`changes`] was when it was last found to hold.
+    held_at: u64,
 }
 
 /// See the module.
@@ -96,8 +99,8 @@ pub struct Publisher {
     /// The last answer, so that a stream to one queue costs one comparison.
     last_key: Vec<u8>,
     last: Option<RouteIndex>,
-    /// Rises with every hand-over.
-    turn: u64,
+    /// What [`changes`] was when the first message of this turn was routed.
+    changes: u64,
 }
 
 impl Publisher {
@@ -114,7 +117,7 @@ impl Publisher {
             by_key: FxHashMap::default(),
             last_key: Vec::new(),
             last: None,
-            turn: 1,
+            changes: UNKNOWN,
         }
     }
 
@@ -124,7 +127,7 @@ impl Publisher {
     pub fn remembered(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
         if self.last_key == exchange_and_key
             && let Some(index) = self.last
-            && self.routes[index.0].held_in == self.turn
+            && self.routes[index.0].held_at == self.changes
         {
             return Some(index);
         }
@@ -133,14 +136,14 @@ impl Publisher {
 
     fn recall(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
         let index = *self.by_key.get(exchange_and_key)?;
-        let turn = self.turn;
+        let changes = self.look_for_changes();
         let route = &mut self.routes[index.0];
-        if route.held_in != turn {
+        if route.held_at != changes {
             if !route.holds() {
                 self.by_key.remove(exchange_and_key);
                 return None;
             }
-            route.held_in = turn;
+            route.held_at = changes;
         }
         self.remember_last(exchange_and_key, index);
         Some(index)
@@ -157,6 +160,7 @@ impl Publisher {
         headers: Option<TableRef<'_>>,
     ) -> RouteIndex {
         let keys: Vec<&[u8]> = routing_keys.collect();
+        let changes = self.look_for_changes();
         let reached = route(&self.vhost, exchange, &keys, headers);
         if self.routes.len() >= ROUTES_MAX || self.routed_queues >= ROUTED_QUEUES_MAX {
             self.forget_routes();
@@ -164,12 +168,19 @@ impl Publisher {
         let fleeting = reached.fleeting || keys.len() != 1;
         self.routed_queues += reached.queues.len();
         let index = RouteIndex(self.routes.len());
-        self.routes.push(Route::new(reached, self.turn));
+        self.routes.push(Route::new(reached, changes));
         if !fleeting {
             self.by_key.insert(exchange_and_key.into(), index);
             self.remember_last(exchange_and_key, index);
         }
         index
+    }
+
+    fn look_for_changes(&mut self) -> u64 {
+        if self.changes == UNKNOWN {
+            self.changes = changes();
+        }
+        self.changes
     }
 
     fn remember_last(&mut self, exchange_and_key: &[u8], index: RouteIndex) {
@@ -213,11 +224,11 @@ impl Publisher {
                 NewBody::Shared(body) => lane.builder.push_shared(message, body.clone()),
             }
             match lane.runs.last_mut() {
-                Some(run) if Arc::ptr_eq(&run.queues, queues) => run.count += 1,
+                Some(run) if run.queues.is_same(queues) => run.count += 1,
                 _ => {
                     let first = lane.builder.len() - 1;
                     lane.runs.push(Run {
-                        queues: Arc::clone(queues),
+                        queues: queues.clone(),
                         first,
                         count: 1,
                     });
@@ -238,7 +249,7 @@ impl Publisher {
     ///
     /// **Order**: batches of one connection reach a shard in the order they were handed over. **Waits**: never.
     pub fn hand_over(&mut self, mut first: impl FnMut(ShardId)) {
-        self.turn += 1;
+        self.changes = UNKNOWN;
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
             if lane.builder.is_empty() {
                 continue;
@@ -291,7 +302,7 @@ impl Publisher {
 }
 
 impl Route {
-    fn new(reached: Reached, turn: u64) -> Self {
+    fn new(reached: Reached, changes: u64) -> Self {
         let mut handles = reached.queues;
         handles.sort_by_key(|queue| queue.shard);
         let mut shards = ShardSet::default();
@@ -308,7 +319,7 @@ impl Route {
             handles,
             lanes,
             shards,
-            held_in: turn,
+            held_at: changes,
         }
     }
 

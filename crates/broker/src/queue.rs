@@ -18,18 +18,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::Batch;
-use leveret_store::log::Log;
-use rustc_hash::FxHashMap;
+use leveret_store::log::{Log, QueueId};
 
 use crate::command::{Holder, Outcome};
 use crate::queue::away::Away;
 use crate::queue::consumers::{ConsumerKey, Consumers};
+use crate::queue::holders::Holders;
 use crate::queue::reading::Reading;
 use crate::queue_handle::QueueHandle;
 use crate::runs::{Piece, RunValue, Runs};
 
 mod away;
 pub mod consumers;
+mod holders;
 mod purge;
 mod reading;
 mod relief;
@@ -119,8 +120,14 @@ pub struct Taken {
 /// See the module.
 #[derive(Debug)]
 pub struct Queue {
-    /// What everyone knows of it.
+    /// What everyone knows of it. What of that is asked for each message is here as well: the handle is far away.
     pub handle: Arc<QueueHandle>,
+    /// [`QueueHandle::id`].
+    pub id: QueueId,
+    /// [`QueueHandle::is_kept`].
+    pub is_kept: bool,
+    /// [`QueueHandle::syncs`].
+    pub syncs: bool,
     /// Who consumes from it.
     pub consumers: Consumers,
     fresh: VecDeque<Piece<Ready>>,
@@ -133,7 +140,7 @@ pub struct Queue {
     /// Those who asked for a message while the next one was away.
     pub gets: VecDeque<(Holder, bool)>,
     returned: Runs<Held>,
-    unacked: FxHashMap<Holder, Runs<Held>>,
+    unacked: Holders,
     next_seq: u64,
     /// Messages below this one may have been delivered before the broker was started.
     redelivered_below: u64,
@@ -156,6 +163,9 @@ impl Queue {
     /// An empty queue.
     pub fn new(handle: Arc<QueueHandle>) -> Self {
         Self {
+            id: handle.id,
+            is_kept: handle.is_kept(),
+            syncs: handle.syncs,
             handle,
             consumers: Consumers::default(),
             fresh: VecDeque::new(),
@@ -167,7 +177,7 @@ impl Queue {
             reading: Reading::default(),
             gets: VecDeque::new(),
             returned: Runs::default(),
-            unacked: FxHashMap::default(),
+            unacked: Holders::default(),
             next_seq: 1,
             redelivered_below: 0,
             ready_bytes: 0,
@@ -326,7 +336,7 @@ impl Queue {
             count: piece.count,
             value,
         };
-        self.unacked.entry(holder).or_default().insert(piece);
+        self.unacked.get_or_add(holder).insert(piece);
     }
 
     /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
@@ -338,7 +348,7 @@ impl Queue {
         outcome: Outcome,
         mut gone: impl FnMut(u64, u64),
     ) {
-        let Some(held) = self.unacked.get_mut(&holder) else {
+        let Some(held) = self.unacked.get_mut(holder) else {
             return;
         };
         let consumers = &mut self.consumers;
@@ -359,9 +369,6 @@ impl Queue {
                 Outcome::Requeue => back.push(piece),
             }
         });
-        if held.is_empty() {
-            self.unacked.remove(&holder);
-        }
         self.unacked_count -= count_gone;
         self.unacked_bytes -= bytes_gone;
         back.into_iter().for_each(|piece| self.put_back(piece));
@@ -369,7 +376,7 @@ impl Queue {
 
     /// Everything that a channel holds is ready again.
     pub fn release(&mut self, holder: Holder) {
-        let Some(mut held) = self.unacked.remove(&holder) else {
+        let Some(mut held) = self.unacked.remove(holder) else {
             return;
         };
         while let Some(piece) = held.pop_front(u64::MAX) {

@@ -13,6 +13,7 @@ use crate::arguments::{Durability, QueueSettings};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::Sources;
 use crate::link::ConnectionId;
+use crate::route::changed;
 use crate::vhost::Vhost;
 
 /// What a declaration says of a queue.
@@ -105,6 +106,7 @@ impl QueueHandle {
 
     pub(crate) fn mark_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
+        changed();
     }
 
     /// Exclusive queues may be used only by the connection that declared them.

@@ -4,6 +4,7 @@
 //! routing keys hands it to its alternate exchange.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_message::table::TableRef;
 
@@ -14,6 +15,20 @@ use crate::vhost::Vhost;
 
 #[cfg(test)]
 mod tests;
+
+/// See [`changes`].
+static CHANGES: AtomicU64 = AtomicU64::new(0);
+
+/// How often something changed that a route may depend on: an exchange's version, or a queue that is gone, in any vhost. As long as it stays, all
+/// routes that held do hold, which is told by one look instead of one at each exchange and queue of each route.
+pub(crate) fn changes() -> u64 {
+    CHANGES.load(Ordering::Acquire)
+}
+
+/// Something that a route may depend on has changed.
+pub(crate) fn changed() {
+    CHANGES.fetch_add(1, Ordering::AcqRel);
+}
 
 /// Where a message goes, and what that answer depends on.
 #[derive(Debug, Default)]

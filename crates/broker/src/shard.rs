@@ -254,7 +254,9 @@ impl Shard {
                 |first, count| settled.push(id, first, count),
             );
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            touch(&mut self.touched, queue);
+            if queue.ready_count() > 0 {
+                touch(&mut self.touched, queue);
+            }
         }
     }
 
@@ -413,7 +415,7 @@ fn peer<'p>(
 fn touch(touched: &mut Vec<QueueId>, queue: &mut Queue) {
     if !queue.touched {
         queue.touched = true;
-        touched.push(queue.handle.id);
+        touched.push(queue.id);
     }
 }
 
@@ -421,6 +423,6 @@ fn touch(touched: &mut Vec<QueueId>, queue: &mut Queue) {
 fn list_resident(resident: &mut VecDeque<QueueId>, queue: &mut Queue) {
     if !queue.is_resident && queue.held_bytes() > 0 {
         queue.is_resident = true;
-        resident.push_back(queue.handle.id);
+        resident.push_back(queue.id);
     }
 }

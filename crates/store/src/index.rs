@@ -28,12 +28,15 @@ mod location;
 mod places;
 mod questions;
 pub(crate) mod record;
+mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 
+use check::Named;
 use delivery::Deliveries;
 use live::Live;
 use places::Places;
+use streams::Streams;
 
 pub use delivery::Delivered;
 pub use location::{LiveRun, Location};
@@ -135,10 +138,12 @@ struct Messages {
 #[derive(Clone, Debug, Default)]
 pub struct Index {
     definitions: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    streams: BTreeMap<(QueueId, Stream), Messages>,
+    streams: Streams,
     places: Places,
-    /// Term and index of each group's last entry.
-    groups: BTreeMap<Group, (u32, u64)>,
+    /// Term and index of the last entry of each group, by its number.
+    groups: Vec<Option<(u32, u64)>>,
+    /// What [`Index::check`] looks through; empty otherwise.
+    named: Vec<Named>,
 }
 
 impl Index {
@@ -168,8 +173,8 @@ impl Index {
         match decoded.entry {
             // It belongs to no group: its stamp says nothing.
             Entry::Seal => return,
-            _ => self.groups.insert(group, (term, index)),
-        };
+            _ => self.set_last(group, (term, index)),
+        }
         match decoded.entry {
             Entry::Enqueue(enqueue) => self.enqueue(decoded, &enqueue, file_seq),
             Entry::Settle {
@@ -193,7 +198,7 @@ impl Index {
                 ..
             } => {
                 for run in runs {
-                    let Some(messages) = self.streams.get_mut(&(queue, stream)) else {
+                    let Some(messages) = self.streams.get_mut((queue, stream)) else {
                         return;
                     };
                     messages.requeue(&Delivered {
@@ -229,6 +234,14 @@ impl Index {
         }
     }
 
+    fn set_last(&mut self, group: Group, last: (u32, u64)) {
+        let at = usize::from(group.0);
+        if self.groups.len() <= at {
+            self.groups.resize(at + 1, None);
+        }
+        self.groups[at] = Some(last);
+    }
+
     fn enqueue(&mut self, decoded: &Decoded<'_>, enqueue: &Enqueue<'_>, file_seq: u64) {
         let Some(file) = self.places.file_for(file_seq, decoded.lsn) else {
             return;
@@ -244,10 +257,8 @@ impl Index {
                 first_seq,
                 ..
             } = target;
-            let messages = self
-                .streams
-                .entry((queue, stream))
-                .or_insert_with(|| Messages::new(decoded.stamp.group));
+            let make = || Messages::new(decoded.stamp.group);
+            let messages = self.streams.get_or_make((queue, stream), make);
             if messages.listed_in != file_seq {
                 messages.listed_in = file_seq;
                 file.streams.push((queue, stream, first_seq));
@@ -267,7 +278,7 @@ impl Index {
 
     /// Messages of a stream are live no more; those that were not are left alone.
     fn remove(&mut self, queue: QueueId, stream: Stream, range: RangeInclusive<u64>) {
-        let Some(messages) = self.streams.get_mut(&(queue, stream)) else {
+        let Some(messages) = self.streams.get_mut((queue, stream)) else {
             return;
         };
         messages.deliveries.remove(range.clone());
@@ -277,8 +288,7 @@ impl Index {
     }
 
     fn delete_queue(&mut self, queue: QueueId) {
-        let whole = (queue, Stream(0))..=(queue, Stream(u32::MAX));
-        for (_, messages) in self.streams.extract_if(whole, |_, _| true) {
+        for messages in self.streams.remove_queue(queue) {
             for (place, _, count) in messages.live.places() {
                 self.places.leave(place, count);
             }
@@ -296,7 +306,7 @@ impl Index {
             .segments
             .insert(id, SegmentState::new(file_len, extents));
         for (number, extent) in extents.enumerate() {
-            let Some(messages) = self.streams.get_mut(&(extent.queue, extent.stream)) else {
+            let Some(messages) = self.streams.get_mut((extent.queue, extent.stream)) else {
                 continue;
             };
             let to = Location::Segment {

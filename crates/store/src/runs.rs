@@ -1,14 +1,20 @@
 //! An ordered set of runs: consecutive numbers that share a value.
 //!
 //! Channels keep their unacked delivery tags in one, queues their unacked and requeued messages. Work is done per run, so that a hundred
-//! messages acknowledged at once cost as one. Runs never overlap. Each run is stored under its *last* number, so that taking from its front,
-//! which is what in-order settling does, moves nothing in the tree.
+//! messages acknowledged at once cost as one. Runs never overlap.
+//!
+//! What is added in rising order and taken from the front, which is what in-order settling does, stays in a `line` that only grows at its end
+//! and shrinks at its front. A number that is taken from the middle, or added before the end, first moves the runs before it `aside`, into a
+//! tree; there each is stored under its *last* number, so that taking from its front moves nothing. A run is moved once at the most.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
 #[cfg(test)]
 mod tests;
+
+/// An empty line does not keep more room than this many runs take.
+const LINE_KEPT_MAX: usize = 64;
 
 /// The value of a run, which may depend on the number it begins with.
 pub trait RunValue: Clone {
@@ -33,17 +39,19 @@ impl<V> Piece<V> {
     }
 }
 
-/// See the module.
+/// See the module. Everything aside is lower than everything in line.
 #[derive(Clone, Debug)]
 pub struct Runs<V> {
-    by_last: BTreeMap<u64, Piece<V>>,
+    aside: BTreeMap<u64, Piece<V>>,
+    line: VecDeque<Piece<V>>,
     count: u64,
 }
 
 impl<V> Default for Runs<V> {
     fn default() -> Self {
         Self {
-            by_last: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            line: VecDeque::new(),
             count: 0,
         }
     }
@@ -60,53 +68,93 @@ impl<V: RunValue> Runs<V> {
         self.count == 0
     }
 
-    /// Adds a run that overlaps none in the set. **Cost**: one tree insertion.
+    /// Adds a run that overlaps none in the set. **Cost**: the same for any number of runs, if it is behind all others; else a tree operation for
+    /// it and for each run in line.
     pub fn insert(&mut self, piece: Piece<V>) {
         debug_assert!(piece.count > 0);
         self.count += piece.count;
-        let replaced = self.by_last.insert(piece.last(), piece);
+        if self.last_number().is_none_or(|last| last < piece.first) {
+            self.line.push_back(piece);
+            return;
+        }
+        self.put_aside(self.line.len());
+        let replaced = self.aside.insert(piece.last(), piece);
         debug_assert!(replaced.is_none(), "runs never overlap");
     }
 
     /// The first run.
     pub fn first(&self) -> Option<&Piece<V>> {
-        self.by_last.first_key_value().map(|(_, piece)| piece)
+        let aside = self.aside.first_key_value().map(|(_, piece)| piece);
+        aside.or_else(|| self.line.front())
     }
 
     /// The highest number in the set.
     pub fn last_number(&self) -> Option<u64> {
-        self.by_last.last_key_value().map(|(last, _)| *last)
+        let aside = || self.aside.last_key_value().map(|(last, _)| *last);
+        self.line.back().map(Piece::last).or_else(aside)
     }
 
     /// Whether `number` is in the set.
     pub fn contains(&self, number: u64) -> bool {
-        self.by_last
-            .range(number..)
-            .next()
-            .is_some_and(|(_, piece)| piece.first <= number)
+        let aside = self.aside.range(number..).next().map(|(_, piece)| piece);
+        let in_line = || {
+            let index = self.line.partition_point(|piece| piece.last() < number);
+            self.line.get(index)
+        };
+        aside
+            .or_else(in_line)
+            .is_some_and(|piece| piece.first <= number)
     }
 
     /// Takes up to `most` numbers from the front of the first run.
     pub fn pop_front(&mut self, most: u64) -> Option<Piece<V>> {
-        let mut entry = self.by_last.first_entry()?;
-        let piece = entry.get_mut();
-        if piece.count <= most {
-            self.count -= piece.count;
-            return Some(entry.remove());
-        }
-        self.count -= most;
-        Some(split_front(piece, most))
+        let piece = match self.aside.first_entry() {
+            Some(mut entry) if entry.get().count > most => split_front(entry.get_mut(), most),
+            Some(entry) => entry.remove(),
+            None => self.pop_line(most)?,
+        };
+        self.count -= piece.count;
+        Some(piece)
     }
 
     /// Takes out every number of `range` that is in the set, in order, and gives each piece to `taken`.
     ///
-    /// **Cost**: a tree operation for each run touched, whatever the length of the runs.
+    /// **Cost**: for each run touched the same for any number of runs, as long as they are taken from the front; else a tree operation. By the
+    /// length of the runs, nothing.
     pub fn take(&mut self, range: RangeInclusive<u64>, mut taken: impl FnMut(Piece<V>)) {
-        let (first, last) = (*range.start(), *range.end());
+        let (first, last) = range.into_inner();
         if first > last {
             return;
         }
-        while let Some((&key, piece)) = self.by_last.range_mut(first..).next() {
+        if !self.aside.is_empty() {
+            self.take_aside(first, last, &mut taken);
+        }
+        let before = match self.line.front() {
+            Some(front) if front.last() < first => {
+                self.line.partition_point(|piece| piece.last() < first)
+            }
+            _ => 0,
+        };
+        if self.line.get(before).is_none_or(|piece| piece.first > last) {
+            return;
+        }
+        self.put_aside(before);
+        while let Some(front) = self.line.front_mut().filter(|front| front.first <= last) {
+            if front.first < first {
+                let head = split_front(front, first - front.first);
+                self.aside.insert(head.last(), head);
+                continue;
+            }
+            let most = last - front.first + 1;
+            if let Some(part) = self.pop_line(most) {
+                self.count -= part.count;
+                taken(part);
+            }
+        }
+    }
+
+    fn take_aside(&mut self, first: u64, last: u64, taken: &mut impl FnMut(Piece<V>)) {
+        while let Some((&key, piece)) = self.aside.range_mut(first..).next() {
             if piece.first > last {
                 break;
             }
@@ -116,12 +164,12 @@ impl<V: RunValue> Runs<V> {
                 None
             };
             let part = if key <= last {
-                self.by_last.remove(&key)
+                self.aside.remove(&key)
             } else {
                 Some(split_front(piece, last - piece.first + 1))
             };
             if let Some(head) = head {
-                self.by_last.insert(head.last(), head);
+                self.aside.insert(head.last(), head);
             }
             if let Some(part) = part {
                 self.count -= part.count;
@@ -130,16 +178,35 @@ impl<V: RunValue> Runs<V> {
         }
     }
 
+    /// Takes up to `most` numbers from the front of the line.
+    fn pop_line(&mut self, most: u64) -> Option<Piece<V>> {
+        let front = self.line.front_mut()?;
+        if front.count > most {
+            return Some(split_front(front, most));
+        }
+        let piece = self.line.pop_front();
+        if self.line.is_empty() && self.line.capacity() > LINE_KEPT_MAX {
+            self.line = VecDeque::new();
+        }
+        piece
+    }
+
+    /// Moves the first runs in line aside.
+    fn put_aside(&mut self, count: usize) {
+        let moved = self.line.drain(..count);
+        self.aside.extend(moved.map(|piece| (piece.last(), piece)));
+    }
+
     /// Calls `each` with the value and the count of every run, in order.
     pub fn each_value(&mut self, mut each: impl FnMut(&mut V, u64)) {
-        for piece in self.by_last.values_mut() {
+        for piece in self.aside.values_mut().chain(&mut self.line) {
             each(&mut piece.value, piece.count);
         }
     }
 
     /// The runs in order.
     pub fn iter(&self) -> impl Iterator<Item = &Piece<V>> {
-        self.by_last.values()
+        self.aside.values().chain(&self.line)
     }
 }
 

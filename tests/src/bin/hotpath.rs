@@ -1,8 +1,9 @@
 //! Moves messages through connections and shards in one thread, without sockets, tasks or a clock: what `cargo xtask ratchet` measures.
 //!
 //! `hotpath WORKLOAD COUNT` publishes COUNT messages: `no-ack`, `manual-ack` (acks of 100 at a time, prefetch 1000), `fanout-10` (a fanout
-//! exchange, ten queues, a connection for each) or `body-1k`; bodies have 16 bytes but for the last. What comes out is held against what has to come
-//! out, to the byte. The last line is `allocations N`: how often the whole run asked the allocator for memory. The same arguments take the
+//! exchange, ten queues, a connection for each), `body-1k`, or `queues-1000` (persistent messages into a thousand durable queues in turn, with
+//! confirms, one connection that consumes from all of them with acks of 100 at a time); bodies have 16 bytes but for `body-1k`. What comes out is held
+//! against what has to come out, to the byte. The last line is `allocations N`: how often the whole run asked the allocator for memory. The same arguments take the
 //! same steps each time, so the numbers only change with the code.
 
 use std::alloc::System;
@@ -13,7 +14,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::basic::AMQPProperties;
-use amq_protocol::protocol::{basic, channel, connection, exchange, queue};
+use amq_protocol::protocol::{basic, channel, confirm, connection, exchange, queue};
 use amq_protocol::types::FieldTable;
 use leveret_amqp::connection::Connection;
 use leveret_amqp::settings::{AmqpSettings, Peer};
@@ -35,6 +36,10 @@ const READ_SIZE: usize = 64 * 1024;
 /// Deliveries that one ack settles, where there are acks.
 const ACKED_AT_ONCE: u64 = 100;
 
+/// A `basic.ack` on channel 1, up to its delivery tag, and how long it is.
+const CONFIRM: [u8; 11] = [1, 0, 1, 0, 0, 0, 13, 0, 60, 0, 80];
+const CONFIRM_LEN: usize = 21;
+
 /// Unacked deliveries that a consumer takes, where there are acks.
 const PREFETCH: u16 = 1000;
 
@@ -45,6 +50,8 @@ struct Workload {
     queues: usize,
     body: usize,
     acks: bool,
+    /// Whether messages go to one queue after the other, are persistent and confirmed, and one connection consumes from all queues.
+    spread: bool,
 }
 
 impl Workload {
@@ -54,6 +61,7 @@ impl Workload {
             queues: 1,
             body: 16,
             acks: false,
+            spread: false,
         };
         match name {
             "no-ack" => Some(plain),
@@ -70,6 +78,12 @@ impl Workload {
                 body: 1024,
                 ..plain
             }),
+            "queues-1000" => Some(Self {
+                queues: 1000,
+                acks: true,
+                spread: true,
+                ..plain
+            }),
             _ => None,
         }
     }
@@ -82,7 +96,7 @@ fn main() -> ExitCode {
         _ => None,
     };
     let Some((workload, count)) = parsed else {
-        let usage = "hotpath no-ack|manual-ack|fanout-10|body-1k COUNT";
+        let usage = "hotpath no-ack|manual-ack|fanout-10|body-1k|queues-1000 COUNT";
         // Nothing is left to do if this cannot be written.
         let _ = writeln!(io::stderr(), "usage: {usage}");
         return ExitCode::from(2);
@@ -100,24 +114,35 @@ fn run(workload: Workload, count: u64) {
     let mut machine = Machine::new();
     let mut producer = machine.client();
     machine.declare(&mut producer, workload);
-    let mut consumers: Vec<Consumer> = (0..workload.queues)
-        .map(|index| Consumer::start(&mut machine, workload, index))
-        .collect();
-    let mut stream = Stream::new(&publish(workload), count);
+    let mut consumers: Vec<Consumer> = if workload.spread {
+        let all = (0..workload.queues).collect();
+        vec![Consumer::start(&mut machine, workload, all)]
+    } else {
+        (0..workload.queues)
+            .map(|queue| Consumer::start(&mut machine, workload, vec![queue]))
+            .collect()
+    };
+    let mut stream = Stream::new(&publishes(workload), count);
+    let mut confirmed = 0;
     let taken = |consumers: &[Consumer]| consumers.iter().map(|c| c.taken).sum::<u64>();
-    while taken(&consumers) < count * workload.queues as u64 {
+    while taken(&consumers) < count * consumers.len() as u64 {
         let mut moves = stream.feed(&mut producer, machine.now);
         moves |= machine.turn_shards();
         for consumer in &mut consumers {
             moves |= consumer.turn(machine.now);
         }
         producer.poll(machine.now);
-        assert!(producer.out.is_empty(), "a publisher is told nothing");
+        confirmed = producer.take_confirms(confirmed);
         if !moves {
             machine.pass_time();
         }
     }
     assert!(stream.is_used_up(), "more came than was published");
+    let all = if workload.spread { count } else { 0 };
+    assert_eq!(
+        confirmed, all,
+        "each message is confirmed, where that is asked"
+    );
     for consumer in &mut consumers {
         assert_eq!(consumer.taken, count, "each queue gets every message");
         consumer.end(&mut machine);
@@ -251,11 +276,11 @@ impl Machine {
             ));
         }
         for index in 0..workload.queues {
-            let options = queue_declare(index);
+            let options = queue_declare(workload, index);
             input.extend(method(1, options));
             if !workload.exchange.is_empty() {
                 let bind = queue::Bind {
-                    queue: queue_name(index).into(),
+                    queue: queue_name(workload, index).into(),
                     exchange: workload.exchange.into(),
                     routing_key: "q0".into(),
                     nowait: true,
@@ -264,20 +289,33 @@ impl Machine {
                 input.extend(method(1, bind));
             }
         }
+        if workload.spread {
+            input.extend(method(1, confirm::Select { nowait: true }));
+        }
         self.ask(client, &input);
         assert!(client.out.is_empty(), "nothing was refused");
     }
 }
 
-fn queue_name(index: usize) -> String {
-    format!("q{index}")
+/// Names of the queues of a workload are equally long, and so are tags of consumers, which are called as their queues.
+fn queue_name(workload: Workload, index: usize) -> String {
+    if workload.spread {
+        format!("q{index:03}")
+    } else {
+        format!("q{index}")
+    }
 }
 
-fn queue_declare(index: usize) -> queue::Declare {
+fn routing_key(workload: Workload, index: usize) -> String {
+    let named = if workload.spread { index } else { 0 };
+    queue_name(workload, named)
+}
+
+fn queue_declare(workload: Workload, index: usize) -> queue::Declare {
     queue::Declare {
-        queue: queue_name(index).into(),
+        queue: queue_name(workload, index).into(),
         passive: false,
-        durable: false,
+        durable: workload.spread,
         exclusive: false,
         auto_delete: false,
         nowait: true,
@@ -300,6 +338,20 @@ impl Client {
         self.connection.write_to(&mut self.out, now);
         heard | (self.out.len() > before)
     }
+
+    /// Takes what a publisher is told, which can only be confirms; up to which message there are some now.
+    fn take_confirms(&mut self, before: u64) -> u64 {
+        let last = self.out.chunks(CONFIRM_LEN).fold(before, |last, frame| {
+            let tag = frame
+                .strip_prefix(&CONFIRM)
+                .and_then(|rest| rest.first_chunk());
+            let tag = u64::from_be_bytes(*tag.expect("a publisher is told of confirms alone"));
+            assert!(tag > last, "confirms rise");
+            tag
+        });
+        self.out.clear();
+        last
+    }
 }
 
 fn method(channel: u16, method: impl Method) -> Vec<u8> {
@@ -312,29 +364,39 @@ fn body(workload: Workload) -> Vec<u8> {
 
 /// Header and body frame of a message.
 fn content(workload: Workload) -> Vec<u8> {
-    let header = header_payload(workload.body as u64, &AMQPProperties::default());
+    let mut properties = AMQPProperties::default();
+    if workload.spread {
+        properties = properties.with_delivery_mode(2);
+    }
+    let header = header_payload(workload.body as u64, &properties);
     let mut content = Frame::new(Kind::Header, 1, header).encode();
     content.extend(Frame::new(Kind::Body, 1, body(workload)).encode());
     content
 }
 
-fn publish(workload: Workload) -> Vec<u8> {
-    let publish = basic::Publish {
-        exchange: workload.exchange.into(),
-        routing_key: "q0".into(),
-        mandatory: false,
-        immediate: false,
+/// One message for each queue that is published to.
+fn publishes(workload: Workload) -> Vec<Vec<u8>> {
+    let targets = if workload.spread { workload.queues } else { 1 };
+    let publish = |index| {
+        let publish = basic::Publish {
+            exchange: workload.exchange.into(),
+            routing_key: routing_key(workload, index).into(),
+            mandatory: false,
+            immediate: false,
+        };
+        let mut octets = method(1, publish);
+        octets.extend(content(workload));
+        octets
     };
-    let mut octets = method(1, publish);
-    octets.extend(content(workload));
-    octets
+    (0..targets).map(publish).collect()
 }
 
-/// The same message again and again, in reads of one size.
+/// The same messages again and again, in reads of one size.
 struct Stream {
-    /// Whole messages, one read and some more of them.
+    /// All messages in turn, as often as one read and some more needs.
     pattern: Vec<u8>,
-    message_len: usize,
+    /// How long all of them are.
+    period: usize,
     /// Bytes that have not been read.
     unread: usize,
     /// Where in the pattern the next read begins.
@@ -345,11 +407,13 @@ struct Stream {
 }
 
 impl Stream {
-    fn new(message: &[u8], count: u64) -> Self {
+    fn new(messages: &[Vec<u8>], count: u64) -> Self {
+        let (period, of) = (messages.concat(), messages.len() as u64);
+        assert_eq!(count % of, 0, "each queue gets equally many");
         Self {
-            pattern: message.repeat(READ_SIZE / message.len() + 2),
-            message_len: message.len(),
-            unread: message.len() * count as usize,
+            pattern: period.repeat(READ_SIZE / period.len() + 2),
+            period: period.len(),
+            unread: period.len() * (count / of) as usize,
             at: 0,
             buffer: Vec::with_capacity(2 * READ_SIZE),
             used: 0,
@@ -369,21 +433,24 @@ impl Stream {
         let len = READ_SIZE.min(self.unread);
         let read = self.pattern.get(self.at..self.at + len);
         self.buffer.extend_from_slice(read.expect("a read fits"));
-        self.at = (self.at + len) % self.message_len;
+        self.at = (self.at + len) % self.period;
         self.unread -= len;
         self.used = producer.connection.input(&self.buffer, now);
         self.used > 0
     }
 }
 
-/// A connection with a consumer on a queue of its own.
+/// A connection with a consumer on each of its queues.
 struct Consumer {
     client: Client,
-    queue: usize,
-    acks: bool,
-    /// A delivery as it has to be, and where its tag stands.
-    delivery: Vec<u8>,
+    workload: Workload,
+    queues: Vec<usize>,
+    /// For each of the queues a delivery as it has to be.
+    deliveries: Vec<Vec<u8>>,
+    /// Where the tag stands in all of them.
     tag_at: usize,
+    /// Which queue the next delivery is probably from.
+    next: usize,
     /// Deliveries so far.
     taken: u64,
     acked: u64,
@@ -391,37 +458,45 @@ struct Consumer {
 }
 
 impl Consumer {
-    fn start(machine: &mut Machine, workload: Workload, queue: usize) -> Self {
+    fn start(machine: &mut Machine, workload: Workload, queues: Vec<usize>) -> Self {
         let mut client = machine.client();
         let qos = basic::Qos {
             prefetch_count: PREFETCH,
             global: false,
         };
-        let consume = basic::Consume {
-            queue: queue_name(queue).into(),
-            consumer_tag: "c".into(),
-            no_local: false,
-            no_ack: !workload.acks,
-            exclusive: false,
-            nowait: false,
-            arguments: FieldTable::default(),
-        };
         let mut input = method(1, qos);
-        input.extend(method(1, consume));
+        for queue in &queues {
+            let consume = basic::Consume {
+                queue: queue_name(workload, *queue).into(),
+                consumer_tag: queue_name(workload, *queue).into(),
+                no_local: false,
+                no_ack: !workload.acks,
+                exclusive: false,
+                nowait: false,
+                arguments: FieldTable::default(),
+            };
+            input.extend(method(1, consume));
+        }
         machine.ask(&mut client, &input);
         let consume_ok = basic::ConsumeOk {
-            consumer_tag: "c".into(),
+            consumer_tag: queue_name(workload, queues[queues.len() - 1]).into(),
         };
         assert!(client.out.ends_with(&method(1, consume_ok)), "it consumes");
         client.out.clear();
-        let delivery = delivery(workload, u64::MAX);
-        let tag_at = delivery.windows(8).position(|octets| octets == [0xff; 8]);
+        let deliveries: Vec<Vec<u8>> = queues
+            .iter()
+            .map(|queue| delivery(workload, *queue, u64::MAX))
+            .collect();
+        let tag_at = deliveries[0]
+            .windows(8)
+            .position(|octets| octets == [0xff; 8]);
         Self {
             client,
-            queue,
-            acks: workload.acks,
-            delivery,
+            workload,
+            queues,
+            deliveries,
             tag_at: tag_at.expect("a delivery has a tag"),
+            next: 0,
             taken: 0,
             acked: 0,
             input: Vec::new(),
@@ -434,7 +509,7 @@ impl Consumer {
             return false;
         }
         self.take_deliveries();
-        if self.acks {
+        if self.workload.acks {
             while self.taken - self.acked >= ACKED_AT_ONCE {
                 self.ack(ACKED_AT_ONCE);
             }
@@ -444,14 +519,20 @@ impl Consumer {
     }
 
     fn take_deliveries(&mut self) {
-        let (before, after) = self.delivery.split_at(self.tag_at);
-        let after = after.split_at(8).1;
-        let deliveries = self.client.out.chunks(self.delivery.len());
-        for delivery in deliveries {
+        let (tag_at, len) = (self.tag_at, self.deliveries[0].len());
+        for delivery in self.client.out.chunks(len) {
             self.taken += 1;
-            let rest = delivery.strip_prefix(before);
-            let rest = rest.and_then(|rest| rest.strip_prefix(&self.taken.to_be_bytes()));
-            assert_eq!(rest, Some(after), "delivery {} is as published", self.taken);
+            let tag = self.taken.to_be_bytes();
+            let is_from = |queue: &usize| {
+                let (before, after) = self.deliveries[*queue].split_at(tag_at);
+                let rest = delivery.strip_prefix(before);
+                rest.and_then(|rest| rest.strip_prefix(&tag)) == Some(&after[tag.len()..])
+            };
+            // The order among queues is the broker's; most often the queues follow each other.
+            let (later, earlier) = (self.next..self.deliveries.len(), 0..self.next);
+            let from = later.chain(earlier).find(is_from);
+            let from = from.unwrap_or_else(|| panic!("delivery {} is as published", self.taken));
+            self.next = (from + 1) % self.deliveries.len();
         }
         self.client.out.clear();
     }
@@ -471,33 +552,36 @@ impl Consumer {
         }
     }
 
-    /// Acks what is left, and looks whether the queue is empty.
+    /// Acks what is left, and looks whether the queues are empty.
     fn end(&mut self, machine: &mut Machine) {
-        if self.acks && self.taken > self.acked {
+        if self.workload.acks && self.taken > self.acked {
             self.ack(self.taken - self.acked);
             self.send(machine.now);
         }
-        let delete = queue::Delete {
-            queue: queue_name(self.queue).into(),
-            if_unused: false,
-            if_empty: true,
-            nowait: false,
-        };
-        machine.ask(&mut self.client, &method(1, delete));
-        let delete_ok = queue::DeleteOk { message_count: 0 };
-        let answered = self.client.out.starts_with(&method(1, delete_ok));
-        assert!(answered, "the queue is empty");
+        for queue in self.queues.clone() {
+            self.client.out.clear();
+            let delete = queue::Delete {
+                queue: queue_name(self.workload, queue).into(),
+                if_unused: false,
+                if_empty: true,
+                nowait: false,
+            };
+            machine.ask(&mut self.client, &method(1, delete));
+            let delete_ok = method(1, queue::DeleteOk { message_count: 0 });
+            let answered = self.client.out.starts_with(&delete_ok);
+            assert!(answered, "the queue is empty");
+        }
         machine.now += Duration::from_secs(1);
     }
 }
 
-fn delivery(workload: Workload, delivery_tag: u64) -> Vec<u8> {
+fn delivery(workload: Workload, queue: usize, delivery_tag: u64) -> Vec<u8> {
     let deliver = basic::Deliver {
-        consumer_tag: "c".into(),
+        consumer_tag: queue_name(workload, queue).into(),
         delivery_tag,
         redelivered: false,
         exchange: workload.exchange.into(),
-        routing_key: "q0".into(),
+        routing_key: routing_key(workload, queue).into(),
     };
     let mut octets = method(1, deliver);
     octets.extend(content(workload));

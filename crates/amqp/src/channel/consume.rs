@@ -94,6 +94,7 @@ pub(super) fn consume(
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
         tag,
         no_ack: consume.no_ack,
+        shard: queue.shard,
         queue: Arc::clone(&queue),
     });
     let new = NewConsumer {

@@ -45,7 +45,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, run: &DeliveredR
     }
     let value = Unacked {
         queue: run.queue,
-        shard: consumer.queue.shard,
+        shard: consumer.shard,
         seq: run.first_seq,
         counted: true,
     };
@@ -160,17 +160,11 @@ pub(crate) fn got(
     }
 }
 
-/// Hands a piece of unacked messages to its shard with what becomes of it.
+/// Hands a piece of unacked messages to its shard with what becomes of it. The channel's credit is the caller's to give back.
 pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>, outcome: Outcome) {
     let Unacked {
-        queue,
-        shard,
-        seq,
-        counted,
+        queue, shard, seq, ..
     } = piece.value;
-    if counted {
-        core.return_credit(channel, piece.count);
-    }
     let (channel, count) = (channel.number, piece.count);
     core.settle(
         shard,

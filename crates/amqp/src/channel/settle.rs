@@ -69,10 +69,16 @@ fn settle(
     let first = if multiple { 0 } else { tag };
     let last = if all { u64::MAX } else { tag };
     let mut unacked = std::mem::take(&mut channel.unacked);
+    let mut counted = 0;
     unacked.take(first..=last, |piece| {
-        deliver::settle(core, channel, &piece, outcome)
+        if piece.value.counted {
+            counted += piece.count;
+        }
+        deliver::settle(core, channel, &piece, outcome);
     });
     channel.unacked = unacked;
+    // Once for all of them: the shards share the counter.
+    core.return_credit(channel, counted);
     Ok(())
 }
 

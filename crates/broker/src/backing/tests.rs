@@ -11,7 +11,7 @@ use leveret_message::table::Table;
 
 use super::*;
 use crate::broker::BrokerSettings;
-use crate::command::{Command, Holder, NewConsumer, Outcome, Publish, Run, Settle};
+use crate::command::{Command, Holder, NewConsumer, Outcome, Publish, Run, RunQueues, Settle};
 use crate::doubles::{WatchedDefinitions, WatchedLog};
 use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use crate::queue_handle::QueueHandle;
@@ -158,7 +158,7 @@ impl Running {
             number: self.published,
             bytes: 0,
             runs: vec![Run {
-                queues: Arc::from([queue.id]),
+                queues: RunQueues::One(queue.id),
                 first: 0,
                 count: batch.len(),
             }],

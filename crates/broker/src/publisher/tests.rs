@@ -8,6 +8,8 @@ use leveret_message::batch::Body;
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableWriter};
 
+use leveret_store::log::QueueId;
+
 use super::*;
 use crate::bindings::ExchangeKind;
 use crate::doubles;

@@ -11,6 +11,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
+use smallvec::SmallVec;
+
 use crate::command::{ChannelCredit, Holder, NewConsumer};
 use crate::link::ConsumerSlot;
 
@@ -41,6 +43,17 @@ pub struct Consumer {
 }
 
 impl Consumer {
+    /// Its turn to take messages.
+    fn turn(&self, count: u64) -> Turn {
+        Turn {
+            key: self.key,
+            holder: self.holder,
+            slot: self.slot,
+            no_ack: self.no_ack,
+            count,
+        }
+    }
+
     /// How many messages it may take now by its own limit.
     fn own_credit(&self) -> u64 {
         self.credit.unwrap_or(i64::MAX).max(0) as u64
@@ -95,8 +108,8 @@ struct Ring {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Consumers {
-    /// By key, so in order of subscription.
-    members: Vec<Consumer>,
+    /// By key, so in order of subscription. A single one is near.
+    members: SmallVec<[Consumer; 1]>,
     /// Highest priority first. A ring may be empty until the next consumer goes.
     rings: Vec<Ring>,
     next_key: u64,
@@ -176,6 +189,17 @@ impl Consumers {
         mut may_take: impl FnMut(&Consumer) -> bool,
     ) -> Option<Turn> {
         let Self { members, rings, .. } = self;
+        if let [only] = members.as_mut_slice()
+            && only.in_ring
+            && only.own_credit() > 0
+            && may_take(only)
+        {
+            // It has the next turn, too: the rings, which are far away, stay as they are.
+            let count = only.claim(available);
+            if count > 0 {
+                return Some(only.turn(count));
+            }
+        }
         rings
             .iter_mut()
             .find_map(|ring| next_in(ring, members, available, &mut may_take))
@@ -250,19 +274,7 @@ fn next_in(
                 continue;
             }
             ring.turn.rotate_left(1);
-            let Consumer {
-                holder,
-                slot,
-                no_ack,
-                ..
-            } = *consumer;
-            return Some(Turn {
-                key,
-                holder,
-                slot,
-                no_ack,
-                count,
-            });
+            return Some(consumer.turn(count));
         }
         consumer.in_ring = false;
         ring.turn.pop_front();

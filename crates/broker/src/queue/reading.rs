@@ -137,7 +137,7 @@ impl Queue {
         let token = self.reading.last_token;
         self.reading.asked = Asked::Log { token, returned };
         log.read(Wanted {
-            queue: self.handle.id,
+            queue: self.id,
             token,
             first_seq: first,
             last_seq: last.min(self.reading.durable_seq),

@@ -1,4 +1,5 @@
-//! Dealing: from the ready messages of the touched queues to consumers with credit.
+//! Dealing: from the ready messages of queues to consumers with credit. What enters a queue that was empty is dealt at once, the rest at the end
+//! of the turn.
 
 use std::sync::Arc;
 
@@ -29,29 +30,31 @@ impl Shard {
             };
             while deal_once(queue, &mut table) {}
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            self.ask(id);
-            // Something may have come back that is served before what they wait for.
-            self.answer_gets(id);
+            if queue.has_away() || queue.is_next_away() || !queue.gets.is_empty() {
+                self.ask(id);
+                // Something may have come back that is served before what they wait for.
+                self.answer_gets(id);
+            }
         }
     }
 }
 
 /// What dealing needs besides the queue.
-struct Table<'a> {
-    shard: ShardId,
-    peers: &'a mut FxHashMap<ConnectionId, Peer>,
-    spoken_to: &'a mut Vec<ConnectionId>,
-    settled: &'a mut Settled,
+pub(super) struct Table<'a> {
+    pub(super) shard: ShardId,
+    pub(super) peers: &'a mut FxHashMap<ConnectionId, Peer>,
+    pub(super) spoken_to: &'a mut Vec<ConnectionId>,
+    pub(super) settled: &'a mut Settled,
 }
 
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
 /// nobody to take it.
-fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
     let available = queue.first_run_len();
     if available == 0 {
         return false;
     }
-    let id = queue.handle.id;
+    let id = queue.id;
     let (shard, peers) = (table.shard, &mut *table.peers);
     let next = queue
         .consumers
@@ -86,7 +89,7 @@ fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
         queue.hold(holder, taken.piece, Some(key));
     }
     if let Some(peer) = peer(table.peers, table.spoken_to, holder.connection) {
-        peer.link.reserve(taken.bytes);
+        peer.out.bytes += taken.bytes;
         peer.out.runs.push(run);
     }
     true
@@ -102,7 +105,7 @@ fn may_take(
     let Some(peer) = peers.get_mut(&consumer.holder.connection) else {
         return false;
     };
-    if peer.link.has_room(shard) && consumer.channel_credit() > 0 {
+    if peer.link.has_room(shard, peer.out.bytes) && consumer.channel_credit() > 0 {
         return true;
     }
     peer.parked.insert(queue);

@@ -17,6 +17,8 @@ const TIDY_MIN: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Out {
     pub(super) runs: Vec<DeliveredRun>,
+    /// The memory that these stand for, in bytes.
+    pub(super) bytes: usize,
     /// The highest batch that is done; 0 says nothing new.
     pub(super) done: u64,
     /// Allowance to give back, in bytes.
@@ -123,6 +125,7 @@ impl Peer {
 
     fn say_deliveries(&mut self) {
         if !self.out.runs.is_empty() {
+            self.link.reserve(std::mem::take(&mut self.out.bytes));
             self.link
                 .events
                 .push(Event::Deliveries(std::mem::take(&mut self.out.runs)));

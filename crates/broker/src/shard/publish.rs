@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use leveret_message::batch::Batch;
 use leveret_store::entry::{NewEnqueue, Stream, Target};
-use leveret_store::log::{Group, Log, Position, QueueId, Urgency};
+use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 
 use crate::command::Publish;
 use crate::link::ConnectionId;
 use crate::queue::{Home, Queue};
+use crate::shard::deal::{Table, deal_once};
 use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
@@ -52,24 +53,48 @@ impl Default for Safe {
 }
 
 /// Messages of a batch that are to be in the log, for the queues of one group after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Targets {
-    /// In the order of the batch.
-    targets: Vec<Target>,
+    /// For each group of queues, in the order of the batch.
+    by_group: Vec<Vec<Target>>,
+    /// The groups that have some.
+    groups: Vec<Group>,
+    /// How many messages these are, each counted for every queue.
+    covered: u32,
     /// Whether one of the queues wants them synced before their publisher hears that they are safe.
     sync: bool,
     /// What goes into one entry where a batch does not go as a whole.
-    of_group: Vec<Target>,
     records: Vec<u8>,
     starts: Vec<u32>,
+}
+
+impl Default for Targets {
+    fn default() -> Self {
+        Self {
+            by_group: (0..=GROUPS).map(|_| Vec::new()).collect(),
+            groups: Vec::new(),
+            covered: 0,
+            sync: false,
+            records: Vec::new(),
+            starts: Vec::new(),
+        }
+    }
 }
 
 impl Targets {
     /// Messages are the next of a queue.
     fn push(&mut self, queue: &Queue, (first, count): (u32, u32)) {
-        self.sync |= queue.handle.syncs;
-        self.targets.push(Target {
-            queue: queue.handle.id,
+        self.sync |= queue.syncs;
+        self.covered += count;
+        let group = Group::of(queue.id);
+        let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
+            return;
+        };
+        if targets.is_empty() {
+            self.groups.push(group);
+        }
+        targets.push(Target {
+            queue: queue.id,
             stream: Stream(0),
             first,
             count,
@@ -81,53 +106,52 @@ impl Targets {
 
     /// Appends an entry for each group. Returns when all of them are safe.
     fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
-        let group = Group::of(self.targets.first()?.queue);
-        let one_group = self.targets.iter().all(|t| Group::of(t.queue) == group);
         let urgency = match std::mem::take(&mut self.sync) {
             true => Urgency::Synced,
             false => Urgency::Written,
         };
-        let covered: u32 = self.targets.iter().map(|target| target.count).sum();
-        let position = if one_group && covered >= batch.len() && !batch.has_shared_bodies() {
-            let new = entry(&self.targets, batch.starts(), batch.bytes());
-            log.enqueue(group, new, urgency)
-        } else {
-            self.append_by_group(batch, log, urgency)
-        };
-        self.targets.clear();
-        Some(Safe { position, urgency })
-    }
-
-    /// Each entry has only the messages that its group takes.
-    fn append_by_group(&mut self, batch: &Batch, log: &mut dyn Log, urgency: Urgency) -> Position {
-        let by_group = |target: &Target| (Group::of(target.queue), target.first);
-        self.targets.sort_by_key(by_group);
-        let mut position = Position::default();
-        let same_group =
-            |one: &Target, other: &Target| Group::of(one.queue) == Group::of(other.queue);
-        for targets in self.targets.chunk_by(same_group) {
-            self.of_group.clear();
-            self.records.clear();
-            self.starts.clear();
-            let mut group = Group::DEFINITIONS;
-            let mut copied = None;
-            for target in targets {
-                group = Group::of(target.queue);
-                let run = (target.first, target.count);
-                let first = match copied {
-                    Some((same, at)) if same == run => at,
-                    _ => self.starts.len() as u32,
-                };
-                if first == self.starts.len() as u32 {
-                    batch.copy_records(run.0, run.1, &mut self.records, &mut self.starts);
-                }
-                copied = Some((run, first));
-                self.of_group.push(Target { first, ..*target });
-            }
-            let new = entry(&self.of_group, &self.starts, &self.records);
-            position = log.enqueue(group, new, urgency);
+        let covers_all = std::mem::take(&mut self.covered) >= batch.len();
+        let whole = self.groups.len() == 1 && covers_all && !batch.has_shared_bodies();
+        let mut safe = None;
+        for group in self.groups.drain(..) {
+            let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
+                continue;
+            };
+            let new = if whole {
+                entry(targets, batch.starts(), batch.bytes())
+            } else {
+                self.records.clear();
+                self.starts.clear();
+                copy_targets(targets, batch, &mut self.records, &mut self.starts);
+                entry(targets, &self.starts, &self.records)
+            };
+            let position = log.enqueue(group, new, urgency);
+            targets.clear();
+            safe = Some(Safe { position, urgency });
         }
-        position
+        safe
+    }
+}
+
+/// Copies the messages that targets take, and lets the targets name them there.
+fn copy_targets(
+    targets: &mut [Target],
+    batch: &Batch,
+    records: &mut Vec<u8>,
+    starts: &mut Vec<u32>,
+) {
+    let mut copied = None;
+    for target in targets {
+        let run = (target.first, target.count);
+        target.first = match copied {
+            Some((same, at)) if same == run => at,
+            _ => {
+                let at = starts.len() as u32;
+                batch.copy_records(run.0, run.1, records, starts);
+                at
+            }
+        };
+        copied = Some((run, target.first));
     }
 }
 
@@ -180,10 +204,11 @@ impl Shard {
             return false;
         };
         let before = queue.held_bytes();
+        let is_idle = !queue.touched && queue.ready_count() == 0;
         let is_crowded = self.queued.is_over_budget() && queue.has_away();
         let room = queue.ready_bytes() <= self.resident_max && !is_crowded;
         let log = &mut *self.log;
-        if queue.handle.is_kept() && batch.has_persistent() {
+        if queue.is_kept && batch.has_persistent() {
             for (first, count, persistent) in batch.by_persistence(first, count) {
                 let mut home = Home::Memory;
                 if persistent {
@@ -195,9 +220,20 @@ impl Shard {
         } else {
             queue.enqueue((batch, first, count), Home::Memory, room, log);
         }
+        if is_idle && !queue.is_next_away() {
+            // While the queue is at hand, and as the end of the turn would: nothing else waits to be dealt from it.
+            let mut table = Table {
+                shard: self.id,
+                peers: &mut self.peers,
+                spoken_to: &mut self.spoken_to,
+                settled: &mut self.settled,
+            };
+            while deal_once(queue, &mut table) {}
+        } else {
+            touch(&mut self.touched, queue);
+        }
         self.held_bytes += queue.held_bytes() as i64 - before as i64;
         list_resident(&mut self.resident, queue);
-        touch(&mut self.touched, queue);
         !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE
     }
 

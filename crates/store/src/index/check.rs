@@ -5,12 +5,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Inconsistent, Index, dropped_in, is_source};
-use crate::entry::{Decoded, Entry, Extents, SegmentId, Stream, Target};
+use crate::entry::{Decoded, Entry, Extents, SegmentId, Stream, Target, Targets};
 use crate::log::{Group, QueueId};
 
 impl Index {
     /// Refuses what [`Index::apply`] cannot apply as a whole.
-    pub(super) fn check(&self, decoded: &Decoded<'_>, file_seq: u64) -> Result<(), Inconsistent> {
+    pub(super) fn check(
+        &mut self,
+        decoded: &Decoded<'_>,
+        file_seq: u64,
+    ) -> Result<(), Inconsistent> {
         let newest = self
             .places
             .files
@@ -20,11 +24,12 @@ impl Index {
             return Err(Inconsistent::FileOrder { file_seq, newest });
         }
         match decoded.entry {
-            Entry::Enqueue(mut enqueue) if enqueue.targets.len() == 1 => {
-                let target = enqueue.targets.next();
-                target.map_or(Ok(()), |target| {
-                    self.check_target(&target, decoded.stamp.group, None)
-                })
+            Entry::Enqueue(enqueue) => {
+                let mut named = std::mem::take(&mut self.named);
+                let checked = self.check_targets(enqueue.targets, decoded.stamp.group, &mut named);
+                named.clear();
+                self.named = named;
+                checked
             }
             Entry::Bundle(entries) => {
                 let mut ahead = Ahead::new(self);
@@ -38,6 +43,28 @@ impl Index {
             Entry::Settle { .. } | Entry::Requeue { .. } => Ok(()),
             _ => Ahead::new(self).check(decoded),
         }
+    }
+
+    /// Checks the targets of an entry that stands by itself. `named` is where they are put in order.
+    fn check_targets(
+        &self,
+        targets: Targets<'_>,
+        group: Group,
+        named: &mut Vec<Named>,
+    ) -> Result<(), Inconsistent> {
+        let in_order = |(position, target)| Named { position, target };
+        named.extend(targets.enumerate().map(in_order));
+        if named.len() > 1 {
+            named.sort_unstable_by_key(Named::key);
+        }
+        for same in named.chunk_by(|one, other| one.stream() == other.stream()) {
+            let mut ahead = None;
+            for Named { target, .. } in same {
+                self.check_target(target, group, ahead)?;
+                ahead = Some((target.first_seq + u64::from(target.count), group));
+            }
+        }
+        Ok(())
     }
 
     /// Checks a target against its stream, or against what the stream will be by then.
@@ -55,7 +82,7 @@ impl Index {
         } = *target;
         let now = || {
             self.streams
-                .get(&(queue, stream))
+                .get((queue, stream))
                 .map(|messages| (messages.next_seq, messages.group))
         };
         let Some((next_seq, group)) = ahead.or_else(now) else {
@@ -77,6 +104,24 @@ impl Index {
             });
         }
         Ok(())
+    }
+}
+
+/// A target, and which it is of those of its entry.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    position: usize,
+    target: Target,
+}
+
+impl Named {
+    fn stream(&self) -> (QueueId, Stream) {
+        (self.target.queue, self.target.stream)
+    }
+
+    fn key(&self) -> (QueueId, Stream, usize) {
+        let (queue, stream) = self.stream();
+        (queue, stream, self.position)
     }
 }
 
@@ -162,7 +207,7 @@ impl<'a> Ahead<'a> {
         }
         for extent in extents {
             let stream = (extent.queue, extent.stream);
-            if let Some(messages) = self.index.streams.get(&stream) {
+            if let Some(messages) = self.index.streams.get(stream) {
                 if extent.last_seq >= messages.next_seq {
                     return Err(Inconsistent::ExtentUnknown {
                         segment,

@@ -41,12 +41,13 @@ impl Index {
     }
 
     /// The streams, by rising queue and stream. One that was emptied stays, since its numbers are never given again, until its queue goes.
+    /// **Cost**: a sort.
     pub fn queues(&self) -> impl ExactSizeIterator<Item = StreamState> {
         self.streams
-            .iter()
+            .in_order()
             .map(|((queue, stream), messages)| StreamState {
-                queue: *queue,
-                stream: *stream,
+                queue,
+                stream,
                 group: messages.group,
                 next_seq: messages.next_seq,
                 count: messages.live.count(),
@@ -61,7 +62,7 @@ impl Index {
 
     /// Term and index of the last entry of a group that was applied.
     pub fn last_of(&self, group: Group) -> Option<(u32, u64)> {
-        self.groups.get(&group).copied()
+        *self.groups.get(usize::from(group.0))?
     }
 
     /// How many messages of a stream are live.
@@ -183,6 +184,6 @@ impl Index {
     }
 
     fn messages(&self, queue: QueueId, stream: Stream) -> Option<&Messages> {
-        self.streams.get(&(queue, stream))
+        self.streams.get((queue, stream))
     }
 }

@@ -71,9 +71,11 @@ impl Index {
 
     /// Appends the groups.
     pub(crate) fn write_groups(&self, out: &mut Vec<u8>) {
-        put(out, self.groups.len() as u64);
-        for (group, (term, index)) in &self.groups {
-            put_all(out, [u64::from(group.0), u64::from(*term), *index]);
+        put(out, self.groups.iter().flatten().count() as u64);
+        for (group, last) in self.groups.iter().enumerate() {
+            if let Some((term, index)) = *last {
+                put_all(out, [group as u64, u64::from(term), index]);
+            }
         }
     }
 
@@ -81,7 +83,10 @@ impl Index {
     pub(crate) fn read_groups(&mut self, bytes: &mut Reader<'_>) -> Result<(), Wrong> {
         for _ in 0..bytes.v()? {
             let group = Group(bytes.v()?.try_into().map_err(|_| BIG)?);
-            insert_last(&mut self.groups, group, (bytes.v32()?, bytes.v()?))?;
+            if usize::from(group.0) < self.groups.len() {
+                return Err(ORDER);
+            }
+            self.set_last(group, (bytes.v32()?, bytes.v()?));
         }
         Ok(())
     }
@@ -159,7 +164,7 @@ impl Index {
     /// Appends the streams.
     pub(crate) fn write_streams(&self, out: &mut Vec<u8>) {
         put(out, self.streams.len() as u64);
-        for ((queue, stream), messages) in &self.streams {
+        for ((queue, stream), messages) in self.streams.in_order() {
             let group = u64::from(messages.group.0);
             put_all(
                 out,
@@ -184,14 +189,18 @@ impl Index {
 
     /// Reads what [`Index::write_streams`] wrote; files and segments must have been read.
     pub(crate) fn read_streams(&mut self, bytes: &mut Reader<'_>) -> Result<(), Wrong> {
+        let mut before = None;
         for _ in 0..bytes.v()? {
             let of = (QueueId(bytes.v()?), Stream(bytes.v32()?));
+            if before.replace(of).is_some_and(|before| before >= of) {
+                return Err(ORDER);
+            }
             let mut messages = Messages::new(Group(bytes.v()?.try_into().map_err(|_| BIG)?));
             messages.next_seq = bytes.v()?;
             messages.live = read_live(bytes, messages.next_seq)?;
             read_deliveries(bytes, &mut messages)?;
             self.count_again(of, &mut messages)?;
-            insert_last(&mut self.streams, of, messages)?;
+            self.streams.get_or_make(of, || messages);
         }
         let is_live = |file: &FileState| file.live > 0;
         let older = self

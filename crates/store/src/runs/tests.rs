@@ -27,6 +27,8 @@ enum Step {
     Insert(u64),
     Take(u64, u64),
     Pop(u64),
+    /// What was taken last, back in its place.
+    Return,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         (1..20u64).prop_map(Step::Insert),
         (0..300u64, 0..40u64).prop_map(|(first, len)| Step::Take(first, first + len)),
         (1..10u64).prop_map(Step::Pop),
+        Just(Step::Return),
     ]
 }
 
@@ -41,6 +44,7 @@ proptest! {
     #[test]
     fn behaves_like_a_map_of_numbers(steps in proptest::collection::vec(step(), 1..60)) {
         let (mut runs, mut model, mut next) = (Runs::default(), BTreeMap::new(), 1);
+        let mut out: Vec<Piece<At>> = vec![];
         for step in steps {
             match step {
                 Step::Insert(count) => {
@@ -49,11 +53,18 @@ proptest! {
                     next += count + 1;
                 }
                 Step::Take(first, last) => {
-                    let mut taken = vec![];
-                    runs.take(first..=last, |piece| taken.extend(expand(&piece)));
+                    out.clear();
+                    runs.take(first..=last, |piece| out.push(piece));
+                    let taken: Vec<_> = out.iter().flat_map(expand).collect();
                     let expected: Vec<_> = model.range(first..=last).map(|(k, v)| (*k, *v)).collect();
                     model.retain(|k, _| !(first..=last).contains(k));
                     prop_assert_eq!(taken, expected);
+                }
+                Step::Return => {
+                    for piece in out.drain(..) {
+                        model.extend(expand(&piece));
+                        runs.insert(piece);
+                    }
                 }
                 Step::Pop(most) => {
                     let popped = runs.pop_front(most).map(|p| expand(&p)).unwrap_or_default();

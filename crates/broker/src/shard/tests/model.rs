@@ -1,7 +1,7 @@
 //! RabbitMQ's semantics of queues and consumers, said plainly: messages one by one in ordered maps, consumers in a list that is searched.
 //!
 //! The model takes the same commands as a shard and says what each connection is told. It knows no batches' bounds, no runs and no rings.
-//! What it shares with the shard is the order in which touched queues are dealt from, last touched first, because consumers of several queues
+//! What it shares with the shard is the order in which queues are dealt from, those that were empty at once and touched ones last touched first, because consumers of several queues
 //! compete for their channel's credit and their connection's outbox.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -265,6 +265,7 @@ impl Model {
                 let Some(queue) = self.queues.get_mut(id) else {
                     continue;
                 };
+                let is_idle = queue.ready.is_empty() && !self.touched.contains(id);
                 for index in run.first..run.first + run.count {
                     let message = Message {
                         number: number(&publish.batch, index),
@@ -274,7 +275,11 @@ impl Model {
                     queue.ready.insert(queue.next_seq, message);
                     queue.next_seq += 1;
                 }
-                self.touch(*id);
+                if is_idle {
+                    self.deal_from(*id);
+                } else {
+                    self.touch(*id);
+                }
             }
         }
     }
@@ -289,7 +294,9 @@ impl Model {
         };
         let seqs = settle.first_seq..settle.first_seq + settle.count;
         queue.take_back(holder, seqs, settle.outcome == Outcome::Requeue);
-        self.touch(settle.queue);
+        if !queue.ready.is_empty() {
+            self.touch(settle.queue);
+        }
     }
 
     fn consume(&mut self, holder: Holder, handle: &QueueHandle, new: &NewConsumer) -> Seen {

@@ -12,7 +12,9 @@ use leveret_store::log::QueueId;
 
 use super::fixture::{Client, Delivery, Fixture, Seen};
 use super::model::{Model, address};
-use crate::command::{ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, Settle};
+use crate::command::{
+    ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, RunQueues, Settle,
+};
 use crate::link::ConsumerSlot;
 use crate::queue_handle::QueueHandle;
 
@@ -292,11 +294,11 @@ impl Stage {
     }
 
     fn publish(&mut self, who: usize, runs: &[(u8, u32)], commands: &mut Vec<Command>) {
-        let handles = |bits: u8| -> Arc<[QueueId]> {
+        let handles = |bits: u8| -> RunQueues {
             let named = self.queues.iter().filter(|(at, _)| bits & (1 << **at) != 0);
             named.map(|(_, handle)| handle.id).collect()
         };
-        let runs: Vec<(Arc<[QueueId]>, u32)> = runs
+        let runs: Vec<(RunQueues, u32)> = runs
             .iter()
             .map(|(bits, count)| (handles(*bits), *count))
             .filter(|(queues, _)| !queues.is_empty())
@@ -305,7 +307,7 @@ impl Stage {
             for (queues, count) in runs {
                 for _ in 0..count {
                     let batch = self.fixture.batch(1, 8, true);
-                    let run = (Arc::clone(&queues), 1);
+                    let run = (queues.clone(), 1);
                     commands.push(self.batch(who, batch, &[run]));
                 }
             }
@@ -321,7 +323,7 @@ impl Stage {
         }
     }
 
-    fn batch(&mut self, who: usize, batch: Arc<Batch>, of: &[(Arc<[QueueId]>, u32)]) -> Command {
+    fn batch(&mut self, who: usize, batch: Arc<Batch>, of: &[(RunQueues, u32)]) -> Command {
         let by = &mut self.connections[who];
         by.client.batches += 1;
         let bytes = batch.size(0, batch.len());
@@ -330,7 +332,7 @@ impl Stage {
         let mut runs = Vec::new();
         for (queues, count) in of {
             runs.push(Run {
-                queues: Arc::clone(queues),
+                queues: queues.clone(),
                 first,
                 count: *count,
             });

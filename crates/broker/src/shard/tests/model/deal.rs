@@ -9,8 +9,12 @@ impl Model {
     /// The end of a turn; and what the answers to most questions need to be true.
     pub(in crate::shard::tests) fn deal(&mut self) {
         while let Some(id) = self.touched.pop() {
-            while self.deal_one(id) {}
+            self.deal_from(id);
         }
+    }
+
+    pub(super) fn deal_from(&mut self, id: QueueId) {
+        while self.deal_one(id) {}
     }
 
     fn deal_one(&mut self, id: QueueId) -> bool {

@@ -1,0 +1,51 @@
+//! What each channel holds of a queue's messages.
+//!
+//! The first channel has its place here itself: most queues know no other, and a thousand queues are then that much nearer.
+
+use rustc_hash::FxHashMap;
+
+use crate::command::Holder;
+use crate::queue::Held;
+use crate::runs::Runs;
+
+/// See the module. A channel stays in it, with nothing perhaps, until it is removed.
+#[derive(Debug, Default)]
+pub(super) struct Holders {
+    first: Option<(Holder, Runs<Held>)>,
+    others: FxHashMap<Holder, Runs<Held>>,
+}
+
+impl Holders {
+    /// What a channel holds, if it ever held something.
+    pub(super) fn get_mut(&mut self, holder: Holder) -> Option<&mut Runs<Held>> {
+        match &mut self.first {
+            Some((first, runs)) if *first == holder => Some(runs),
+            _ => self.others.get_mut(&holder),
+        }
+    }
+
+    /// What a channel holds; from now on it is here.
+    pub(super) fn get_or_add(&mut self, holder: Holder) -> &mut Runs<Held> {
+        if self.first.is_none() && !self.others.contains_key(&holder) {
+            self.first = Some((holder, Runs::default()));
+        }
+        match &mut self.first {
+            Some((first, runs)) if *first == holder => runs,
+            _ => self.others.entry(holder).or_default(),
+        }
+    }
+
+    /// Takes out what a channel holds.
+    pub(super) fn remove(&mut self, holder: Holder) -> Option<Runs<Held>> {
+        match self.first.take_if(|(first, _)| *first == holder) {
+            Some((_, runs)) => Some(runs),
+            None => self.others.remove(&holder),
+        }
+    }
+
+    /// What all of them hold, in no order.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Runs<Held>> {
+        let first = self.first.iter_mut().map(|(_, runs)| runs);
+        first.chain(self.others.values_mut())
+    }
+}
