@@ -6,6 +6,7 @@ use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
+use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
 use leveret_broker::users::{Access, Permission, User};
@@ -218,7 +219,7 @@ impl Core {
         let connection = self.connection();
         for shard in 0..self.settles.len() {
             if !self.settles[shard].is_empty() {
-                let settles = std::mem::take(&mut self.settles[shard]);
+                let settles = take_gathered(&mut self.settles[shard]);
                 self.command(ShardId(shard as u16), Command::Settle(connection, settles));
             }
         }

@@ -9,6 +9,15 @@ use std::task::{Context, Poll};
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
 
+/// An emptied list keeps no more room than for this many items: it may belong to a connection that is idle from now on.
+const KEPT_MAX: usize = 128;
+
+/// Takes what was gathered to be pushed as one item, and leaves about as much room for what is gathered next.
+pub fn take_gathered<T>(gathered: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(gathered.len().min(KEPT_MAX));
+    std::mem::replace(gathered, room)
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Mailbox<T> {

@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use crate::command::{Command, Publish, Run, RunQueues, Shards};
 use crate::exchange::Exchange;
 use crate::link::ConnectionId;
+use crate::mailbox::take_gathered;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::{Reached, changes, route};
 use crate::vhost::Vhost;
@@ -264,7 +265,7 @@ impl Publisher {
                 number: lane.number,
                 bytes,
                 batch: lane.builder.seal(),
-                runs: std::mem::take(&mut lane.runs),
+                runs: take_gathered(&mut lane.runs),
             };
             self.shards.send(shard, Command::Publish(publish));
         }

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
+use smallvec::SmallVec;
 
 use crate::command::{Holder, Outcome};
 use crate::queue::away::Away;
@@ -323,9 +324,10 @@ impl Queue {
     }
 
     /// Notes that a channel holds messages that were taken.
-    pub fn hold(&mut self, holder: Holder, piece: Piece<Ready>, consumer: Option<ConsumerKey>) {
+    pub fn hold(&mut self, holder: Holder, taken: Taken, consumer: Option<ConsumerKey>) {
+        let Taken { piece, bytes, .. } = taken;
         self.unacked_count += piece.count;
-        self.unacked_bytes += size(&piece);
+        self.unacked_bytes += bytes;
         self.handed_out |= piece.value.home == Home::Log;
         let value = Held {
             consumer,
@@ -353,7 +355,7 @@ impl Queue {
         };
         let consumers = &mut self.consumers;
         let (mut count_gone, mut bytes_gone) = (0, 0);
-        let mut back = Vec::new();
+        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
         held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);

@@ -331,7 +331,7 @@ impl Shard {
             remaining: queue.ready_count(),
         };
         if !no_ack {
-            queue.hold(holder, taken.piece, None);
+            queue.hold(holder, taken, None);
         } else if taken.piece.value.home == Home::Log {
             self.settled.push(id, got.seq, 1);
         }

@@ -138,7 +138,9 @@ impl<V: RunValue> Runs<V> {
         if self.line.get(before).is_none_or(|piece| piece.first > last) {
             return;
         }
-        self.put_aside(before);
+        if before > 0 {
+            self.put_aside(before);
+        }
         while let Some(front) = self.line.front_mut().filter(|front| front.first <= last) {
             if front.first < first {
                 let head = split_front(front, first - front.first);

@@ -81,15 +81,16 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
     };
+    let bytes = taken.bytes;
     if no_ack {
         if taken.piece.value.home == Home::Log {
             table.settled.push(id, run.first_seq, taken.piece.count);
         }
     } else {
-        queue.hold(holder, taken.piece, Some(key));
+        queue.hold(holder, taken, Some(key));
     }
     if let Some(peer) = peer(table.peers, table.spoken_to, holder.connection) {
-        peer.out.bytes += taken.bytes;
+        peer.out.bytes += bytes;
         peer.out.runs.push(run);
     }
     true

@@ -7,6 +7,7 @@ use leveret_store::log::QueueId;
 
 use crate::error::Error;
 use crate::link::{ConsumerSlot, DeliveredRun, Event, Link, Reply};
+use crate::mailbox::take_gathered;
 use crate::queue_handle::ShardId;
 use crate::shard::publish::Safe;
 
@@ -128,7 +129,7 @@ impl Peer {
             self.link.reserve(std::mem::take(&mut self.out.bytes));
             self.link
                 .events
-                .push(Event::Deliveries(std::mem::take(&mut self.out.runs)));
+                .push(Event::Deliveries(take_gathered(&mut self.out.runs)));
         }
     }
 }
