@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use leveret_message::name::Name;
-use leveret_store::entry::{NewEnqueue, Reason, RequeueRun, Run, Target};
+use leveret_store::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run, Stream, Target};
 use leveret_store::log::{
     Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Urgency, Wanted,
 };
@@ -139,14 +139,16 @@ impl WatchedLog {
 
     /// From now on a message cannot be read.
     pub(crate) fn damage(&self, queue: QueueId, first_seq: u64) {
-        let run = Run {
-            first_seq,
-            count: 1,
+        let run = QueueRun {
+            queue,
+            stream: Stream(0),
+            run: Run {
+                first_seq,
+                count: 1,
+            },
         };
         let mut watched = self.lock();
-        watched
-            .log
-            .settle(Group::of(queue), queue, Reason::Ack, &[run]);
+        watched.log.settle(Group::of(queue), Reason::Ack, &[run]);
         watched.damaged.insert((queue, first_seq));
     }
 
@@ -176,14 +178,13 @@ impl Log for WatchedLog {
         position
     }
 
-    fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position {
-        assert_eq!(Group::of(queue), group);
+    fn settle(&mut self, group: Group, reason: Reason, runs: &[QueueRun]) -> Position {
         let mut watched = self.lock();
-        assert!(
-            !watched.deleted.contains(&queue),
-            "its end is the last word"
-        );
-        watched.log.settle(group, queue, reason, runs)
+        for QueueRun { queue, .. } in runs {
+            assert_eq!(Group::of(*queue), group);
+            assert!(!watched.deleted.contains(queue), "its end is the last word");
+        }
+        watched.log.settle(group, reason, runs)
     }
 
     fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {

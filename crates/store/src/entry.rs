@@ -35,6 +35,7 @@
 //! 10 SegmentDrop   u64 segment
 //! 11 Seal          nothing: it makes a batch, and the batch says what is durable
 //! 12..=15          kept for a replicated log
+//! 16 SettleEach    u8 reason, 3 x 0 | u32 runs | runs, 32 bytes each: u64 queue | u32 stream | u32 0 | u64 first_seq | u64 count
 //! ```
 
 use bytes::Bytes;
@@ -50,9 +51,9 @@ mod tests;
 pub use decode::{Decoded, Enqueue, Entries, Entry, Malformed, decode, verify};
 pub use encode::{
     TooLong, bundle, define, enqueue, purge, queue_delete, requeue, seal, segment_add,
-    segment_drop, settle, undefine,
+    segment_drop, settle, settle_each, undefine,
 };
-pub use items::{Bodies, Extents, RequeueRuns, Runs, Targets};
+pub use items::{Bodies, Extents, QueueRuns, RequeueRuns, Runs, Targets};
 
 /// Length of an entry's header.
 pub const HEADER_LEN: usize = 32;
@@ -63,6 +64,7 @@ pub const ENTRY_LEN_MAX: usize = 1 << 30;
 const TARGET_LEN: usize = 40;
 const RUN_LEN: usize = 16;
 const REQUEUE_RUN_LEN: usize = 24;
+const QUEUE_RUN_LEN: usize = 32;
 const EXTENT_LEN: usize = 56;
 /// Where the checksum lies in the header.
 const CRC_AT: usize = 24;
@@ -105,6 +107,7 @@ enum Kind {
     SegmentAdd = 9,
     SegmentDrop = 10,
     Seal = 11,
+    SettleEach = 16,
 }
 
 impl Kind {
@@ -121,6 +124,7 @@ impl Kind {
             9 => Self::SegmentAdd,
             10 => Self::SegmentDrop,
             11 => Self::Seal,
+            16 => Self::SettleEach,
             _ => return None,
         })
     }
@@ -199,6 +203,17 @@ pub struct Run {
     pub first_seq: u64,
     /// How many; never 0.
     pub count: u64,
+}
+
+/// Consecutive sequence numbers of a stream of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRun {
+    /// The queue.
+    pub queue: QueueId,
+    /// The stream of the queue.
+    pub stream: Stream,
+    /// The numbers.
+    pub run: Run,
 }
 
 /// Consecutive sequence numbers that go back into a queue.

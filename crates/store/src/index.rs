@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use crate::entry::{
-    Decoded, Enqueue, Entries, Entry, Extents, Malformed, SegmentId, Stamp, Stream, Target,
+    Decoded, Enqueue, Entries, Entry, Extents, Malformed, QueueRun, SegmentId, Stamp, Stream,
+    Target,
 };
 use crate::log::{Group, QueueId};
 
@@ -189,6 +190,12 @@ impl Index {
                         stream,
                         run.first_seq..=run.first_seq + (run.count - 1),
                     );
+                }
+            }
+            Entry::SettleEach { runs, .. } => {
+                for QueueRun { queue, stream, run } in runs {
+                    let last = run.first_seq + (run.count - 1);
+                    self.remove(queue, stream, run.first_seq..=last);
                 }
             }
             Entry::Requeue {

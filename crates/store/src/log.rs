@@ -1,6 +1,6 @@
 //! The log as a shard sees it: what it is told, what it promises, and how messages come back. Formats on disk do not belong here.
 
-use crate::entry::{NewEnqueue, Reason, RequeueRun, Run};
+use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
 
 /// A place in a log. Positions rise; an entry is safe once [`Log::durable`] is at or past its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -92,8 +92,8 @@ pub trait Log: Send {
     /// **Effect**: in memory; safe once [`Log::durable`] has reached the position. **Order**: as appended. **Waits**: never.
     fn enqueue(&mut self, group: Group, new: NewEnqueue<'_>, urgency: Urgency) -> Position;
 
-    /// Messages of a queue are settled for good. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
-    fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position;
+    /// Messages of queues of a group are settled for good. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    fn settle(&mut self, group: Group, reason: Reason, runs: &[QueueRun]) -> Position;
 
     /// Messages of a queue were delivered, and went back. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
     fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::entry::{NewEnqueue, Reason, RequeueRun, Run};
+use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
 use crate::log::{
     Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Read, Urgency, Wanted,
 };
@@ -98,9 +98,9 @@ impl Log for MemoryLog {
         self.next()
     }
 
-    fn settle(&mut self, _: Group, queue: QueueId, _: Reason, runs: &[Run]) -> Position {
-        for run in runs {
-            self.remove(queue, run.first_seq, run.first_seq + (run.count - 1));
+    fn settle(&mut self, _: Group, _: Reason, runs: &[QueueRun]) -> Position {
+        for QueueRun { queue, run, .. } in runs {
+            self.remove(*queue, run.first_seq, run.first_seq + (run.count - 1));
         }
         self.next()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use crate::clock::unix_ms;
-use crate::entry::{self, NewEnqueue, Reason, RequeueRun, Run, Stamp, Stream, TooLong};
+use crate::entry::{self, NewEnqueue, QueueRun, Reason, RequeueRun, Stamp, Stream, TooLong};
 use crate::log::{Arrived, ChunkId, GROUPS, Group, Log, Position, QueueId, Urgency, Wanted};
 use crate::staging::Staging;
 use crate::store::Order;
@@ -115,11 +115,13 @@ impl Log for ShardLog {
         })
     }
 
-    fn settle(&mut self, group: Group, queue: QueueId, reason: Reason, runs: &[Run]) -> Position {
-        let of = (queue, Stream(0));
-        let runs = runs.iter().copied();
-        self.push(group, Urgency::Whenever, |out, stamp| {
-            entry::settle(out, stamp, of, reason, runs)
+    fn settle(&mut self, group: Group, reason: Reason, runs: &[QueueRun]) -> Position {
+        let first = runs.first().map(|first| (first.queue, first.stream));
+        let is_of = |of| runs.iter().all(|run| (run.queue, run.stream) == of);
+        let only = first.filter(|first| is_of(*first));
+        self.push(group, Urgency::Whenever, |out, stamp| match only {
+            Some(of) => entry::settle(out, stamp, of, reason, runs.iter().map(|of| of.run)),
+            None => entry::settle_each(out, stamp, reason, runs),
         })
     }
 

@@ -205,6 +205,9 @@ impl Replay<'_> {
             Entry::Settle { queue, stream, .. }
             | Entry::Requeue { queue, stream, .. }
             | Entry::Purge { queue, stream, .. } => _ = self.last.insert((queue, stream)),
+            Entry::SettleEach { runs, .. } => {
+                self.last.extend(runs.map(|of| (of.queue, of.stream)));
+            }
             Entry::QueueDelete { queue } => _ = self.last.insert((queue, Stream(0))),
             _ => {}
         }

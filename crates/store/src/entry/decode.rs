@@ -3,7 +3,7 @@
 //! Nothing is allocated and nothing panics, whatever the bytes are. The checksum of an entry is looked at by [`verify`] alone: what
 //! comes in a batch was covered by the batch's. The formats are drawn in the parent module.
 
-use super::items::{Bodies, Extents, Reader, RequeueRuns, Runs, Targets};
+use super::items::{Bodies, Extents, QueueRuns, Reader, RequeueRuns, Runs, Targets};
 use super::{
     CRC_AT, ENTRY_LEN_MAX, HEADER_LEN, Kind, Lsn, Reason, SegmentId, Stamp, Stream, Target,
     entry_crc,
@@ -47,6 +47,13 @@ pub enum Entry<'a> {
         reason: Reason,
         /// Which.
         runs: Runs<'a>,
+    },
+    /// Messages of several queues are settled for good.
+    SettleEach {
+        /// Why.
+        reason: Reason,
+        /// Which.
+        runs: QueueRuns<'a>,
     },
     /// Delivered messages went back into their queue.
     Requeue {
@@ -269,6 +276,14 @@ fn read_body<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Entry<'a>, Malfo
                 runs,
             }
         }
+        Kind::SettleEach => {
+            let reason = read_reason(reader)?;
+            let count = reader.u32()?;
+            Entry::SettleEach {
+                reason,
+                runs: QueueRuns::read(reader, count)?,
+            }
+        }
         Kind::Requeue => {
             let (queue, stream, reason) = read_queue(reader)?;
             let count = reader.u32()?;
@@ -354,7 +369,11 @@ fn read_enqueue<'a>(reader: &mut Reader<'a>) -> Result<Enqueue<'a>, Malformed> {
 
 fn read_queue(reader: &mut Reader<'_>) -> Result<(QueueId, Stream, Reason), Malformed> {
     let (queue, stream) = (QueueId(reader.u64()?), Stream(reader.u32()?));
+    Ok((queue, stream, read_reason(reader)?))
+}
+
+fn read_reason(reader: &mut Reader<'_>) -> Result<Reason, Malformed> {
     let reason = Reason::read(reader.u8()?).ok_or(Malformed("its reason is not known"))?;
     reader.zeros(3)?;
-    Ok((queue, stream, reason))
+    Ok(reason)
 }

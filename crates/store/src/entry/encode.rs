@@ -5,8 +5,9 @@
 use bytes::Bytes;
 
 use super::{
-    CRC_AT, ENTRY_LEN_MAX, EXTENT_LEN, Extent, HEADER_LEN, Kind, NewEnqueue, REQUEUE_RUN_LEN,
-    RUN_LEN, Reason, RequeueRun, Run, SegmentId, Stamp, Stream, TARGET_LEN, Target, entry_crc,
+    CRC_AT, ENTRY_LEN_MAX, EXTENT_LEN, Extent, HEADER_LEN, Kind, NewEnqueue, QUEUE_RUN_LEN,
+    QueueRun, REQUEUE_RUN_LEN, RUN_LEN, Reason, RequeueRun, Run, SegmentId, Stamp, Stream,
+    TARGET_LEN, Target, entry_crc,
 };
 use crate::log::QueueId;
 
@@ -74,6 +75,23 @@ pub fn settle(
         open.check(out)?;
     }
     patch(out, runs_at, count);
+    open.close(out)
+}
+
+/// Messages of several queues of a group are settled for good.
+pub fn settle_each(out: &mut Vec<u8>, stamp: Stamp, reason: Reason, runs: &[QueueRun]) -> Encoded {
+    let runs_len = runs.len().saturating_mul(QUEUE_RUN_LEN);
+    if runs_len > ENTRY_LEN_MAX - HEADER_LEN - 8 {
+        return Err(TooLong);
+    }
+    let open = Open::reserve(out, Kind::SettleEach, stamp, 8 + runs_len);
+    put_u32(out, u32::from(reason as u8));
+    put_u32(out, runs.len() as u32);
+    for QueueRun { queue, stream, run } in runs {
+        debug_assert!(run.count > 0);
+        out.extend_from_slice(&pair(queue.0, u64::from(stream.0)));
+        out.extend_from_slice(&pair(run.first_seq, run.count));
+    }
     open.close(out)
 }
 

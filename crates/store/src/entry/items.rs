@@ -4,7 +4,8 @@
 
 use super::decode::Malformed;
 use super::{
-    EXTENT_LEN, Extent, REQUEUE_RUN_LEN, RUN_LEN, RequeueRun, Run, Stream, TARGET_LEN, Target,
+    EXTENT_LEN, Extent, QUEUE_RUN_LEN, QueueRun, REQUEUE_RUN_LEN, RUN_LEN, RequeueRun, Run, Stream,
+    TARGET_LEN, Target,
 };
 use crate::log::QueueId;
 
@@ -51,6 +52,10 @@ items!(
 items!(
     /// The runs of a settle.
     Runs, RUN_LEN, Run, read_run
+);
+items!(
+    /// The runs of a settle of several queues.
+    QueueRuns, QUEUE_RUN_LEN, QueueRun, read_queue_run
 );
 items!(
     /// The runs of a requeue.
@@ -118,6 +123,14 @@ fn read_run(reader: &mut Reader<'_>) -> Result<Run, Malformed> {
     let (first_seq, count) = (reader.u64()?, reader.u64()?);
     check_run(first_seq, count)?;
     Ok(Run { first_seq, count })
+}
+
+#[inline]
+fn read_queue_run(reader: &mut Reader<'_>) -> Result<QueueRun, Malformed> {
+    let (queue, stream) = (QueueId(reader.u64()?), Stream(reader.u32()?));
+    reader.zeros(4)?;
+    let run = read_run(reader)?;
+    Ok(QueueRun { queue, stream, run })
 }
 
 #[inline]

@@ -21,6 +21,7 @@ enum Owned {
         bodies: Vec<Vec<u8>>,
     },
     Settle(QueueId, Stream, Reason, Vec<Run>),
+    SettleEach(Reason, Vec<QueueRun>),
     Requeue(QueueId, Stream, Reason, Vec<RequeueRun>),
     Bundle(Vec<Owned>),
     Purge(QueueId, Stream, u64),
@@ -60,6 +61,7 @@ impl Owned {
             Self::Settle(queue, stream, reason, runs) => {
                 settle(out, STAMP, (*queue, *stream), *reason, runs.iter().copied())
             }
+            Self::SettleEach(reason, runs) => settle_each(out, STAMP, *reason, runs),
             Self::Requeue(queue, stream, reason, runs) => {
                 requeue(out, STAMP, (*queue, *stream), *reason, runs.iter().copied())
             }
@@ -96,6 +98,7 @@ impl Owned {
                 reason,
                 runs,
             } => Self::Settle(queue, stream, reason, runs.collect()),
+            Entry::SettleEach { reason, runs } => Self::SettleEach(reason, runs.collect()),
             Entry::Requeue {
                 queue,
                 stream,
@@ -191,12 +194,18 @@ fn single() -> impl Strategy<Value = Owned> {
         0..20,
     );
     let requeue_run =
-        (run, any::<u32>()).prop_map(|((first_seq, count), delivery_count)| RequeueRun {
+        (run.clone(), any::<u32>()).prop_map(|((first_seq, count), delivery_count)| RequeueRun {
             first_seq,
             count,
             delivery_count,
         });
+    let queue_run = (place(), run.clone()).prop_map(|((queue, stream), (first_seq, count))| {
+        let run = Run { first_seq, count };
+        QueueRun { queue, stream, run }
+    });
     prop_oneof![
+        (reason(), vec(queue_run, 0..20))
+            .prop_map(|(reason, runs)| Owned::SettleEach(reason, runs)),
         an_enqueue(),
         (place(), reason(), runs)
             .prop_map(|((queue, stream), reason, runs)| Owned::Settle(queue, stream, reason, runs)),

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Inconsistent, Index, dropped_in, is_source};
-use crate::entry::{Decoded, Entry, Extents, SegmentId, Stream, Target, Targets};
+use crate::entry::{Decoded, Entry, Extents, QueueRun, SegmentId, Stream, Target, Targets};
 use crate::log::{Group, QueueId};
 
 impl Index {
@@ -40,7 +40,7 @@ impl Index {
                 Ok(())
             }
             // By itself it can always follow.
-            Entry::Settle { .. } | Entry::Requeue { .. } => Ok(()),
+            Entry::Settle { .. } | Entry::SettleEach { .. } | Entry::Requeue { .. } => Ok(()),
             _ => Ahead::new(self).check(decoded),
         }
     }
@@ -167,6 +167,12 @@ impl<'a> Ahead<'a> {
             } if !self.sources.is_empty() => {
                 let left = self.left.entry((queue, stream)).or_default();
                 for run in runs {
+                    left.add(run.first_seq, run.first_seq + (run.count - 1));
+                }
+            }
+            Entry::SettleEach { runs, .. } if !self.sources.is_empty() => {
+                for QueueRun { queue, stream, run } in runs {
+                    let left = self.left.entry((queue, stream)).or_default();
                     left.add(run.first_seq, run.first_seq + (run.count - 1));
                 }
             }

@@ -6,9 +6,12 @@
 //! costs little more than a bit for each number, in whatever order it is done, and everything else costs by runs.
 //!
 //! What is done depends on the pieces alone: the same calls give the same pieces.
+//!
+//! Runs that were pushed and that nothing but settling in order has touched stand in a `line`, which costs no tree operation. Whatever else is done
+//! to them first moves them into the tree, each once.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, btree_map};
+use std::collections::{BTreeMap, VecDeque, btree_map, vec_deque};
 use std::ops::RangeInclusive;
 
 use super::block::{BLOCK, Block};
@@ -23,6 +26,9 @@ use moved::Moved;
 
 /// How many runs in line within one block's numbers become a block.
 const RUNS_MAX: usize = 8;
+
+/// An empty line does not keep more room than this many runs take.
+const LINE_KEPT_MAX: usize = 16;
 
 /// A run without its first sequence number, or a block: kept small, since there may be a million.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,11 +123,21 @@ impl Piece {
 }
 
 /// See the module.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Live {
     by_last: BTreeMap<u64, Piece>,
+    /// Runs behind all pieces of the tree, each with its last number.
+    line: VecDeque<(u64, Piece)>,
     count: u64,
 }
+
+impl PartialEq for Live {
+    fn eq(&self, other: &Self) -> bool {
+        self.pieces().eq(other.pieces())
+    }
+}
+
+impl Eq for Live {}
 
 impl Live {
     /// How many messages.
@@ -134,12 +150,19 @@ impl Live {
         let is_block = |piece: &&Piece| matches!(piece, Piece::Block(_));
         let blocks = self.by_last.values().filter(is_block).count();
         // A tree that grows at its end splits its leaves a little above their half.
-        blocks * size_of::<Block>() + self.by_last.len() * size_of::<(u64, Piece)>() * 11 / 6
+        let tree = self.by_last.len() * size_of::<(u64, Piece)>() * 11 / 6;
+        blocks * size_of::<Block>() + tree + self.line.capacity() * size_of::<(u64, Piece)>()
+    }
+
+    /// How many pieces there are.
+    pub(super) fn pieces_count(&self) -> usize {
+        self.by_last.len() + self.line.len()
     }
 
     /// The pieces as they are kept, with the last number of each.
-    pub(super) fn pieces(&self) -> impl ExactSizeIterator<Item = (u64, &Piece)> {
-        self.by_last.iter().map(|(last, piece)| (*last, piece))
+    pub(super) fn pieces(&self) -> impl Iterator<Item = (u64, &Piece)> {
+        let tree = self.by_last.iter().map(|(last, piece)| (*last, piece));
+        tree.chain(self.line.iter().map(|(last, piece)| (*last, piece)))
     }
 
     /// Each piece's place, its first number, and how many messages it has.
@@ -152,25 +175,34 @@ impl Live {
     pub(super) fn push(&mut self, run: &LiveRun) {
         debug_assert!(self.last().is_none_or(|last| last < run.first_seq));
         self.count += run.count;
-        self.insert(run);
+        self.line.push_back((run.last_seq(), Piece::of(run)));
     }
 
     /// Adds a block, under its last number or a later one, behind all pieces that were added before.
     pub(super) fn push_block(&mut self, last: u64, block: Block) {
         debug_assert!(block.last().is_some_and(|live| live <= last));
         self.count += block.count();
+        self.leave_line();
         self.by_last.insert(last, Piece::Block(Box::new(block)));
+    }
+
+    /// Moves everything into the tree.
+    fn leave_line(&mut self) {
+        self.by_last.extend(std::mem::take(&mut self.line));
     }
 
     /// The number that the last piece is under; no live one is higher.
     pub(super) fn last(&self) -> Option<u64> {
-        self.by_last.last_key_value().map(|(last, _)| *last)
+        let tree = || self.by_last.last_key_value().map(|(last, _)| *last);
+        self.line.back().map(|(last, _)| *last).or_else(tree)
     }
 
     /// The runs in order, from the first live number at or behind `seq` on.
     pub(super) fn runs_from(&self, seq: u64) -> LiveRuns<'_> {
+        let at = self.line.partition_point(|(last, _)| *last < seq);
         LiveRuns {
-            pieces: self.by_last.range(seq..),
+            tree: self.by_last.range(seq..),
+            line: self.line.range(at..),
             block: None,
             seq,
         }
@@ -185,6 +217,10 @@ impl Live {
         mut removed: impl FnMut(Location, u64),
     ) {
         let (first, last) = range.into_inner();
+        if self.remove_from_line(first, last, &mut removed) {
+            return;
+        }
+        self.leave_line();
         let Some(key) = self.cut_at(first, first, last, &mut removed) else {
             return;
         };
@@ -196,6 +232,41 @@ impl Live {
             removed(piece.origin(), piece.count());
         }
         self.cut_at(last, first, last, &mut removed);
+    }
+
+    /// Removes what lies within two numbers, if that is from the front of the line on. `false` where it is elsewhere; nothing is changed then.
+    fn remove_from_line(
+        &mut self,
+        first: u64,
+        last: u64,
+        removed: &mut impl FnMut(Location, u64),
+    ) -> bool {
+        let tree = self.by_last.last_key_value();
+        if tree.is_some_and(|(key, _)| *key >= first) {
+            return false;
+        }
+        let front = self.line.front();
+        let front = front.and_then(|(key, piece)| piece.run(*key));
+        if front.is_none_or(|run| run.first_seq < first) {
+            return false;
+        }
+        while let Some((key, piece)) = self.line.front_mut() {
+            let Some(run) = piece.run(*key).filter(|run| run.first_seq <= last) else {
+                break;
+            };
+            let gone = run.within(first, last);
+            if gone.count < run.count {
+                *piece = Piece::of(&run.within(gone.last_seq() + 1, *key));
+            } else {
+                self.line.pop_front();
+            }
+            self.count -= gone.count;
+            removed(run.location, gone.count);
+        }
+        if self.line.is_empty() && self.line.capacity() > LINE_KEPT_MAX {
+            self.line = VecDeque::new();
+        }
+        true
     }
 
     /// Says that the messages of a range that are in some places are in another one now, and tells of each piece touched where it was and how
@@ -211,6 +282,7 @@ impl Live {
         if first > last {
             return;
         }
+        self.leave_line();
         self.split_before(first, &is_moved);
         if let Some(behind) = last.checked_add(1) {
             self.split_before(behind, &is_moved);
@@ -424,7 +496,8 @@ impl Live {
 /// Live messages in the order of their sequence numbers, as runs.
 #[derive(Clone, Debug)]
 pub(super) struct LiveRuns<'a> {
-    pieces: btree_map::Range<'a, u64, Piece>,
+    tree: btree_map::Range<'a, u64, Piece>,
+    line: vec_deque::Iter<'a, (u64, Piece)>,
     block: Option<&'a Block>,
     seq: u64,
 }
@@ -438,7 +511,8 @@ impl Iterator for LiveRuns<'_> {
                 self.seq = run.last_seq() + 1;
                 return Some(run);
             }
-            let (last, piece) = self.pieces.next()?;
+            let in_line = || self.line.next().map(|(last, piece)| (last, piece));
+            let (last, piece) = self.tree.next().or_else(in_line)?;
             self.block = match piece {
                 Piece::Block(block) => Some(block),
                 run => {

@@ -266,7 +266,7 @@ fn read_extent(bytes: &mut Reader<'_>) -> Result<Extent, Wrong> {
 }
 
 fn write_live(live: &Live, out: &mut Vec<u8>) {
-    put(out, live.pieces().len() as u64);
+    put(out, live.pieces_count() as u64);
     let (mut before, mut lsn_before) = (0, 0);
     for (last, piece) in live.pieces() {
         let (location, bits) = match piece {

@@ -1,7 +1,7 @@
 //! What the log in memory keeps, and how it gives it back.
 
 use super::*;
-use crate::entry::{Stream, Target};
+use crate::entry::{QueueRun, Stream, Target};
 
 const QUEUE: QueueId = QueueId(3);
 
@@ -47,6 +47,14 @@ fn read(log: &mut MemoryLog, first_seq: u64, last_seq: u64, bytes_max: usize) ->
     }
 }
 
+fn of_queue(run: Run) -> QueueRun {
+    QueueRun {
+        queue: QUEUE,
+        stream: Stream(0),
+        run,
+    }
+}
+
 #[test]
 fn every_entry_is_durable_at_once() {
     let mut log = MemoryLog::default();
@@ -55,7 +63,7 @@ fn every_entry_is_durable_at_once() {
         first_seq: 1,
         count: 1,
     };
-    let settled = log.settle(Group(1), QUEUE, Reason::Ack, &[run]);
+    let settled = log.settle(Group(1), Reason::Ack, &[of_queue(run)]);
     assert_eq!((settled, log.durable()), (Position(2), Position(2)));
 }
 
@@ -77,7 +85,7 @@ fn what_is_kept_comes_back_until_it_is_settled() {
         first_seq: 2,
         count: 1,
     };
-    log.settle(Group(1), QUEUE, Reason::Ack, &[run]);
+    log.settle(Group(1), Reason::Ack, &[of_queue(run)]);
     let rest = read(&mut log, 1, 4, 100);
     let runs: Vec<_> = rest
         .runs

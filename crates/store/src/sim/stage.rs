@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::Held;
 use super::model::{Change, Part, Told, record};
 use super::world::World;
-use crate::entry::{self, NewEnqueue, Reason, RequeueRun, Run, Stamp, Stream, Target, TooLong};
+use crate::entry::{
+    self, NewEnqueue, QueueRun, Reason, RequeueRun, Run, Stamp, Stream, Target, TooLong,
+};
 use crate::log::{GROUPS, Group, QueueId, Urgency};
 
 /// With more live messages than this, more are settled than come.
@@ -228,8 +230,16 @@ impl World {
     pub(super) fn settle_runs(&mut self, queue: u64, runs: Vec<Run>) -> Held {
         let (of, change) = (QueueId(queue), Change::Settle(queue, runs.clone()));
         let urgency = self.urgency();
-        self.push(Group::of(of), urgency, change, |out, stamp| {
-            entry::settle(out, stamp, (of, Stream(0)), Reason::Ack, runs)
+        let is_each = self.chance.below(2) == 0;
+        let of_queue = |run: &Run| QueueRun {
+            queue: of,
+            stream: Stream(0),
+            run: *run,
+        };
+        let each: Vec<QueueRun> = runs.iter().map(of_queue).collect();
+        self.push(Group::of(of), urgency, change, |out, stamp| match is_each {
+            true => entry::settle_each(out, stamp, Reason::Ack, &each),
+            false => entry::settle(out, stamp, (of, Stream(0)), Reason::Ack, runs),
         })
     }
 

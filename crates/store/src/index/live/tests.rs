@@ -45,9 +45,9 @@ fn eight_runs_near_each_other_become_bits() {
     for seq in [10, 20, 30, 40, 50, 60] {
         live.remove(seq..=seq, |_, _| {});
     }
-    assert_eq!((blocks(&live), live.pieces().len()), (0, 7));
+    assert_eq!((blocks(&live), live.pieces_count()), (0, 7));
     live.remove(70..=70, |_, _| {});
-    assert_eq!((blocks(&live), live.pieces().len()), (1, 1));
+    assert_eq!((blocks(&live), live.pieces_count()), (1, 1));
     assert_eq!(live.count(), 93);
     let runs: Vec<_> = live
         .runs_from(65)

@@ -77,6 +77,11 @@ impl Model {
                     self.remove((queue, stream), run.first_seq..run.first_seq + run.count);
                 }
             }
+            Entry::SettleEach { runs, .. } => {
+                for QueueRun { queue, stream, run } in runs {
+                    self.remove((queue, stream), run.first_seq..run.first_seq + run.count);
+                }
+            }
             Entry::Requeue {
                 queue,
                 stream,
