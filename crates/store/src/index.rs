@@ -33,7 +33,6 @@ mod streams;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use check::Named;
 use delivery::Deliveries;
 use live::Live;
 use places::Places;
@@ -133,6 +132,8 @@ struct Messages {
     deliveries: Deliveries,
     /// The newest file of the log in whose list of streams this one stands.
     listed_in: u64,
+    /// The last check that named it, by number, and what the next sequence number is if that entry is applied.
+    checked: (u64, u64),
 }
 
 /// See the module.
@@ -143,8 +144,8 @@ pub struct Index {
     places: Places,
     /// Term and index of the last entry of each group, by its number.
     groups: Vec<Option<(u32, u64)>>,
-    /// What [`Index::check`] looks through; empty otherwise.
-    named: Vec<Named>,
+    /// How many entries were checked that name streams.
+    checks: u64,
 }
 
 impl Index {
@@ -344,6 +345,7 @@ impl Messages {
             live: Live::default(),
             deliveries: Deliveries::default(),
             listed_in: NO_FILE,
+            checked: (0, 0),
         }
     }
 

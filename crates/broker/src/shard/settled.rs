@@ -47,7 +47,7 @@ impl Settled {
             let Some(runs) = self.by_group.get_mut(usize::from(group.0)) else {
                 continue;
             };
-            let key = |of: &QueueRun| (of.queue, of.run.first_seq);
+            let key = |of: &QueueRun| u128::from(of.queue.0) << 64 | u128::from(of.run.first_seq);
             if !runs.is_sorted_by_key(key) {
                 runs.sort_unstable_by_key(key);
             }

@@ -24,13 +24,7 @@ impl Index {
             return Err(Inconsistent::FileOrder { file_seq, newest });
         }
         match decoded.entry {
-            Entry::Enqueue(enqueue) => {
-                let mut named = std::mem::take(&mut self.named);
-                let checked = self.check_targets(enqueue.targets, decoded.stamp.group, &mut named);
-                named.clear();
-                self.named = named;
-                checked
-            }
+            Entry::Enqueue(enqueue) => self.check_targets(enqueue.targets, decoded.stamp.group),
             Entry::Bundle(entries) => {
                 let mut ahead = Ahead::new(self);
                 ahead.sources = dropped_in(&entries);
@@ -45,84 +39,60 @@ impl Index {
         }
     }
 
-    /// Checks the targets of an entry that stands by itself. `named` is where they are put in order.
-    fn check_targets(
-        &self,
-        targets: Targets<'_>,
-        group: Group,
-        named: &mut Vec<Named>,
-    ) -> Result<(), Inconsistent> {
-        let in_order = |(position, target)| Named { position, target };
-        named.extend(targets.enumerate().map(in_order));
-        if named.len() > 1 {
-            named.sort_unstable_by_key(Named::key);
+    /// Checks the targets of an entry that stands by itself. What they change for each other is noted in the streams.
+    fn check_targets(&mut self, targets: Targets<'_>, group: Group) -> Result<(), Inconsistent> {
+        self.checks += 1;
+        let mut are_known = true;
+        for target in targets {
+            let Some(messages) = self.streams.get_mut((target.queue, target.stream)) else {
+                are_known = false;
+                continue;
+            };
+            let next_seq = match messages.checked {
+                (check, ahead) if check == self.checks => ahead,
+                _ => messages.next_seq,
+            };
+            check_target(&target, group, (next_seq, messages.group))?;
+            messages.checked = (self.checks, target.first_seq + u64::from(target.count));
         }
-        for same in named.chunk_by(|one, other| one.stream() == other.stream()) {
-            let mut ahead = None;
-            for Named { target, .. } in same {
-                self.check_target(target, group, ahead)?;
-                ahead = Some((target.first_seq + u64::from(target.count), group));
-            }
+        if are_known {
+            return Ok(());
         }
-        Ok(())
+        let mut ahead = Ahead::new(self);
+        targets
+            .into_iter()
+            .try_for_each(|target| ahead.check_enqueue(&target, group))
     }
+}
 
-    /// Checks a target against its stream, or against what the stream will be by then.
-    fn check_target(
-        &self,
-        target: &Target,
-        named: Group,
-        ahead: Option<(u64, Group)>,
-    ) -> Result<(), Inconsistent> {
-        let Target {
+/// Checks a target against the next sequence number and the group of its stream.
+fn check_target(
+    target: &Target,
+    named: Group,
+    (next_seq, group): (u64, Group),
+) -> Result<(), Inconsistent> {
+    let Target {
+        queue,
+        stream,
+        first_seq,
+        ..
+    } = *target;
+    if group != named {
+        return Err(Inconsistent::OtherGroup {
+            queue,
+            group,
+            named,
+        });
+    }
+    if first_seq < next_seq {
+        return Err(Inconsistent::SequenceUsed {
             queue,
             stream,
             first_seq,
-            ..
-        } = *target;
-        let now = || {
-            self.streams
-                .get((queue, stream))
-                .map(|messages| (messages.next_seq, messages.group))
-        };
-        let Some((next_seq, group)) = ahead.or_else(now) else {
-            return Ok(());
-        };
-        if group != named {
-            return Err(Inconsistent::OtherGroup {
-                queue,
-                group,
-                named,
-            });
-        }
-        if first_seq < next_seq {
-            return Err(Inconsistent::SequenceUsed {
-                queue,
-                stream,
-                first_seq,
-                next_seq,
-            });
-        }
-        Ok(())
+            next_seq,
+        });
     }
-}
-
-/// A target, and which it is of those of its entry.
-#[derive(Clone, Debug)]
-pub(super) struct Named {
-    position: usize,
-    target: Target,
-}
-
-impl Named {
-    fn stream(&self) -> (QueueId, Stream) {
-        (self.target.queue, self.target.stream)
-    }
-
-    fn key(&self) -> (QueueId, Stream, usize) {
-        let (queue, stream) = self.stream();
-        (queue, stream, self.position)
-    }
+    Ok(())
 }
 
 /// The index as it will be behind the entries that were checked.
@@ -199,8 +169,15 @@ impl<'a> Ahead<'a> {
     fn check_enqueue(&mut self, target: &Target, group: Group) -> Result<(), Inconsistent> {
         let stream = (target.queue, target.stream);
         let next = self.next.get(&stream).copied();
-        if next.is_some() || !self.deleted.contains(&target.queue) {
-            self.index.check_target(target, group, next)?;
+        let now = || {
+            let messages = self.index.streams.get(stream);
+            let is_there = !self.deleted.contains(&target.queue);
+            messages
+                .filter(|_| is_there)
+                .map(|messages| (messages.next_seq, messages.group))
+        };
+        if let Some(next) = next.or_else(now) {
+            check_target(target, group, next)?;
         }
         let next_seq = target.first_seq + u64::from(target.count);
         self.next.insert(stream, (next_seq, group));

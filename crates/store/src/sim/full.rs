@@ -12,6 +12,7 @@ use crate::disk::{Disk, Faults};
 use crate::index::Index;
 use crate::recovery::WAL_FOLDER;
 use crate::segment;
+use crate::wal::SPARES_MAX;
 
 /// So many turns of the keeper must do to give everything back.
 const TURNS_MAX: u64 = 600;
@@ -160,7 +161,8 @@ impl World {
         let live: u64 = segments.map(|(_, segment)| segment.live_bytes()).sum();
         let frame = 16 * 1024;
         let segments = 2 * live + frame * (2 + 2 * live / self.setup.aims.segment_bytes);
-        self.setup.aims.log_bytes + 6 * self.setup.lens.full + 2 * frame + segments
+        let files = SPARES_MAX as u64 + 3;
+        self.setup.aims.log_bytes + files * self.setup.lens.full + 2 * frame + segments
     }
 }
 

@@ -19,8 +19,8 @@ use crate::log::Group;
 /// Spares that are kept once files have their full length: what acks are written to while the disk is full.
 const RESERVE: usize = 2;
 
-/// Spares beyond this are removed when they are given back.
-const SPARES_MAX: usize = 3;
+/// Spares beyond this are removed when they are given back. As many as come back at once are worth keeping: a new file is written twice.
+pub(crate) const SPARES_MAX: usize = 8;
 
 const NO_ROOM: &str = "a batch of the log has no room for its header";
 

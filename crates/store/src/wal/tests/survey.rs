@@ -134,8 +134,12 @@ fn a_missing_file_is_a_gap_and_what_lies_behind_is_read() {
         let left = all.iter().filter(|(lsn, _)| file.offset(*lsn).is_none());
         assert!(read.iter().eq(left), "file {}", file.seq);
         let held = all.iter().any(|(lsn, _)| file.offset(*lsn).is_some());
+        // A spare may have been more than that; the last one is missed by nobody.
+        let is_behind = all.iter().all(|(lsn, _)| *lsn < file.start);
+        let may_have_held = held || (is_behind && file.seq != files[files.len() - 1].seq);
         let lines_up = survey.gaps().iter().all(|gap| gap.lines_up);
-        assert_eq!(lines_up, !held, "file {}: {:?}", file.seq, survey.gaps());
+        let gaps = survey.gaps();
+        assert_eq!(lines_up, !may_have_held, "file {}: {gaps:?}", file.seq);
         assert!(survey.behind() >= files[files.len() - 2].end());
     }
 }
