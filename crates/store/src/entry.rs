@@ -205,6 +205,13 @@ pub struct Run {
     pub count: u64,
 }
 
+impl Run {
+    /// The last one.
+    pub fn last_seq(&self) -> u64 {
+        self.first_seq + (self.count - 1)
+    }
+}
+
 /// Consecutive sequence numbers of a stream of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueRun {

@@ -186,17 +186,12 @@ impl Index {
                 ..
             } => {
                 for run in runs {
-                    self.remove(
-                        queue,
-                        stream,
-                        run.first_seq..=run.first_seq + (run.count - 1),
-                    );
+                    self.remove(queue, stream, run.first_seq..=run.last_seq());
                 }
             }
             Entry::SettleEach { runs, .. } => {
                 for QueueRun { queue, stream, run } in runs {
-                    let last = run.first_seq + (run.count - 1);
-                    self.remove(queue, stream, run.first_seq..=last);
+                    self.remove(queue, stream, run.first_seq..=run.last_seq());
                 }
             }
             Entry::Requeue {

@@ -265,17 +265,7 @@ fn read_bundle<'a>(
 fn read_body<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Entry<'a>, Malformed> {
     Ok(match kind {
         Kind::Enqueue => Entry::Enqueue(read_enqueue(reader)?),
-        Kind::Settle => {
-            let (queue, stream, reason) = read_queue(reader)?;
-            let count = reader.u32()?;
-            let runs = Runs::read(reader, count)?;
-            Entry::Settle {
-                queue,
-                stream,
-                reason,
-                runs,
-            }
-        }
+        Kind::Settle => read_settle(reader)?,
         Kind::SettleEach => {
             let reason = read_reason(reader)?;
             let count = reader.u32()?;
@@ -364,6 +354,17 @@ fn read_enqueue<'a>(reader: &mut Reader<'a>) -> Result<Enqueue<'a>, Malformed> {
         records,
         bodies,
         starts,
+    })
+}
+
+fn read_settle<'a>(reader: &mut Reader<'a>) -> Result<Entry<'a>, Malformed> {
+    let (queue, stream, reason) = read_queue(reader)?;
+    let count = reader.u32()?;
+    Ok(Entry::Settle {
+        queue,
+        stream,
+        reason,
+        runs: Runs::read(reader, count)?,
     })
 }
 

@@ -199,7 +199,7 @@ fn single() -> impl Strategy<Value = Owned> {
             count,
             delivery_count,
         });
-    let queue_run = (place(), run.clone()).prop_map(|((queue, stream), (first_seq, count))| {
+    let queue_run = (place(), run).prop_map(|((queue, stream), (first_seq, count))| {
         let run = Run { first_seq, count };
         QueueRun { queue, stream, run }
     });

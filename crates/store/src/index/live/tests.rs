@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::entry::{Lsn, SegmentId};
 
 const LOG: Location = Location::Wal {
     lsn: Lsn(4096),
