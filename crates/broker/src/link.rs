@@ -11,7 +11,7 @@ use leveret_store::log::QueueId;
 
 use crate::alarms::Alarms;
 use crate::error::Error;
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, take_gathered};
 use crate::queue_handle::ShardId;
 
 /// A connection's number, never used twice while the broker runs.
@@ -48,14 +48,56 @@ pub struct DeliveredRun {
     pub queue: QueueId,
     /// The sequence number of the first one in that queue.
     pub first_seq: u64,
-    /// Where the messages are.
-    pub batch: Arc<Batch>,
     /// The first one's index in the batch.
     pub first: u32,
     /// How many.
     pub count: u32,
     /// Whether they were handed out before.
     pub redelivered: bool,
+}
+
+/// Runs of messages on their way to a connection.
+#[derive(Debug, Default)]
+pub struct Deliveries {
+    runs: Vec<DeliveredRun>,
+    /// Each batch with how many runs are of it: those that follow each other mostly are of the same, and who refers to it is dear to count.
+    batches: Vec<(Arc<Batch>, usize)>,
+}
+
+impl Deliveries {
+    /// Adds a run of a batch.
+    pub(crate) fn push(&mut self, batch: &Arc<Batch>, run: DeliveredRun) {
+        self.runs.push(run);
+        match self.batches.last_mut() {
+            Some((last, count)) if Arc::ptr_eq(last, batch) => *count += 1,
+            _ => self.batches.push((Arc::clone(batch), 1)),
+        }
+    }
+
+    /// Takes what was gathered, and leaves about as much room for what is gathered next.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            runs: take_gathered(&mut self.runs),
+            batches: take_gathered(&mut self.batches),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The first run.
+    pub fn first(&self) -> Option<&DeliveredRun> {
+        self.runs.first()
+    }
+
+    /// Each run with its batch, in the order in which they are to be delivered.
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<Batch>, &DeliveredRun)> {
+        let batches = self.batches.iter();
+        let each = batches.flat_map(|(batch, count)| std::iter::repeat_n(batch, *count));
+        each.zip(&self.runs)
+    }
 }
 
 /// A message that was asked for with `basic.get`.
@@ -107,7 +149,7 @@ pub enum Reply {
 #[derive(Debug)]
 pub enum Event {
     /// Messages for its consumers, in the order in which they are to be delivered.
-    Deliveries(Vec<DeliveredRun>),
+    Deliveries(Deliveries),
     /// Publishing went on.
     Progress {
         /// Which shard.

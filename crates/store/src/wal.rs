@@ -56,6 +56,7 @@ pub use read::Batch;
 pub use repair::repair_tail;
 pub use scan::{Damage, End, Fault, Scan, Start, scan};
 pub use survey::{Gap, Part, Seen, Survey, Unreadable};
+#[cfg(any(test, feature = "sim"))]
 pub(crate) use writer::SPARES_MAX;
 pub use writer::WalWriter;
 

@@ -6,7 +6,7 @@ use leveret_broker::command::{Outcome, Settle};
 use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
-use leveret_message::batch::{Body, Message};
+use leveret_message::batch::{Batch, Body, Message};
 use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -16,8 +16,8 @@ use crate::core::Core;
 use crate::output::Output;
 
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
-pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, run: &DeliveredRun) {
-    core.unwritten_deliveries += run.batch.size(run.first, run.count);
+pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
+    core.unwritten_deliveries += batch.size(run.first, run.count);
     let Some(consumer) = core.consumers.get(run.consumer) else {
         return;
     };
@@ -30,7 +30,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, run: &DeliveredR
     let first_tag = channel.last_tag + 1;
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
-    let messages = run.batch.messages(run.first, run.count);
+    let messages = batch.messages(run.first, run.count);
     for (tag, message) in (first_tag..).zip(messages) {
         write(
             &mut core.out,

@@ -1,7 +1,7 @@
 //! What the shards tell an open connection: deliveries, progress of publishes, answers to what was asked.
 
 use leveret_broker::error::Error;
-use leveret_broker::link::{DeliveredRun, Event, Reply};
+use leveret_broker::link::{Deliveries, Event, Reply};
 
 use super::{Session, Waiting};
 use crate::channel::{Next, Question, answer, consume, deliver};
@@ -14,8 +14,8 @@ impl Session {
                 self.deferred.push(event);
             }
             Event::Deliveries(runs) => {
-                for run in &runs {
-                    deliver::deliver(&mut self.core, &mut self.channels, run);
+                for (batch, run) in runs.iter() {
+                    deliver::deliver(&mut self.core, &mut self.channels, batch, run);
                 }
             }
             Event::Progress {
@@ -47,7 +47,7 @@ impl Session {
     }
 
     /// Whether these are new deliveries of a shard that has taken back what it is to take back, while another one has not.
-    fn comes_after_recover_ok(&self, runs: &[DeliveredRun]) -> bool {
+    fn comes_after_recover_ok(&self, runs: &Deliveries) -> bool {
         let Some(Waiting::Method {
             question: Question::Recover { released, .. },
             ..

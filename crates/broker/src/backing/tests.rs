@@ -346,7 +346,7 @@ fn recovered_queues_are_consumed_from_purged_and_deleted_like_others() {
     let count: u32 = events
         .iter()
         .map(|event| match event {
-            Event::Deliveries(runs) => runs.iter().map(|run| run.count).sum(),
+            Event::Deliveries(runs) => runs.iter().map(|(_, run)| run.count).sum(),
             _ => 0,
         })
         .sum();

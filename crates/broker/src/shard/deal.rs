@@ -1,14 +1,13 @@
 //! Dealing: from the ready messages of queues to consumers with credit. What enters a queue that was empty is dealt at once, the rest at the end
 //! of the turn.
 
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 
 use crate::link::{ConnectionId, DeliveredRun};
 use crate::queue::consumers::{Consumer, Turn};
 use crate::queue::{Home, Queue};
 use crate::queue_handle::ShardId;
+use crate::runs::Piece;
 use crate::shard::peer::Peer;
 use crate::shard::settled::Settled;
 use crate::shard::{Shard, peer};
@@ -76,22 +75,19 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
         consumer: slot,
         queue: id,
         first_seq: taken.piece.first,
-        batch: Arc::clone(&taken.piece.value.batch),
         first: taken.piece.value.index,
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
     };
-    let bytes = taken.bytes;
-    if no_ack {
-        if taken.piece.value.home == Home::Log {
-            table.settled.push(id, run.first_seq, taken.piece.count);
-        }
-    } else {
-        queue.hold(holder, taken, Some(key));
-    }
     if let Some(peer) = peer(table.peers, table.spoken_to, holder.connection) {
-        peer.out.bytes += bytes;
-        peer.out.runs.push(run);
+        peer.out.bytes += taken.bytes;
+        peer.out.deliveries.push(&taken.piece.value.batch, run);
+    }
+    if !no_ack {
+        queue.hold(holder, taken, Some(key));
+    } else if taken.piece.value.home == Home::Log {
+        let Piece { first, count, .. } = taken.piece;
+        table.settled.push(id, first, count);
     }
     true
 }

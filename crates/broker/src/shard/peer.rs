@@ -6,8 +6,7 @@ use std::sync::Arc;
 use leveret_store::log::QueueId;
 
 use crate::error::Error;
-use crate::link::{ConsumerSlot, DeliveredRun, Event, Link, Reply};
-use crate::mailbox::take_gathered;
+use crate::link::{ConsumerSlot, Deliveries, Event, Link, Reply};
 use crate::queue_handle::ShardId;
 use crate::shard::publish::Safe;
 
@@ -17,7 +16,7 @@ const TIDY_MIN: usize = 64;
 /// What a connection is to be told.
 #[derive(Debug, Default)]
 pub(super) struct Out {
-    pub(super) runs: Vec<DeliveredRun>,
+    pub(super) deliveries: Deliveries,
     /// The memory that these stand for, in bytes.
     pub(super) bytes: usize,
     /// The highest batch that is done; 0 says nothing new.
@@ -125,11 +124,11 @@ impl Peer {
     }
 
     fn say_deliveries(&mut self) {
-        if !self.out.runs.is_empty() {
+        if !self.out.deliveries.is_empty() {
             self.link.reserve(std::mem::take(&mut self.out.bytes));
             self.link
                 .events
-                .push(Event::Deliveries(take_gathered(&mut self.out.runs)));
+                .push(Event::Deliveries(self.out.deliveries.take()));
         }
     }
 }

@@ -139,15 +139,14 @@ fn seen(event: Event) -> Vec<Seen> {
     vec![one]
 }
 
-fn delivered(run: &crate::link::DeliveredRun) -> Vec<Seen> {
-    let run = run.clone();
+fn delivered((batch, run): (&Arc<Batch>, &crate::link::DeliveredRun)) -> Vec<Seen> {
     (0..run.count)
         .map(|i| {
             Seen::Delivery(Delivery {
                 consumer: run.consumer.0,
                 queue: run.queue,
                 seq: run.first_seq + u64::from(i),
-                message: number(&run.batch, run.first + i),
+                message: number(batch, run.first + i),
                 redelivered: run.redelivered,
             })
         })
