@@ -136,6 +136,18 @@ impl BatchHeader {
         (here && can_be && crc32c(covered) == crc).then_some((header, crc))
     }
 
+    /// Reads a header of which one bit is wrong: the checksum says which.
+    pub(super) fn corrected(bytes: &[u8], lsn: Lsn, mark: u64) -> Option<Self> {
+        let damaged: &[u8; BATCH_HEADER_LEN] = bytes.first_chunk()?;
+        let bits = (0..BATCH_HEADER_LEN).flat_map(|at| (0..8).map(move |bit| (at, 1 << bit)));
+        let mut headers = bits.filter_map(|(at, bit): (usize, u8)| {
+            let mut bytes = *damaged;
+            *bytes.get_mut(at)? ^= bit;
+            Self::read(&bytes, lsn, mark)
+        });
+        headers.next().map(|(header, _)| header)
+    }
+
     /// Whether bytes were the beginning of a batch at this place in this life of the file, as far as two of three marks can tell.
     pub(super) fn was_here(bytes: &[u8], lsn: Lsn, mark: u64) -> bool {
         let marks = [

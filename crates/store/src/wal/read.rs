@@ -44,6 +44,8 @@ pub(super) enum Found<'a> {
     Batch(BatchHeader, u32, Batch<'a>),
     /// A header that is right, and a payload that is not.
     Header(BatchHeader),
+    /// A header of which one bit was wrong, as it was written.
+    Corrected(BatchHeader),
     /// The remains of a header of this life of the file.
     Remains,
     /// Nothing of this life of the file.
@@ -94,10 +96,11 @@ impl Reading {
             return Ok(Found::Nothing);
         };
         let Some((header, crc)) = BatchHeader::read(bytes, lsn, info.mark()) else {
-            return Ok(match BatchHeader::was_here(bytes, lsn, info.mark()) {
-                true => Found::Remains,
-                false => Found::Nothing,
-            });
+            if !BatchHeader::was_here(bytes, lsn, info.mark()) {
+                return Ok(Found::Nothing);
+            }
+            let corrected = BatchHeader::corrected(bytes, lsn, info.mark());
+            return Ok(corrected.map_or(Found::Remains, Found::Corrected));
         };
         let end = Lsn(lsn.0 + padded(header.payload_len as usize));
         let payload = match end <= info.end() {
@@ -153,9 +156,14 @@ impl Reading {
         let Some(header) = bytes.and_then(BatchHeader::fields) else {
             return Ok(None);
         };
-        let payload = self.payload(&header, lsn)?;
-        let is_whole = payload.is_some_and(|payload| crc32c(payload) == header.payload_crc);
-        Ok((is_whole && header.payload_len > 0).then_some(header))
+        let is_whole = header.payload_len > 0 && self.has_payload(&header, lsn)?;
+        Ok(is_whole.then_some(header))
+    }
+
+    /// Whether the payload at this lsn has the checksum that its header names.
+    pub(super) fn has_payload(&mut self, header: &BatchHeader, lsn: Lsn) -> io::Result<bool> {
+        let payload = self.payload(header, lsn)?;
+        Ok(payload.is_some_and(|payload| crc32c(payload) == header.payload_crc))
     }
 
     /// Bytes of the file; none where it does not have them.

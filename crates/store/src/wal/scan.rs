@@ -1,9 +1,10 @@
 //! Reading the whole log after a start, and telling how it ends.
 //!
 //! The log ends at X, where the first batch is missing or wrong. D is how far it was durable for certain: the highest durable lsn that any
-//! batch or checkpoint speaks of, those behind X included. If D is not past X, what lies behind X was promised to nobody: a torn tail.
-//! If it is, confirmed data is damaged, and nothing is cut or skipped: the caller hears of the file and the range, and may scan again from
-//! the end of the range. A file that is missing, unreadable or in the wrong place is damage wherever it is: whole files are never torn.
+//! batch or checkpoint speaks of, those behind X included, and those whose header has one wrong bit, which its checksum
+//! corrects. If D is not past X, what lies behind X was promised to nobody: a torn tail. If it is, confirmed data is damaged, and nothing is cut
+//! or skipped: the caller hears of the file and the range, and may scan again from the end of the range. A file that is missing, unreadable or
+//! in the wrong place is damage wherever it is: whole files are never torn.
 
 use std::fmt;
 use std::io;

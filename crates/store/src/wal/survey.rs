@@ -1,9 +1,10 @@
 //! Reading the whole log for an operator: what [`scan`](super::scan) reads, and what lies behind each damage.
 //!
 //! A scan stops at the first damage, since nothing may be skipped in silence. A survey goes on to the end of the newest file and says of each
-//! damage where it is, and what in it can still be proven to be what was written: a batch whose header alone is damaged by the checksum of
-//! its payload, an entry of a damaged payload by its own, a file without its header by its batches. It writes nothing and skips nothing that
-//! a scan would read: the two agree on whether a log is damaged, and on the first damage's place or one before it.
+//! damage where it is, and what in it can still be proven to be what was written: a header with one wrong bit by its own checksum, a batch
+//! whose header alone is damaged by the checksum of its payload, an entry of a damaged payload by its own, a file without its header by its
+//! batches. It writes nothing and skips nothing that a scan would read: the two agree on whether a log is damaged, and on the first damage's
+//! place or one before it.
 //!
 //! Nothing is searched for byte by byte: what looks like an entry in the middle of a damaged payload may be in the body of a message.
 
@@ -73,9 +74,9 @@ struct Piece {
 enum What {
     /// A whole batch and its header's checksum.
     Whole(BatchHeader, u32),
-    /// A payload whose header is damaged.
-    Payload(BatchHeader),
-    /// A header whose payload is damaged.
+    /// A payload whose header is damaged, and whether all that the header said is known nevertheless. If not, what it says of the payload is.
+    Payload(BatchHeader, bool),
+    /// A header, right or corrected, whose payload is damaged.
     Header(BatchHeader),
     Remains,
 }
@@ -83,7 +84,9 @@ enum What {
 impl Piece {
     fn header(&self) -> Option<&BatchHeader> {
         match &self.what {
-            What::Whole(header, _) | What::Payload(header) | What::Header(header) => Some(header),
+            What::Whole(header, _) | What::Payload(header, _) | What::Header(header) => {
+                Some(header)
+            }
             What::Remains => None,
         }
     }
@@ -193,15 +196,17 @@ impl Survey {
                 };
                 // A header that is right, but whose payload is not, may be what is wrong: only what is whole is passed over.
                 lsn = match what {
-                    What::Whole(..) | What::Payload(_) => piece.end(),
+                    What::Whole(..) | What::Payload(..) => piece.end(),
                     What::Header(_) | What::Remains => Lsn(lsn.0 + BLOCK),
                 };
                 pieces.push(piece);
             }
         }
         let headers = pieces.iter().filter_map(|piece| match &piece.what {
-            What::Whole(header, _) | What::Header(header) => Some(header.durable),
-            What::Payload(_) | What::Remains => None,
+            What::Whole(header, _) | What::Header(header) | What::Payload(header, true) => {
+                Some(header.durable)
+            }
+            What::Payload(_, false) | What::Remains => None,
         });
         self.durable = headers.fold(self.durable, Lsn::max);
         Ok(pieces)
@@ -214,18 +219,18 @@ impl Survey {
 
 /// What begins at a place; something that cannot be read where nothing is known.
 fn what_is_at(reading: &mut Reading, lsn: Lsn) -> io::Result<Option<What>> {
-    let found = match reading.find(lsn)? {
-        Found::Batch(header, crc, _) => return Ok(Some(What::Whole(header, crc))),
-        Found::Header(header) => return Ok(Some(What::Header(header))),
-        Found::Nothing => None,
-        Found::Remains => Some(What::Remains),
-    };
-    Ok(match found {
-        Some(remains) => match reading.payload_alone(lsn)? {
-            Some(header) => Some(What::Payload(header)),
-            None => Some(remains),
+    Ok(match reading.find(lsn)? {
+        Found::Batch(header, crc, _) => Some(What::Whole(header, crc)),
+        Found::Header(header) => Some(What::Header(header)),
+        Found::Corrected(header) => match reading.has_payload(&header, lsn)? {
+            true => Some(What::Payload(header, true)),
+            false => Some(What::Header(header)),
         },
-        None => None,
+        Found::Remains => match reading.payload_alone(lsn)? {
+            Some(header) => Some(What::Payload(header, false)),
+            None => Some(What::Remains),
+        },
+        Found::Nothing => None,
     })
 }
 

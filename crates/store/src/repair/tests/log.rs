@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::disk::File;
+use crate::recovery::recover;
 
 /// The messages of a queue that are live.
 fn numbers(disk: &SimDisk, queue: u64) -> Vec<u64> {
@@ -217,4 +218,145 @@ fn entries_that_cannot_be_read_or_cannot_follow_are_named_and_the_others_kept() 
         (vec![1, 2, 3], vec![1, 2, 3])
     );
     assert!(report(&disk).is_good());
+}
+
+/// A folder whose second file of the log ends with queue 1 and whose third begins with queue 2, and where that one begins.
+fn two_files() -> (SimDisk, Live, [&'static str; 2]) {
+    let disk = SimDisk::new(1);
+    let mut log = Log::new(&disk);
+    log.batch(|out| enqueue(out, 9, 1..2));
+    log.batch(|out| enqueue(out, 9, 2..28));
+    log.checkpoint(1);
+    for first in [1, 27, 53] {
+        log.batch(|out| enqueue(out, 1, first..first + 26));
+    }
+    log.batch(|out| enqueue(out, 2, 1..2));
+    log.wal.seal(1).unwrap();
+    drop(log);
+    let disk = disk.kill();
+    let model = live(&disk);
+    let files = ["wal/0000000000000002.wal", "wal/0000000000000003.wal"];
+    let starts_with = |path: &str, text: &[u8]| {
+        let content = contents(&disk).remove(path).unwrap();
+        content[4096..8192].windows(text.len()).any(|at| at == text)
+    };
+    assert!(starts_with(files[1], b"queue 2 number 1 "));
+    (disk, model, files)
+}
+
+#[test]
+fn a_batch_with_a_damaged_header_does_not_hide_what_is_gone_before_it() {
+    for bit in (0..64 * 8).step_by(11) {
+        for whole_file in [true, false] {
+            let (disk, model, [second, third]) = two_files();
+            let content = contents(&disk).remove(second).unwrap();
+            let last = b"queue 1 number 53 ";
+            let at = content.windows(last.len()).position(|part| part == last);
+            let at = at.unwrap() / 4096 * 4096;
+            match whole_file {
+                true => open(&disk, second).truncate(0).unwrap(),
+                // Nothing is left of the batch, as where the disk gives zeros.
+                false => {
+                    let zeros = vec![0; content.len() - at];
+                    open(&disk, second).write_at(at as u64, &zeros).unwrap();
+                }
+            }
+            disk.flip(Path::new(third), 4096 + bit / 8, (bit % 8) as u8)
+                .unwrap();
+            let found = report(&disk);
+            let shared: Arc<dyn Disk> = Arc::new(disk.kill());
+            assert!(recover(&shared, LENS, 3).is_err(), "{bit}: {found}");
+            let refused = repair_with(&disk, &[]);
+            assert!(
+                matches!(refused, Err(RepairError::NotAccepted(_))),
+                "{bit}: {found}"
+            );
+            repair_with(&disk, &all_printed(&found)).unwrap();
+            let first_lost = if whole_file { 1 } else { 53 };
+            let is_gone = |of: &(u64, u64)| of.0 == 1 && of.1 >= first_lost;
+            let left: Vec<_> = model.keys().filter(|of| !is_gone(of)).collect();
+            assert!(live(&disk).keys().eq(left), "{bit}: {found}");
+            assert!(report(&disk).is_good());
+        }
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_the_header_of_a_batch_loses_nothing() {
+    for bit in (0..64 * 8).step_by(3) {
+        let (disk, model, [_, third]) = two_files();
+        disk.flip(Path::new(third), 4096 + bit / 8, (bit % 8) as u8)
+            .unwrap();
+        let found = report(&disk);
+        assert!(!found.is_good(), "{bit}");
+        repair_with(&disk, &[]).unwrap_or_else(|error| panic!("{bit}: {error}"));
+        assert_eq!(live(&disk), model, "{bit}: {found}");
+    }
+}
+
+#[test]
+fn a_missing_first_file_is_lost_though_the_next_one_begins_after_an_opening() {
+    let disk = SimDisk::new(1);
+    let mut log = Log::new(&disk);
+    log.batch(|out| enqueue(out, 1, 1..2));
+    log.batch(|out| enqueue(out, 1, 2..28));
+    drop(log);
+    let mut log = Log::new(&disk);
+    log.batch(|out| enqueue(out, 2, 1..2));
+    log.wal.seal(1).unwrap();
+    drop(log);
+    let disk = disk.kill();
+    disk.remove(Path::new("wal/0000000000000001.wal")).unwrap();
+    let found = report(&disk);
+    let [finding] = found.findings.as_slice() else {
+        panic!("{found}");
+    };
+    assert_eq!(finding.loses, Loses::Something, "{found}");
+    repair_with(&disk, &all_printed(&found)).unwrap();
+    assert_eq!(numbers(&disk, 2), [1]);
+}
+
+#[test]
+fn a_damaged_last_batch_is_no_torn_tail_though_the_seal_behind_it_is_damaged_too() {
+    for bit in (0..64 * 8).step_by(11) {
+        let (disk, model, [_, third]) = two_files();
+        let content = contents(&disk).remove(third).unwrap();
+        assert!(content[8192..].starts_with(b"BTCH"), "the seal");
+        let last = b"queue 2 number 1 ";
+        let at = content.windows(last.len()).position(|part| part == last);
+        disk.flip(Path::new(third), at.unwrap() as u64, 1).unwrap();
+        disk.flip(Path::new(third), 8192 + bit / 8, (bit % 8) as u8)
+            .unwrap();
+        let found = report(&disk);
+        let shared: Arc<dyn Disk> = Arc::new(disk.kill());
+        assert!(recover(&shared, LENS, 3).is_err(), "{bit}: {found}");
+        assert!(repair_with(&disk, &[]).is_err(), "{bit}: {found}");
+        repair_with(&disk, &all_printed(&found)).unwrap();
+        let left = model.keys().filter(|of| **of != (2, 1));
+        assert!(live(&disk).keys().eq(left), "{bit}: {found}");
+    }
+}
+
+#[test]
+fn an_entry_that_is_not_known_is_lost_though_only_the_header_of_its_batch_is_damaged() {
+    let disk = Fixture::build().disk.kill();
+    let batch = {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let mut wal = recover(&shared, LENS, 9).unwrap().wal;
+        let mut payload = vec![];
+        enqueue(&mut payload, 8, 1..4);
+        payload.extend([0xff; 40]);
+        let lsn = append(&mut wal, &payload, 2);
+        wal.seal(1).unwrap();
+        let files: Vec<_> = wal.files().copied().collect();
+        let place =
+            |file: &crate::wal::WalFile| Some((file.path(WAL_FOLDER.as_ref()), file.offset(lsn)?));
+        files.iter().find_map(place).unwrap()
+    };
+    let disk = disk.kill();
+    disk.flip(&batch.0, batch.1 + 9, 1).unwrap();
+    let found = report(&disk);
+    assert!(repair_with(&disk, &[]).is_err(), "{found}");
+    repair_with(&disk, &all_printed(&found)).unwrap();
+    assert_eq!(numbers(&disk, 8), [1, 2, 3]);
 }

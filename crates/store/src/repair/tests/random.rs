@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::entry::Lsn;
 use crate::recovery::recover;
+use crate::wal::BLOCK;
 
 const QUEUES: u64 = 3;
 
@@ -20,6 +21,8 @@ enum Step {
     Compact(usize),
     Checkpoint,
     Seal,
+    /// The log is closed and opened again.
+    Reopen,
 }
 
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ enum Harm {
     /// In one of the files, somewhere.
     Flip(usize, u64, u8),
     Cut(usize, u64),
+    /// Blocks are zeros from some place on, but not in the newest file of the log, whose end nothing else knows.
+    Zero(usize, u64, u64),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..9usize).prop_map(Step::Compact),
         1 => Just(Step::Checkpoint),
         1 => Just(Step::Seal),
+        1 => Just(Step::Reopen),
     ]
 }
 
@@ -44,11 +50,13 @@ fn harm() -> impl Strategy<Value = Harm> {
     prop_oneof![
         8 => (any::<usize>(), any::<u64>(), 0..8u8).prop_map(|(f, at, bit)| Harm::Flip(f, at, bit)),
         1 => (any::<usize>(), any::<u64>()).prop_map(|(f, len)| Harm::Cut(f, len)),
+        2 => (any::<usize>(), any::<u64>(), 1..4u64).prop_map(|(f, at, n)| Harm::Zero(f, at, n)),
     ]
 }
 
 /// What is done to a folder, beside its log.
 struct Work {
+    disk: SimDisk,
     log: Log,
     next_segment: u64,
     /// Where the kept checkpoints begin.
@@ -92,6 +100,7 @@ impl Work {
             }
             Step::Checkpoint => self.checkpoint(),
             Step::Seal => self.log.wal.seal(1).unwrap(),
+            Step::Reopen => self.log = Log::new(&self.disk),
         }
     }
 
@@ -126,7 +135,7 @@ fn files(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn harm_folder(disk: &SimDisk, harm: &Harm) {
+fn harm_folder(disk: &SimDisk, harm: &Harm, newest: &Path) {
     let files = files(disk);
     let pick = |number: &usize| &files[number % files.len()];
     match harm {
@@ -140,6 +149,15 @@ fn harm_folder(disk: &SimDisk, harm: &Harm) {
             let open = disk.open(Path::new(path)).unwrap();
             open.truncate(len % bytes.len() as u64).unwrap();
         }
+        Harm::Zero(file, at, blocks) => {
+            let (path, bytes) = pick(file);
+            let from = at % bytes.len() as u64 / BLOCK * BLOCK;
+            let len = (blocks * BLOCK).min(bytes.len() as u64 - from);
+            if Path::new(path) != newest {
+                let open = disk.open(Path::new(path)).unwrap();
+                open.write_at(from, &vec![0; len as usize]).unwrap();
+            }
+        }
     }
 }
 
@@ -149,7 +167,7 @@ proptest! {
     #[test]
     fn are_good_or_repaired(steps in vec(step(), 1..40), harms in vec(harm(), 0..5), gone in any::<Option<usize>>()) {
         let disk = SimDisk::new(1);
-        let mut work = Work { log: Log::new(&disk), next_segment: 0, applied: vec![] };
+        let mut work = Work { disk: disk.clone(), log: Log::new(&disk), next_segment: 0, applied: vec![] };
         // Without any checkpoint a folder whose log is gone is as good as new.
         work.step(&Step::Checkpoint);
         steps.iter().for_each(|step| work.step(step));
@@ -159,7 +177,7 @@ proptest! {
         let disk = disk.kill();
         prop_assert!(report(&disk).is_good(), "{}", report(&disk));
         let model = live(&disk);
-        harms.iter().for_each(|harm| harm_folder(&disk, harm));
+        harms.iter().for_each(|harm| harm_folder(&disk, harm, &newest));
         if let Some(number) = gone {
             // Of the newest file of the log nothing else knows.
             let files: Vec<_> = files(&disk).into_iter().map(|(path, _)| path).collect();

@@ -131,7 +131,7 @@ impl Tail {
                     continue;
                 }
                 Found::Remains => false,
-                Found::Header(header) => {
+                Found::Header(header) | Found::Corrected(header) => {
                     self.durable = self.durable.max(header.durable);
                     false
                 }

@@ -8,10 +8,12 @@ use super::files::Break;
 use super::{BLOCK, BatchHeader, Gap, Lsn, Piece, Step, Survey, What};
 
 /// How far the log was followed.
+#[derive(Clone, Copy)]
 struct Reached {
     file: usize,
     cursor: Lsn,
-    last: Option<(Lsn, u32)>,
+    /// The last batch, and its header's checksum where that is known.
+    last: Option<(Lsn, Option<u32>)>,
 }
 
 impl Reached {
@@ -21,7 +23,9 @@ impl Reached {
             return header.durable <= self.cursor;
         }
         match self.last {
-            Some(last) => last == (header.previous, header.previous_crc),
+            Some((last, crc)) => {
+                last == header.previous && crc.is_none_or(|crc| crc == header.previous_crc)
+            }
             None => header.lsn == self.cursor || header.previous < self.cursor,
         }
     }
@@ -30,10 +34,13 @@ impl Reached {
 impl Survey {
     /// Puts the pieces in their order.
     pub(super) fn chain(&mut self, pieces: &[Piece], breaks: Vec<Break>) {
-        let first = self.info(self.first).map(|info| info.first());
+        let from = self.start.from;
+        // Where the log does not begin in the first file there is, something before it is gone.
+        let first = self.info(self.first).filter(|info| info.start <= from);
+        let first = first.map(|info| info.first());
         let mut reached = Reached {
             file: self.first,
-            cursor: self.start.from.max(first.unwrap_or_default()),
+            cursor: from.max(first.unwrap_or_default()),
             last: None,
         };
         let mut breaks = breaks.into_iter().peekable();
@@ -59,7 +66,7 @@ impl Survey {
             reached = Reached {
                 file: piece.file,
                 cursor: piece.end(),
-                last: Some((header.lsn, crc)),
+                last: Some((header.lsn, Some(crc))),
             };
             rest = behind;
         }
@@ -99,26 +106,29 @@ impl Survey {
         });
     }
 
-    /// Whether the parts reach over the gap, and nothing can have been between them.
+    /// Whether the parts reach over the gap, and nothing can have been between them: each follows on the one before it, as batches do. That a
+    /// part begins a file proves nothing, since the end of the file before it may be what is gone.
     fn lines_up(&self, reached: &Reached, parts: &[Piece], next: Option<&Piece>) -> bool {
-        let (mut file, mut cursor) = (reached.file, reached.cursor);
-        for part in parts {
-            let begins_file =
-                part.file > file && self.info(part.file).map(|info| info.first()) == Some(part.lsn);
-            if part.header().is_none() || !(part.lsn == cursor || begins_file) {
+        let mut reached = *reached;
+        for part in parts.iter().chain(next) {
+            let Some(header) = part.header() else {
+                return false;
+            };
+            let is_right = !matches!(part.what, What::Payload(_, false));
+            let follows = match is_right {
+                true => reached.is_followed_by(header),
+                false => part.lsn == reached.cursor,
+            };
+            if !follows {
                 return false;
             }
-            (file, cursor) = (part.file, part.end());
+            reached = Reached {
+                file: part.file,
+                cursor: part.end(),
+                last: Some((part.lsn, is_right.then(|| header.encode().1))),
+            };
         }
-        let last_part = parts.last().map(|part| part.lsn);
-        match next.and_then(Piece::header) {
-            None => cursor >= self.durable,
-            Some(header) if header.begins() => header.durable <= cursor,
-            Some(header) => match last_part {
-                Some(last) => header.previous == last,
-                None => reached.last == Some((header.previous, header.previous_crc)),
-            },
-        }
+        next.is_some() || reached.cursor >= self.durable
     }
 
     /// The range of each file that the gap reaches into and that has something of it; without one, what is left of the file that was reached

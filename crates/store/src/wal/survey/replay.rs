@@ -107,7 +107,12 @@ impl Survey {
         let payload = reading.payload(header, piece.lsn)?.unwrap_or(&pieced);
         let first = Lsn(piece.lsn.0 + BATCH_HEADER_LEN as u64);
         let (entries, lost) = match piece.what {
-            What::Payload(_) => (Entries::new(first, payload).flatten().collect(), 0),
+            // What it has and this program does not know is lost with it, though its bytes are right.
+            What::Payload(..) => {
+                let (known, unknown): (Vec<_>, Vec<_>) =
+                    Entries::new(first, payload).partition(Result::is_ok);
+                (known.into_iter().flatten().collect(), unknown.len() as u32)
+            }
             _ => proven(first, payload, header.entries),
         };
         let part = Part {
