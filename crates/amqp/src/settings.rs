@@ -25,6 +25,8 @@ pub struct AmqpSettings {
     pub unacked_per_channel_max: u32,
     /// Prefetch of a consumer for which `basic.qos` was never sent; 0 is no limit.
     pub default_consumer_prefetch: u16,
+    /// Whose running consumers `basic.qos` without `global` changes.
+    pub live_prefetch: LivePrefetch,
     /// `product` in the server properties.
     pub product: String,
     /// `version` in the server properties.
@@ -44,10 +46,22 @@ impl Default for AmqpSettings {
             consumers_per_channel_max: 65_536,
             unacked_per_channel_max: 1_000_000,
             default_consumer_prefetch: 0,
+            live_prefetch: LivePrefetch::Auto,
             product: "Leveret".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// Whether `basic.qos` without `global` changes the prefetch of consumers that already run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LivePrefetch {
+    /// For clients that count on it whenever the product is not RabbitMQ: py-amqp, which Celery uses.
+    Auto,
+    /// For all clients.
+    Always,
+    /// For none, as in RabbitMQ.
+    Never,
 }
 
 /// What is known of the other side of a socket.

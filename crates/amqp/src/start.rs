@@ -62,6 +62,8 @@ pub(crate) struct ClientCapabilities {
     pub(crate) authentication_failure_close: bool,
     /// The name it gives its connection.
     pub(crate) connection_name: Option<String>,
+    /// Whether it is py-amqp.
+    pub(crate) is_py_amqp: bool,
 }
 
 impl ClientCapabilities {
@@ -76,11 +78,13 @@ impl ClientCapabilities {
             matches!(found, Some(Value::Bool(true)))
         };
         let name = properties.find("connection_name");
+        let product = properties.find("product");
         Self {
             consumer_cancel_notify: has("consumer_cancel_notify"),
             connection_blocked: has("connection.blocked"),
             authentication_failure_close: has("authentication_failure_close"),
             connection_name: name.and_then(|name| name.as_str().map(str::to_owned)),
+            is_py_amqp: product.and_then(|product| product.as_str()) == Some("py-amqp"),
         }
     }
 }

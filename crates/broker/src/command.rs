@@ -150,6 +150,17 @@ pub enum Command {
     Consume(Holder, Arc<QueueHandle>, NewConsumer),
     /// Removes a consumer; what it holds stays unacked. Replies `Cancelled`.
     Cancel(ConnectionId, QueueId, ConsumerSlot),
+    /// Changes how many unacked messages a consumer takes at most; 0 is no limit.
+    SetPrefetch {
+        /// Whose consumer it is.
+        connection: ConnectionId,
+        /// From which queue.
+        queue: QueueId,
+        /// Which one.
+        slot: ConsumerSlot,
+        /// The new limit.
+        prefetch: u16,
+    },
     /// Takes one message. Replies `Got`.
     Get {
         /// Who asks.

@@ -23,7 +23,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Holder, Outcome};
 use crate::queue::away::Away;
-use crate::queue::consumers::{ConsumerKey, Consumers};
+use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::holders::Holders;
 use crate::queue::reading::Reading;
 use crate::queue_handle::QueueHandle;
@@ -374,6 +374,19 @@ impl Queue {
         self.unacked_count -= count_gone;
         self.unacked_bytes -= bytes_gone;
         back.into_iter().for_each(|piece| self.put_back(piece));
+    }
+
+    /// Changes how many unacked messages consumers take at most; 0 is no limit. **Cost**: by the pieces that their channels hold.
+    pub fn set_prefetch(&mut self, of: impl Fn(&Consumer) -> bool, prefetch: u16) {
+        let unacked = &mut self.unacked;
+        self.consumers.set_prefetch(of, prefetch, |consumer| {
+            let held = unacked.get_mut(consumer.holder);
+            let pieces = held.into_iter().flat_map(|held| held.iter());
+            pieces
+                .filter(|piece| piece.value.consumer == Some(consumer.key))
+                .map(|piece| piece.count)
+                .sum()
+        });
     }
 
     /// Everything that a channel holds is ready again.

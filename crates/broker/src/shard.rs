@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::command::{Command, Holder, NewConsumer, Settle};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
+use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::expiry::Expiries;
@@ -186,6 +187,12 @@ impl Shard {
                 self.cancel(connection, queue, slot);
                 self.reply(connection, Ok(Reply::Cancelled));
             }
+            Command::SetPrefetch {
+                connection,
+                queue,
+                slot,
+                prefetch,
+            } => self.set_prefetch(connection, queue, slot, prefetch),
             Command::Get {
                 holder,
                 queue,
@@ -285,6 +292,20 @@ impl Shard {
 
     fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
+    }
+
+    fn set_prefetch(
+        &mut self,
+        connection: ConnectionId,
+        id: QueueId,
+        slot: ConsumerSlot,
+        prefetch: u16,
+    ) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            let is_meant = |c: &Consumer| c.slot == slot && c.holder.connection == connection;
+            queue.set_prefetch(is_meant, prefetch);
+            touch(&mut self.touched, queue);
+        }
     }
 
     /// Answers at once, or not yet: where the next message is away, when it has come.

@@ -158,6 +158,7 @@ fn amqp_settings(config: &Config) -> AmqpSettings {
         consumers_per_channel_max: limits.consumers_per_channel_max as usize,
         unacked_per_channel_max: limits.unacked_per_channel_max,
         default_consumer_prefetch: limits.default_consumer_prefetch,
+        live_prefetch: config.compat.live_prefetch.into(),
         product: config.compat.product.clone(),
         version: config.compat.version().to_owned(),
     }

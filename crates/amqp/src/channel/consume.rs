@@ -18,8 +18,9 @@ use leveret_wire::protocol::{AMQPClass, basic};
 use crate::channel::{Channel, Credit, Next, Question, short};
 use crate::core::{ConsumerEntry, Core};
 use crate::exception::Exception;
+use crate::settings::LivePrefetch;
 
-/// `basic.qos`: without `global` for consumers that start later, with it for the channel at once (RabbitMQ's reading,
+/// `basic.qos`: without `global` for consumers that start later (and, for some clients, for running ones), with it for the channel at once (RabbitMQ's reading,
 /// <https://www.rabbitmq.com/docs/consumer-prefetch>).
 ///
 /// **Errors**: 540 for a prefetch size.
@@ -40,12 +41,41 @@ pub(super) fn qos(core: &mut Core, channel: &mut Channel, qos: Qos) -> Result<()
         core.credit_returned |= credit(core, channel).set_limit(limit);
     } else {
         channel.prefetch = qos.prefetch_count;
+        if is_live(core) {
+            set_running(core, channel);
+        }
     }
     core.send(
         channel.number,
         AMQPClass::Basic(basic::AMQPMethod::QosOk(basic::QosOk {})),
     );
     Ok(())
+}
+
+/// Whether `basic.qos` changes consumers that already run. Celery changes the prefetch of its running consumers so wherever the product is not
+/// called RabbitMQ.
+fn is_live(core: &Core) -> bool {
+    match core.settings.live_prefetch {
+        LivePrefetch::Auto => core.client.is_py_amqp,
+        LivePrefetch::Always => true,
+        LivePrefetch::Never => false,
+    }
+}
+
+fn set_running(core: &mut Core, channel: &Channel) {
+    let connection = core.connection();
+    for slot in channel.consumers.values() {
+        if let Some(consumer) = core.consumers.get(*slot) {
+            let (shard, queue) = (consumer.shard, consumer.queue.id);
+            let command = Command::SetPrefetch {
+                connection,
+                queue,
+                slot: *slot,
+                prefetch: channel.prefetch,
+            };
+            core.command(shard, command);
+        }
+    }
 }
 
 /// The channel's credit, made when it is first needed.

@@ -327,6 +327,7 @@ struct Login {
     cancel: bool,
     /// Whether it can take `connection.blocked`.
     blocked: bool,
+    product: String,
 }
 
 impl Default for Login {
@@ -339,6 +340,7 @@ impl Default for Login {
             channel_max: 2047,
             cancel: true,
             blocked: true,
+            product: "scripts".to_owned(),
         }
     }
 }
@@ -353,6 +355,7 @@ impl Login {
             "frame-max" => self.frame_max = node.number()? as u32,
             "channel-max" => self.channel_max = node.number()?,
             "consumer-cancel-notify" => self.cancel = text()? == "true",
+            "product" => self.product = text()?,
             "connection-blocked" => self.blocked = text()? == "true",
             _ => return Err(format!("a connection has no '{name}'")),
         }
@@ -368,11 +371,12 @@ impl Login {
             channel_max,
             cancel,
             blocked,
+            product,
         } = self;
         [
             "header".to_owned(),
             format!(
-                "connection.start-ok client-properties={{capabilities: {{consumer_cancel_notify: {cancel}, connection.blocked: {blocked}, \
+                "connection.start-ok client-properties={{product: \"{product}\", capabilities: {{consumer_cancel_notify: {cancel}, connection.blocked: {blocked}, \
                  authentication_failure_close: true}}}} mechanism=PLAIN response=\"\\x00{user}\\x00{user}\" locale=en_US"
             ),
             format!(

@@ -216,6 +216,27 @@ impl Consumers {
         }
     }
 
+    /// Sets the limit of the consumers that `of` names, of which `unacked` says how many messages they hold; 0 is none. One that may take more
+    /// than before is in the order again.
+    pub fn set_prefetch(
+        &mut self,
+        of: impl Fn(&Consumer) -> bool,
+        prefetch: u16,
+        mut unacked: impl FnMut(&Consumer) -> u64,
+    ) {
+        for at in 0..self.members.len() {
+            let consumer = &mut self.members[at];
+            if !of(consumer) || consumer.no_ack {
+                continue;
+            }
+            let limit = (prefetch > 0).then_some(i64::from(prefetch));
+            consumer.credit = limit.map(|limit| limit - unacked(consumer) as i64);
+            if consumer.own_credit() > 0 {
+                self.enter(at);
+            }
+        }
+    }
+
     /// Puts the consumers that `of` names back into the order, if they are not in it.
     pub fn wake(&mut self, mut of: impl FnMut(&Consumer) -> bool) {
         for at in 0..self.members.len() {

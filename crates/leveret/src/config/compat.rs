@@ -1,5 +1,6 @@
 //! `[compat]`: what the broker says it is, and where it follows a client's expectations rather than RabbitMQ.
 
+use leveret_amqp::settings;
 use serde::{Deserialize, Serialize};
 
 /// The section.
@@ -45,4 +46,14 @@ pub(crate) enum LivePrefetch {
     Always,
     /// That of consumers started later.
     Never,
+}
+
+impl From<LivePrefetch> for settings::LivePrefetch {
+    fn from(live: LivePrefetch) -> Self {
+        match live {
+            LivePrefetch::Auto => Self::Auto,
+            LivePrefetch::Always => Self::Always,
+            LivePrefetch::Never => Self::Never,
+        }
+    }
 }

@@ -195,6 +195,12 @@ impl Model {
                 self.remove_consumers(*queue, |c| c.name == (*connection, slot.0));
                 self.tell(*connection, Seen::CancelOk);
             }
+            Command::SetPrefetch {
+                connection,
+                queue,
+                slot,
+                prefetch,
+            } => self.set_prefetch(*queue, (*connection, slot.0), *prefetch),
             Command::Get {
                 holder,
                 queue,
@@ -320,6 +326,19 @@ impl Model {
             self.touch(handle.id);
         }
         seen
+    }
+
+    fn set_prefetch(&mut self, id: QueueId, name: ConsumerName, prefetch: u16) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        if let Some(consumer) = queue.consumer(name).filter(|c| !c.new.no_ack) {
+            consumer.new.prefetch = prefetch;
+            if prefetch == 0 || consumer.unacked < u64::from(prefetch) {
+                queue.enter(name);
+            }
+        }
+        self.touch(id);
     }
 
     fn note_used(&mut self, holder: Holder, queue: QueueId) {

@@ -32,6 +32,7 @@ fn steps() -> impl Strategy<Value = Vec<Turn>> {
         3 => (queue(), channel(), any::<bool>()).prop_map(|(q, c, n)| Step::Get(q, c, n)),
         5 => (queue(), channel(), consumer).prop_map(|(q, c, new)| Step::Consume(q, c, new)),
         1 => (0..8_usize).prop_map(Step::Cancel),
+        2 => (0..8_usize, 0..4_u16).prop_map(|(at, prefetch)| Step::SetPrefetch(at, prefetch)),
         10 => vec((1..16_u8, 1..5_u32), 1..4).prop_map(Step::Publish),
         10 => (0..16_usize, 1..8_usize, outcome).prop_map(|(at, n, o)| Step::Settle(at, n, o)),
         1 => (channel(), any::<bool>()).prop_map(|(c, close)| Step::Release(c, close)),

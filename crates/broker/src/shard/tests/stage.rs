@@ -41,6 +41,8 @@ pub(super) enum Step {
     Consume(usize, u16, Consumer),
     /// One of its consumers, by number.
     Cancel(usize),
+    /// Of one of its consumers, by number.
+    SetPrefetch(usize, u16),
     /// Runs of one batch: to which queues, as bits, and how many.
     Publish(Vec<(u8, u32)>),
     /// Of what it holds: from which on, how many, and how.
@@ -206,6 +208,16 @@ impl Stage {
                     .asked
                     .extend(cancel.is_some().then_some(Asked::Other));
                 commands.extend(cancel);
+            }
+            Step::SetPrefetch(at, prefetch) => {
+                let consumers = &self.connections[who].consumers;
+                let slot = consumers.iter().nth(at % consumers.len().max(1));
+                commands.extend(slot.map(|(slot, (queue, ..))| Command::SetPrefetch {
+                    connection,
+                    queue: *queue,
+                    slot: ConsumerSlot(*slot),
+                    prefetch,
+                }));
             }
             Step::Release(channel, close) => {
                 let of = &mut self.connections[who];
