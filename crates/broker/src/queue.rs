@@ -257,6 +257,27 @@ impl Queue {
         }
     }
 
+    /// Messages of a batch that enter a queue without ready ones, and are taken at once.
+    pub fn pass(&mut self, (batch, index, count): (&Arc<Batch>, u32, u32), home: Home) -> Taken {
+        debug_assert_eq!(self.ready_count(), 0);
+        let first = self.next_seq;
+        self.next_seq += u64::from(count);
+        let value = Ready {
+            batch: Arc::clone(batch),
+            index,
+            home,
+        };
+        Taken {
+            bytes: batch.size(index, count),
+            piece: Piece {
+                first,
+                count: u64::from(count),
+                value,
+            },
+            redelivered: false,
+        }
+    }
+
     /// Whether messages are ready, but none of them in memory.
     pub fn is_next_away(&self) -> bool {
         self.first_run_len() == 0 && self.ready_count() > 0

@@ -1,11 +1,15 @@
 //! Dealing: from the ready messages of queues to consumers with credit. What enters a queue that was empty is dealt at once, the rest at the end
 //! of the turn.
 
+use std::sync::Arc;
+
+use leveret_message::batch::Batch;
+use leveret_store::log::Log;
 use rustc_hash::FxHashMap;
 
 use crate::link::{ConnectionId, DeliveredRun};
 use crate::queue::consumers::{Consumer, Turn};
-use crate::queue::{Home, Queue};
+use crate::queue::{Home, Queue, Taken};
 use crate::queue_handle::ShardId;
 use crate::runs::Piece;
 use crate::shard::peer::Peer;
@@ -53,43 +57,64 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
     if available == 0 {
         return false;
     }
-    let id = queue.id;
-    let (shard, peers) = (table.shard, &mut *table.peers);
-    let next = queue
-        .consumers
-        .next(available, |consumer| may_take(consumer, shard, peers, id));
-    let Some(Turn {
-        key,
-        holder,
-        slot,
-        no_ack,
-        count,
-    }) = next
-    else {
+    let Some(turn) = next_turn(queue, available, table) else {
         return false;
     };
     let taken = queue
-        .take_ready(count)
+        .take_ready(turn.count)
         .expect("the first run has as many as were available");
+    hand_out(queue, turn, taken, table);
+    true
+}
+
+/// Messages enter a queue that has room and none that are ready, and pass through it to whoever has the next turn, as far as that goes.
+pub(super) fn pass(
+    queue: &mut Queue,
+    (batch, first, count): (&Arc<Batch>, u32, u32),
+    home: Home,
+    log: &mut dyn Log,
+    table: &mut Table<'_>,
+) {
+    let turn = next_turn(queue, u64::from(count), table);
+    if let Some(turn) = turn.filter(|turn| turn.count == u64::from(count)) {
+        let taken = queue.pass((batch, first, count), home);
+        hand_out(queue, turn, taken, table);
+        return;
+    }
+    queue.enqueue((batch, first, count), home, true, log);
+    if let Some(turn) = turn {
+        let taken = queue
+            .take_ready(turn.count)
+            .expect("so many have just come");
+        hand_out(queue, turn, taken, table);
+    }
+}
+
+fn next_turn(queue: &mut Queue, available: u64, table: &mut Table<'_>) -> Option<Turn> {
+    let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
+    let consumers = &mut queue.consumers;
+    consumers.next(available, |consumer| may_take(consumer, shard, peers, id))
+}
+
+fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) {
     let run = DeliveredRun {
-        consumer: slot,
-        queue: id,
+        consumer: turn.slot,
+        queue: queue.id,
         first_seq: taken.piece.first,
         first: taken.piece.value.index,
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
     };
-    if let Some(peer) = peer(table.peers, table.spoken_to, holder.connection) {
+    if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {
         peer.out.bytes += taken.bytes;
         peer.out.deliveries.push(&taken.piece.value.batch, run);
     }
-    if !no_ack {
-        queue.hold(holder, taken, Some(key));
+    if !turn.no_ack {
+        queue.hold(turn.holder, taken, Some(turn.key));
     } else if taken.piece.value.home == Home::Log {
         let Piece { first, count, .. } = taken.piece;
-        table.settled.push(id, first, count);
+        table.settled.push(queue.id, first, count);
     }
-    true
 }
 
 /// Whether the consumer's connection has room and its channel credit. If not, `Command::Resume` brings the consumer back.

@@ -15,7 +15,7 @@ use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 use crate::command::Publish;
 use crate::link::ConnectionId;
 use crate::queue::{Home, Queue};
-use crate::shard::deal::{Table, deal_once};
+use crate::shard::deal::{Table, deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
@@ -204,10 +204,24 @@ impl Shard {
             return false;
         };
         let before = queue.held_bytes();
-        let is_idle = !queue.touched && queue.ready_count() == 0;
         let is_crowded = self.queued.is_over_budget() && queue.has_away();
         let room = queue.ready_bytes() <= self.resident_max && !is_crowded;
+        // Then it is dealt while the queue is at hand, and as the end of the turn would.
+        let is_idle = !queue.touched && queue.ready_count() == 0;
         let log = &mut *self.log;
+        let mut table = Table {
+            shard: self.id,
+            peers: &mut self.peers,
+            spoken_to: &mut self.spoken_to,
+            settled: &mut self.settled,
+        };
+        let mut enter = |queue: &mut Queue, (first, count), home| {
+            if is_idle && room && queue.ready_count() == 0 {
+                pass(queue, (batch, first, count), home, log, &mut table);
+            } else {
+                queue.enqueue((batch, first, count), home, room, log);
+            }
+        };
         if queue.is_kept && batch.has_persistent() {
             for (first, count, persistent) in batch.by_persistence(first, count) {
                 let mut home = Home::Memory;
@@ -215,19 +229,12 @@ impl Shard {
                     home = Home::Log;
                     self.targets.push(queue, (first, count));
                 }
-                queue.enqueue((batch, first, count), home, room, log);
+                enter(queue, (first, count), home);
             }
         } else {
-            queue.enqueue((batch, first, count), Home::Memory, room, log);
+            enter(queue, (first, count), Home::Memory);
         }
         if is_idle && !queue.is_next_away() {
-            // While the queue is at hand, and as the end of the turn would: nothing else waits to be dealt from it.
-            let mut table = Table {
-                shard: self.id,
-                peers: &mut self.peers,
-                spoken_to: &mut self.spoken_to,
-                settled: &mut self.settled,
-            };
             while deal_once(queue, &mut table) {}
         } else {
             touch(&mut self.touched, queue);
