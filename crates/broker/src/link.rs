@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use leveret_message::batch::Batch;
 use leveret_store::log::QueueId;
+use smallvec::SmallVec;
 
 use crate::alarms::Alarms;
 use crate::error::Error;
@@ -61,7 +62,7 @@ pub struct DeliveredRun {
 pub struct Deliveries {
     runs: Vec<DeliveredRun>,
     /// Each batch with how many runs are of it: those that follow each other mostly are of the same, and who refers to it is dear to count.
-    batches: Vec<(Arc<Batch>, usize)>,
+    batches: SmallVec<[(Arc<Batch>, usize); 1]>,
 }
 
 impl Deliveries {
@@ -78,7 +79,7 @@ impl Deliveries {
     pub(crate) fn take(&mut self) -> Self {
         Self {
             runs: take_gathered(&mut self.runs),
-            batches: take_gathered(&mut self.batches),
+            batches: std::mem::take(&mut self.batches),
         }
     }
 

@@ -14,7 +14,11 @@ const KEPT_MAX: usize = 128;
 
 /// Takes what was gathered to be pushed as one item, and leaves about as much room for what is gathered next.
 pub fn take_gathered<T>(gathered: &mut Vec<T>) -> Vec<T> {
-    let room = Vec::with_capacity(gathered.len().min(KEPT_MAX));
+    // A few find room in the first allocation anyway.
+    let room = match gathered.len() {
+        0..=4 => Vec::new(),
+        len => Vec::with_capacity(len.min(KEPT_MAX)),
+    };
     std::mem::replace(gathered, room)
 }
 

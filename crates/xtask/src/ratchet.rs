@@ -17,7 +17,7 @@ mod callgrind;
 
 /// The workloads that `hotpath` knows, and how long callgrind is given for each: the more copies of a
 /// message leave, the fewer messages come.
-const WORKLOADS: [Workload; 4] = [
+const WORKLOADS: [Workload; 5] = [
     // 16 bytes, transient, one queue, no-ack.
     Workload {
         name: "no-ack",
@@ -36,6 +36,11 @@ const WORKLOADS: [Workload; 4] = [
     // 1 KiB.
     Workload {
         name: "body-1k",
+        counts: [20_000, 60_000],
+    },
+    // Persistent messages, confirmed, over 1,000 durable queues in turn, acked 100 at a time.
+    Workload {
+        name: "queues-1000",
         counts: [20_000, 60_000],
     },
 ];

@@ -519,22 +519,31 @@ impl Consumer {
     }
 
     fn take_deliveries(&mut self) {
-        let (tag_at, len) = (self.tag_at, self.deliveries[0].len());
+        let len = self.deliveries[0].len();
         for delivery in self.client.out.chunks(len) {
             self.taken += 1;
-            let tag = self.taken.to_be_bytes();
-            let is_from = |queue: &usize| {
-                let (before, after) = self.deliveries[*queue].split_at(tag_at);
-                let rest = delivery.strip_prefix(before);
-                rest.and_then(|rest| rest.strip_prefix(&tag)) == Some(&after[tag.len()..])
-            };
             // The order among queues is the broker's; most often the queues follow each other.
-            let (later, earlier) = (self.next..self.deliveries.len(), 0..self.next);
-            let from = later.chain(earlier).find(is_from);
-            let from = from.unwrap_or_else(|| panic!("delivery {} is as published", self.taken));
-            self.next = (from + 1) % self.deliveries.len();
+            if !self.is_from(self.next, delivery) {
+                let mut all = (self.next..self.deliveries.len()).chain(0..self.next);
+                let from = all.find(|queue| self.is_from(*queue, delivery));
+                self.next =
+                    from.unwrap_or_else(|| panic!("delivery {} is as published", self.taken));
+            }
+            self.next += 1;
+            if self.next == self.deliveries.len() {
+                self.next = 0;
+            }
         }
         self.client.out.clear();
+    }
+
+    /// Whether a delivery is the next one as it has to be from a queue.
+    fn is_from(&self, queue: usize, delivery: &[u8]) -> bool {
+        let (before, after) = self.deliveries[queue].split_at(self.tag_at);
+        let after = after.split_at(8).1;
+        let rest = delivery.strip_prefix(before);
+        let rest = rest.and_then(|rest| rest.strip_prefix(&self.taken.to_be_bytes()));
+        rest == Some(after)
     }
 
     fn ack(&mut self, count: u64) {
