@@ -22,5 +22,6 @@ mod qos;
 mod queue;
 mod queue_arguments;
 mod queue_lifetime;
+mod reply_to;
 mod requeue;
 mod routing;

@@ -54,6 +54,8 @@ pub(crate) struct Channel {
     pub(crate) consumers: FxHashMap<Name, ConsumerSlot>,
     /// The queue that an empty name stands for.
     pub(crate) last_queue: Option<Name>,
+    /// Where answers to this channel go, while it consumes them by direct reply-to.
+    pub(crate) replies: Option<Arc<QueueHandle>>,
     /// Present in confirm mode.
     pub(crate) confirms: Option<Confirms>,
 }
@@ -161,6 +163,7 @@ impl Channel {
             credit: None,
             consumers: FxHashMap::default(),
             last_queue: None,
+            replies: None,
             confirms: None,
         }
     }
@@ -304,7 +307,9 @@ pub(crate) fn answer(
             consume::consuming(core, channel, slot, nowait);
         }
         (Question::Consume { slot, .. }, Err(error)) => {
-            core.consumers.remove(slot);
+            if let Some(consumer) = core.consumers.remove(slot) {
+                consume::forget_replies(channel, &consumer);
+            }
             return Err(error.into());
         }
         (Question::Cancel { slot, tag, nowait }, Ok(Reply::Cancelled)) => {

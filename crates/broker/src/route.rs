@@ -65,7 +65,7 @@ pub fn route(
             for routing_key in routing_keys {
                 let queue = str::from_utf8(routing_key)
                     .ok()
-                    .and_then(|name| vhost.find_queue(name));
+                    .and_then(|name| vhost.find_queue(name).or_else(|| vhost.find_replies(name)));
                 reached.fleeting |= queue.is_none();
                 reached.queues.extend(queue);
             }

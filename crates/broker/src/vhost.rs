@@ -19,6 +19,7 @@ use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 
 pub mod door;
 mod kept;
+pub mod reply;
 #[cfg(test)]
 mod tests;
 
@@ -41,6 +42,8 @@ pub struct Vhost {
     this: Weak<Vhost>,
     exchanges: DashMap<Name, Arc<Exchange>, FxBuildHasher>,
     queues: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
+    /// What is outside the topology; see `vhost/reply.rs`.
+    replies: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
     /// Held while the topology changes; never while anything is waited for.
     door: Mutex<()>,
     shards: Shards,
@@ -66,6 +69,7 @@ impl Vhost {
             this: Weak::clone(this),
             exchanges: DashMap::default(),
             queues: DashMap::default(),
+            replies: DashMap::default(),
             door: Mutex::new(()),
             shards,
             placement,

@@ -52,7 +52,8 @@ pub struct Recovered {
 }
 
 /// What the operator can do about damage.
-const ADVICE: &str = "Nothing was changed. Put back a copy of the data folder, or move it away to begin with an empty one";
+const ADVICE: &str = "Nothing was changed. Put back a copy of the data folder, or move it away to begin with an empty one; \
+                      `leveret store check` tells of all damage, and `leveret store repair` keeps what is whole";
 
 /// Why a folder cannot be opened. Nothing in it was lost, cut or skipped.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use leveret_broker::link::ConsumerSlot;
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::door::generated_name;
+use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::name::Name;
 use leveret_wire::ReplyCode;
 use leveret_wire::encode::{self, DeliverPrefix};
@@ -95,13 +96,19 @@ fn readable(core: &Core, channel: &Channel, name: &str) -> Result<Arc<QueueHandl
 
 /// `basic.consume`.
 ///
+/// From `amq.rabbitmq.reply-to` it takes the answers to what this channel asks.
+///
 /// **Errors**: 530 for a tag in use or one consumer too many, 403, 404, 405, 406.
 pub(super) fn consume(
     core: &mut Core,
     channel: &mut Channel,
     consume: Consume<'_>,
 ) -> Result<Next, Exception> {
-    let queue = readable(core, channel, consume.queue)?;
+    let for_replies = consume.queue == REPLY_TO;
+    let queue = match for_replies {
+        true => None,
+        false => Some(readable(core, channel, consume.queue)?),
+    };
     let tag = if consume.consumer_tag.is_empty() {
         generated_name("amq.ctag-")
     } else {
@@ -116,8 +123,15 @@ pub(super) fn consume(
         let explanation = format!("reached maximum ({max}) of consumers per channel");
         return Err(Exception::connection(ReplyCode::NotAllowed, explanation));
     }
-    let settings = ConsumerSettings::parse(consume.arguments)
-        .map_err(|error| Error::Unacceptable(error.explanation(queue.resource())))?;
+    let settings = ConsumerSettings::parse(consume.arguments).map_err(|error| {
+        let resource = core.vhost.named(Kind::Queue, consume.queue);
+        let resource = queue.as_ref().map_or(resource, |queue| queue.resource());
+        Error::Unacceptable(error.explanation(resource))
+    })?;
+    let queue = match queue {
+        Some(queue) => queue,
+        None => open_replies(core, channel, consume.no_ack)?,
+    };
     let channel_credit = Some(Arc::clone(&credit(core, channel).shared));
     let slot = core.consumers.add(ConsumerEntry {
         channel: channel.number,
@@ -144,6 +158,38 @@ pub(super) fn consume(
         slot,
         nowait: consume.nowait,
     }))
+}
+
+/// A place for the answers to what this channel asks: one for each channel.
+///
+/// **Errors**: 406 for a consumer that would ack, and for a second one.
+fn open_replies(
+    core: &mut Core,
+    channel: &mut Channel,
+    no_ack: bool,
+) -> Result<Arc<QueueHandle>, Exception> {
+    let refused = match (no_ack, &channel.replies) {
+        (true, None) => None,
+        (false, _) => Some("reply consumer cannot acknowledge"),
+        (true, Some(_)) => Some("reply consumer already set"),
+    };
+    if let Some(explanation) = refused {
+        return Err(Exception::channel(
+            ReplyCode::PreconditionFailed,
+            explanation,
+        ));
+    }
+    // It goes with its connection, which its shard has to know for that.
+    core.know_all_shards();
+    let replies = core.vhost.open_replies(core.connection());
+    channel.replies = Some(Arc::clone(&replies));
+    Ok(replies)
+}
+
+/// Notes that a consumer is gone, which may have been the one of the answers.
+pub(super) fn forget_replies(channel: &mut Channel, consumer: &ConsumerEntry) {
+    let is_it = |replies: &mut Arc<QueueHandle>| replies.id == consumer.queue.id;
+    channel.replies.take_if(is_it);
 }
 
 pub(super) fn consuming(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot, nowait: bool) {
@@ -196,8 +242,10 @@ pub(super) fn cancelled(
     tag: &Name,
     nowait: bool,
 ) {
-    if channel.consumers.remove(tag).is_some() {
-        core.consumers.remove(slot);
+    if channel.consumers.remove(tag).is_some()
+        && let Some(consumer) = core.consumers.remove(slot)
+    {
+        forget_replies(channel, &consumer);
     }
     if !nowait {
         let consumer_tag = short(tag);
@@ -218,6 +266,7 @@ pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
         return;
     };
     channel.consumers.remove(&consumer.tag);
+    forget_replies(channel, &consumer);
     if core.client.consumer_cancel_notify && !channel.closing {
         let cancel = basic::Cancel {
             consumer_tag: short(&consumer.tag),

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::publisher::{NewBody, RouteIndex};
 use leveret_broker::users::Access;
+use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};
+use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableRef, TableWriter, Value};
 use leveret_wire::{ReplyCode, encode};
@@ -82,16 +84,19 @@ pub(crate) fn publish(
         Some(route) => route,
         None => route(core, message.exchange_and_key, &properties, copies)?,
     };
+    let reply_to = match properties.reply_to() {
+        Some(reply_to) if reply_to == REPLY_TO.as_bytes() => Some(replies(channel)?),
+        _ => None,
+    };
     check_properties(core, &properties)?;
     if message.mandatory && core.publisher.reaches_nobody(route) {
         send_back(core, channel, &message);
     }
-    let stripped = headers
-        .filter(|h| h.find("BCC").is_some())
-        .map(|h| without_bcc(&properties, h));
+    let has_bcc = copies && headers.is_some_and(|h| h.find("BCC").is_some());
+    let rewritten = (has_bcc || reply_to.is_some()).then(|| rewrite(&properties, reply_to));
     let new = NewMessage {
         exchange_and_key: message.exchange_and_key,
-        properties: stripped.as_deref().unwrap_or(message.properties),
+        properties: rewritten.as_deref().unwrap_or(message.properties),
         persistent: properties.is_persistent(),
         priority: properties.priority().unwrap_or_default(),
     };
@@ -173,6 +178,18 @@ fn further_keys<'a>(
     }
 }
 
+/// Where the answers to this channel go.
+///
+/// **Errors**: 406 if it does not consume any.
+#[cold]
+fn replies(channel: &Channel) -> Result<Name, Exception> {
+    let replies = channel.replies.as_ref().map(|queue| queue.name().clone());
+    replies.ok_or_else(|| {
+        let explanation = "fast reply consumer does not exist";
+        Exception::channel(ReplyCode::PreconditionFailed, explanation)
+    })
+}
+
 #[inline]
 fn check_properties(core: &Core, properties: &Properties<'_>) -> Result<(), Exception> {
     if let Some(expiration) = properties.expiration() {
@@ -241,15 +258,21 @@ fn send_back(core: &mut Core, channel: &Channel, message: &Published<'_>) {
     encode::body(out, number, body, core.frame_max);
 }
 
-/// The properties without the `BCC` header, which nobody but the broker may see.
+/// The properties as others see them: without the `BCC` header, and with the way back to who asked.
 #[cold]
-fn without_bcc(properties: &Properties<'_>, headers: TableRef<'_>) -> Vec<u8> {
-    let mut kept = TableWriter::new();
-    for (name, value) in headers.iter().filter(|(name, _)| *name != "BCC") {
-        kept.put(name, value);
-    }
+fn rewrite(properties: &Properties<'_>, reply_to: Option<Name>) -> Vec<u8> {
     let mut writer = PropertiesWriter::from(*properties);
-    writer.headers = Some(kept.view());
+    let kept = properties.headers().map(|headers| {
+        let mut kept = TableWriter::new();
+        for (name, value) in headers.iter().filter(|(name, _)| *name != "BCC") {
+            kept.put(name, value);
+        }
+        kept
+    });
+    writer.headers = kept.as_ref().map(TableWriter::view);
+    if let Some(reply_to) = &reply_to {
+        writer.reply_to = Some(reply_to.as_bytes());
+    }
     writer
         .to_bytes()
         .expect("properties that were read are not too long to be written")

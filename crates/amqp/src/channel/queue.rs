@@ -8,6 +8,7 @@ use leveret_broker::error::{Error, Kind};
 use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::door::{Binding, Declared, IsKept, generated_name};
+use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef, TableWriter};
 use leveret_wire::method::queue::{Bind, Declare, Delete, Method, Purge, Unbind};
@@ -26,6 +27,9 @@ pub(super) fn carry_out(
     method: Method<'_>,
 ) -> Result<Next, Exception> {
     match method {
+        Method::Declare(declare) if declare.queue.starts_with(REPLY_TO) => {
+            look_up_replies(core, channel, &declare)
+        }
         Method::Declare(declare) if declare.passive => look_up(core, channel, declare),
         Method::Declare(declare) => self::declare(core, channel, declare),
         Method::Bind(bind) => self::bind(core, channel, bind),
@@ -47,6 +51,25 @@ fn look_up(
     queue.check_owner(core.connection())?;
     channel.last_queue = Some(name);
     Ok(count(core, queue, declare.nowait, None))
+}
+
+/// Any declaration of a name of direct reply-to asks whether who is to get the answer lives.
+///
+/// **Errors**: 404 if not.
+fn look_up_replies(
+    core: &mut Core,
+    channel: &mut Channel,
+    declare: &Declare<'_>,
+) -> Result<Next, Exception> {
+    let name = channel.queue_name(declare.queue)?;
+    if !core.vhost.has_replies(&name) {
+        return Err(Error::NotFound(core.vhost.named(Kind::Queue, &name)).into());
+    }
+    if !declare.nowait {
+        core.send(channel.number, declare_ok(&name, (0, 1)));
+    }
+    channel.last_queue = Some(name);
+    Ok(Next::Done)
 }
 
 /// Asks for the counts; `again` is the declaration to be made anew if the queue has gone meanwhile.

@@ -397,7 +397,9 @@ struct Names {
 impl Default for Names {
     fn default() -> Self {
         Self {
-            prefixes: vec!["amq.gen-".to_owned(), "amq.ctag-".to_owned()],
+            prefixes: ["amq.gen-", "amq.ctag-", "amq.rabbitmq.reply-to."]
+                .map(str::to_owned)
+                .to_vec(),
             known: Vec::new(),
         }
     }

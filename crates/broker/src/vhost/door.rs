@@ -102,6 +102,7 @@ impl Vhost {
     pub(crate) fn forget_queue(&self, queue: &Arc<QueueHandle>) {
         let _door = self.door.lock();
         queue.mark_deleted();
+        self.forget_replies(queue);
         self.forget(queue);
     }
 
