@@ -7,6 +7,7 @@ use std::sync::Arc;
 use leveret_message::name::Name;
 use leveret_store::log::{Definitions, Log, QueueId};
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
+use rustc_hash::FxHashMap;
 
 use crate::broker::Broker;
 use crate::command::Shards;
@@ -83,32 +84,26 @@ pub enum RecoverError {
     Binding(Name, Name, Name),
 }
 
-/// The definitions in the order in which they are put back.
+/// What was found, in the order in which it is put back.
 #[derive(Debug, Default)]
-struct Sorted {
+pub(crate) struct Sorted {
     exchanges: Vec<(Name, ExchangeDeclaration)>,
     queues: Vec<(Name, QueueId, QueueDeclaration)>,
     bindings: Vec<(Name, DefinedBinding)>,
+    /// What is in the log of queues.
+    found: FxHashMap<QueueId, FoundQueue>,
     next_id: u64,
     is_running: bool,
 }
 
 impl Found {
-    /// The lowest number that no queue had, and whether the broker of before did not end in order.
-    pub(crate) fn next_id(&self) -> Result<u64, RecoverError> {
-        let highest = self.queues.iter().map(|queue| queue.id).max();
-        let sorted = self.sort()?;
-        let highest = sorted
-            .queues
-            .iter()
-            .map(|(_, id, _)| id.0)
-            .max()
-            .max(highest);
-        Ok(sorted.next_id.max(highest.map_or(1, |id| id + 1)))
-    }
-
-    fn sort(&self) -> Result<Sorted, RecoverError> {
-        let mut sorted = Sorted::default();
+    /// Reads the definitions.
+    pub(crate) fn sort(self) -> Result<Sorted, RecoverError> {
+        let found = self.queues.iter().map(|queue| (QueueId(queue.id), *queue));
+        let mut sorted = Sorted {
+            found: found.collect(),
+            ..Sorted::default()
+        };
         for (key, value) in &self.definitions {
             match definitions::read(key, value)? {
                 Definition::Exchange(vhost, declaration) => {
@@ -124,29 +119,34 @@ impl Found {
         }
         Ok(sorted)
     }
+}
+
+impl Sorted {
+    /// The lowest number that no queue had.
+    pub(crate) fn next_id(&self) -> u64 {
+        let defined = self.queues.iter().map(|(_, id, _)| id.0);
+        let highest = defined.chain(self.found.keys().map(|id| id.0)).max();
+        self.next_id.max(highest.map_or(1, |id| id + 1))
+    }
 
     /// Puts back what was found: topology into vhosts, which are made where they are missing, and queues into shards. What the log knows of
     /// queues that are not defined any more is told to it as gone.
     pub(crate) fn put_back(
-        &self,
+        self,
         broker: &Broker,
         shards: &mut [Shard],
     ) -> Result<(), RecoverError> {
-        let Sorted {
+        let Self {
             exchanges,
             queues,
             bindings,
+            mut found,
             is_running,
             ..
-        } = self.sort()?;
+        } = self;
         for (vhost, declaration) in exchanges {
             broker.vhost_or_new(&vhost).recover_exchange(declaration);
         }
-        let mut found: rustc_hash::FxHashMap<QueueId, FoundQueue> = self
-            .queues
-            .iter()
-            .map(|queue| (QueueId(queue.id), *queue))
-            .collect();
         for (vhost, id, declaration) in queues {
             let name = declaration.name.clone();
             let handle = broker.vhost_or_new(&vhost).recover_queue(id, declaration);

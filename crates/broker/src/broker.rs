@@ -74,7 +74,8 @@ impl Broker {
             (1..=SHARDS_MAX).contains(&logs.len()) && shards.count() == logs.len(),
             "there is a log for each shard"
         );
-        let first_id = found.next_id()?;
+        let found = found.sort()?;
+        let first_id = found.next_id();
         let placement = Placement::new(logs.len() as u16, first_id, Arc::clone(&definitions));
         let queued = QueuedBytes::new(settings.queued_bytes_budget, settings.queued_bytes_max);
         let queued = Arc::new(queued);

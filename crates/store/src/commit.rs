@@ -235,11 +235,9 @@ impl Commit {
         }
         let newest = self.wal.files().next_back();
         batch.file_seq = newest.map(|file| file.seq).unwrap_or_default();
-        if self.written.last().map(|last| last.file_seq) != Some(batch.file_seq) {
-            self.files.set(self.wal.files());
-        }
         if self.newest_file != batch.file_seq {
             self.newest_file = batch.file_seq;
+            self.files.set(self.wal.files());
             if self.wal.is_short_of_room()? {
                 self.orders.set_log_full(true);
             }

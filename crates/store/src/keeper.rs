@@ -231,8 +231,7 @@ impl Keeper {
 
     /// Whether there is something to do when some time has gone by.
     pub fn has_plans(&self) -> bool {
-        let upto = self.applied.read().upto;
-        self.would_give_back(upto)
+        self.would_give_back()
     }
 
     /// What has gone since this was called last: whoever has it open is to close it, for only then its space is given back.
@@ -271,13 +270,5 @@ impl Keeper {
             .push(Urgency::Synced, |out| encode(out, stamp))?;
         self.waits_for = Some(position);
         Ok(())
-    }
-}
-
-/// The lowest place that a step may need of the log: where the older of the kept checkpoints begins.
-fn needed_from(kept: &VecDeque<Kept>) -> Lsn {
-    match kept.len() {
-        0 | 1 => Lsn(0),
-        _ => kept.front().map_or(Lsn(0), |kept| kept.applied),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
-use super::{Keeper, KeeperError, needed_from};
+use super::{Keeper, KeeperError};
 use crate::checkpoint::{self, Header};
 use crate::entry::Lsn;
 use crate::reading::Closed;
@@ -58,8 +58,7 @@ impl Keeper {
         let upto = self.applied.read().upto;
         let appended = upto.0.saturating_sub(self.checkpointed.0);
         let is_time = now_ms.saturating_sub(self.checkpointed_ms) >= self.aims.checkpoint_ms;
-        let is_due =
-            appended >= self.aims.checkpoint_bytes || (is_time && self.would_give_back(upto));
+        let is_due = appended >= self.aims.checkpoint_bytes || (is_time && self.would_give_back());
         if is_due {
             self.checkpoint(now_ms)?;
         }
@@ -67,19 +66,25 @@ impl Keeper {
     }
 
     /// Whether up to two more checkpoints let something go.
-    pub(super) fn would_give_back(&self, upto: Lsn) -> bool {
+    pub(super) fn would_give_back(&self) -> bool {
         if !self.dropped.is_empty() {
             return true;
         }
         let live = self.live_files();
         let finished = self.finished();
         let mut dead = finished.iter().filter(|file| !live.contains(&file.seq));
-        dead.any(|file| file.end() <= upto && !self.recycled.contains(&file.seq))
+        dead.any(|file| !self.recycled.contains(&file.seq))
+    }
+
+    /// The older of the checkpoints that are kept, once all are there that are to be: what lies before it is needed by none.
+    fn older(&self) -> Option<Kept> {
+        let are_all_there = self.kept.len() >= checkpoint::KEPT;
+        self.kept.front().copied().filter(|_| are_all_there)
     }
 
     /// Gives back files of the log and segments that nothing needs any more. Whether there were any.
     pub(super) fn give_back(&mut self, _now_ms: u64) -> Result<bool, KeeperError> {
-        let from = needed_from(&self.kept);
+        let from = self.older().map_or(Lsn(0), |older| older.applied);
         let live = self.live_files();
         let finished = self.finished();
         let is_there = |seq: &u64| finished.iter().any(|file| file.seq == *seq);
@@ -101,9 +106,8 @@ impl Keeper {
     }
 
     fn unlink_dropped(&mut self) -> io::Result<bool> {
-        let oldest = self.kept.front().map_or(0, |kept| kept.generation);
-        let is_kept_twice = self.kept.len() >= checkpoint::KEPT;
-        let goes = |generation: u64| is_kept_twice && oldest > generation;
+        let older = self.older();
+        let goes = |generation: u64| older.is_some_and(|older| older.generation > generation);
         let mut any = false;
         for (id, generation) in std::mem::take(&mut self.dropped) {
             if !goes(generation) {

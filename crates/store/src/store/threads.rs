@@ -53,7 +53,7 @@ fn start<E: std::fmt::Display>(
 
 /// Writes what is staged, syncs it when somebody waits, and seals the log when nobody has anything to say.
 pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
-    start(shared, "commit", move |shared| {
+    start(shared, "commit", move |shared| -> Result<(), CommitError> {
         let mut limit = Some(REST);
         let mut synced_at = Instant::now();
         let mut was_full = false;
@@ -97,14 +97,12 @@ pub(super) fn commit(shared: &Arc<Shared>, mut commit: Commit) -> Thread {
                 Turn::Nothing | Turn::Wrote => REST,
             });
         }
-        #[expect(unreachable_code, reason = "names the error of the loop")]
-        Ok::<(), CommitError>(())
     })
 }
 
 /// Does the keeper's steps as long as there are any, and looks again when the log has moved or some time has gone by.
 pub(super) fn keeper(shared: &Arc<Shared>, mut keeper: Keeper) -> Thread {
-    start(shared, "keeper", move |shared| {
+    start(shared, "keeper", move |shared| -> Result<(), KeeperError> {
         let mut limit = Some(KEEP);
         loop {
             let woken = shared.keeper_bell.wait(limit, Duration::ZERO);
@@ -119,8 +117,6 @@ pub(super) fn keeper(shared: &Arc<Shared>, mut keeper: Keeper) -> Thread {
             }
             limit = (done == Done::Full || keeper.has_plans()).then_some(KEEP);
         }
-        #[expect(unreachable_code, reason = "names the error of the loop")]
-        Ok::<(), KeeperError>(())
     })
 }
 
