@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use leveret_broker::command::ChannelCredit;
 use leveret_broker::error::Error;
+use leveret_broker::figures::MessageCounts;
 use leveret_broker::link::{ConsumerSlot, Reply};
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
 use leveret_broker::runs::{RunValue, Runs};
@@ -58,6 +59,8 @@ pub(crate) struct Channel {
     pub(crate) replies: Option<Arc<QueueHandle>>,
     /// Present in confirm mode.
     pub(crate) confirms: Option<Confirms>,
+    /// What its client sent and was sent. What was confirmed, `confirms` knows.
+    pub(crate) counts: MessageCounts,
 }
 
 /// How many deliveries the channel may hold unacked: what `basic.qos` with `global` says, or else the broker's limit.
@@ -74,6 +77,11 @@ impl Credit {
             limit,
             shared: Arc::new(AtomicI64::new(limit)),
         }
+    }
+
+    /// The limit.
+    pub(crate) fn limit(&self) -> i64 {
+        self.limit
     }
 
     /// Sets another limit; returns whether there is more credit than before.
@@ -165,6 +173,7 @@ impl Channel {
             last_queue: None,
             replies: None,
             confirms: None,
+            counts: MessageCounts::default(),
         }
     }
 
@@ -376,6 +385,10 @@ impl Channels {
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Channel> {
         self.by_number.values_mut().map(|channel| &mut **channel)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Channel> {
+        self.by_number.values().map(|channel| &**channel)
     }
 
     pub(crate) fn count(&self) -> usize {

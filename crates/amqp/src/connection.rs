@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use leveret_broker::broker::Broker;
 use leveret_broker::connections::ConnectionFacts;
+use leveret_broker::figures::Traffic;
 use leveret_broker::link::{Event, Link};
 use leveret_wire::protocol::{AMQPClass, connection as connection_class};
 use leveret_wire::{Decoder, Frame, Method, ReplyCode, encode, method};
@@ -55,6 +56,8 @@ pub struct Connection {
     settings: Arc<AmqpSettings>,
     peer: Peer,
     link: Arc<Link>,
+    /// What was read and written, for whoever asks.
+    pub(crate) traffic: Arc<Traffic>,
     stage: Stage,
     decoder: Decoder,
     /// The output while no session has it.
@@ -94,9 +97,12 @@ impl Connection {
             broker.connections.next_id(),
             settings.outbox_bytes_max,
         ));
+        let traffic = Arc::new(Traffic::default());
         broker.connections.add(ConnectionFacts {
             link: Arc::clone(&link),
             name: peer.name.clone(),
+            since: now,
+            traffic: Arc::clone(&traffic),
             open_as: None,
         });
         Self {
@@ -104,6 +110,7 @@ impl Connection {
             settings,
             peer,
             link,
+            traffic,
             stage: Stage::Header,
             decoder: Decoder::new(),
             out: Output::default(),
@@ -223,7 +230,7 @@ impl Connection {
         }
         encode::method(self.out.buffer(), 0, start::start(&self.settings));
         self.stage = Stage::Handshake(Box::new(Handshake::new(
-            Arc::clone(&self.link),
+            (Arc::clone(&self.link), Arc::clone(&self.traffic)),
             &self.settings,
         )));
         8

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
 use leveret_broker::error::{Error, Kind};
+use leveret_broker::figures::{MessageCounts, Traffic};
 use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
@@ -13,6 +14,7 @@ use leveret_broker::users::{Access, Permission, User};
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::IsKept;
 use leveret_message::name::Name;
+use leveret_message::table::Table;
 use leveret_wire::encode::{self, DeliverPrefix};
 use leveret_wire::protocol::AMQPClass;
 
@@ -26,6 +28,9 @@ pub(crate) struct Core {
     pub(crate) broker: Arc<Broker>,
     pub(crate) settings: Arc<AmqpSettings>,
     pub(crate) link: Arc<Link>,
+    pub(crate) traffic: Arc<Traffic>,
+    /// What its channels published, those that are closed included.
+    pub(crate) counts: MessageCounts,
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) user: Arc<User>,
     pub(crate) permission: Arc<Permission>,
@@ -59,6 +64,9 @@ pub(crate) struct ConsumerEntry {
     pub(crate) tag: Name,
     pub(crate) prefix: DeliverPrefix,
     pub(crate) no_ack: bool,
+    pub(crate) exclusive: bool,
+    pub(crate) prefetch: u16,
+    pub(crate) arguments: Table,
     pub(crate) queue: Arc<QueueHandle>,
     /// The queue's.
     pub(crate) shard: ShardId,
@@ -86,6 +94,10 @@ impl ConsumerSlots {
         }
     }
 
+    pub(crate) fn get_mut(&mut self, slot: ConsumerSlot) -> Option<&mut ConsumerEntry> {
+        self.entries.get_mut(slot.0 as usize)?.as_deref_mut()
+    }
+
     #[inline]
     pub(crate) fn get(&self, slot: ConsumerSlot) -> Option<&ConsumerEntry> {
         self.entries.get(slot.0 as usize)?.as_deref()
@@ -104,6 +116,7 @@ pub(crate) struct Opened {
     pub(crate) broker: Arc<Broker>,
     pub(crate) settings: Arc<AmqpSettings>,
     pub(crate) link: Arc<Link>,
+    pub(crate) traffic: Arc<Traffic>,
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) user: Arc<User>,
     pub(crate) permission: Arc<Permission>,
@@ -118,6 +131,7 @@ impl Core {
             broker,
             settings,
             link,
+            traffic,
             vhost,
             user,
             permission,
@@ -130,6 +144,8 @@ impl Core {
             broker,
             settings,
             link,
+            traffic,
+            counts: MessageCounts::default(),
             vhost,
             user,
             permission,
@@ -210,10 +226,11 @@ impl Core {
             ..
         } = self;
         publisher.hand_over(|shard| connect(broker, connected, link, shard));
+        self.counts.published = self.publisher.published();
         for number in std::mem::take(&mut self.publishing) {
             if let Some(confirms) = channels.get(number).and_then(|c| c.confirms.as_mut()) {
                 confirms.handed_over(|shard| self.publisher.number(shard));
-                confirms.write(number, &self.done, self.out.buffer());
+                self.counts.confirmed += confirms.write(number, &self.done, self.out.buffer());
             }
         }
         let connection = self.connection();
@@ -226,6 +243,7 @@ impl Core {
         if std::mem::take(&mut self.credit_returned) {
             self.command_all(|| Command::Resume(connection));
         }
+        self.traffic.note_messages(&self.counts);
     }
 
     /// A shard reported progress.

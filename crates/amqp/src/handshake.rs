@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use leveret_broker::broker::Broker;
-use leveret_broker::connections::ConnectionFacts;
+use leveret_broker::connections::OpenAs;
 use leveret_broker::error::Error;
+use leveret_broker::figures::Traffic;
 use leveret_broker::link::Link;
 use leveret_broker::users::User;
+use leveret_message::table::Table;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::connection::{Method, Open, StartOk, TuneOk};
 use leveret_wire::protocol::{AMQPClass, connection};
@@ -23,6 +25,9 @@ use crate::start::ClientCapabilities;
 
 /// The smallest frame that a client may ask for, by the specification. RabbitMQ 4 asks for 8,192; older clients are let in here.
 const FRAME_MIN: u32 = 4096;
+
+/// How the protocol is called where connections are listed.
+const PROTOCOL: &str = "AMQP 0-9-1";
 
 /// What the client has to send next.
 #[derive(Debug)]
@@ -45,9 +50,12 @@ pub(crate) struct Tuned {
 #[derive(Debug)]
 pub(crate) struct Handshake {
     link: Arc<Link>,
+    traffic: Arc<Traffic>,
     step: Step,
     pub(crate) client: ClientCapabilities,
     tuned: Tuned,
+    mechanism: String,
+    client_properties: Table,
 }
 
 /// What a step leads to.
@@ -64,7 +72,7 @@ pub(crate) enum Progress {
 
 impl Handshake {
     /// After the protocol header.
-    pub(crate) fn new(link: Arc<Link>, settings: &AmqpSettings) -> Self {
+    pub(crate) fn new((link, traffic): (Arc<Link>, Arc<Traffic>), settings: &AmqpSettings) -> Self {
         let tuned = Tuned {
             channel_max: settings.channel_max,
             frame_max: settings.frame_max,
@@ -72,9 +80,12 @@ impl Handshake {
         };
         Self {
             link,
+            traffic,
             step: Step::StartOk,
             client: ClientCapabilities::default(),
             tuned,
+            mechanism: String::new(),
+            client_properties: Table::default(),
         }
     }
 
@@ -100,7 +111,7 @@ impl Handshake {
             }
             (Step::Open { user }, Method::Open(open)) => {
                 let user = Arc::clone(user);
-                self.open(open, user, broker, settings, peer)
+                self.open(open, user, broker, settings)
             }
             (step, _) => {
                 let state = match step {
@@ -122,7 +133,9 @@ impl Handshake {
         peer: &Peer,
     ) -> Result<Progress, Exception> {
         self.client = ClientCapabilities::read(start_ok.client_properties);
+        self.client_properties = start_ok.client_properties.to_owned();
         let mechanism = start_ok.mechanism;
+        self.mechanism = mechanism.to_owned();
         let credentials = sasl::credentials(mechanism, start_ok.response)?;
         let (name, password) = (&credentials.user, &credentials.password);
         match broker.users.authenticate(name, password, peer.is_loopback) {
@@ -150,12 +163,11 @@ impl Handshake {
     }
 
     fn open(
-        &self,
+        &mut self,
         open: Open<'_>,
         user: Arc<User>,
         broker: &Arc<Broker>,
         settings: &Arc<AmqpSettings>,
-        peer: &Peer,
     ) -> Result<Progress, Exception> {
         let vhost = broker.vhost(open.virtual_host)?;
         let refused = || Error::VhostRefused {
@@ -166,11 +178,17 @@ impl Handshake {
             .users
             .permissions(&user.name, &vhost.name)
             .ok_or_else(refused)?;
-        broker.connections.add(ConnectionFacts {
-            link: Arc::clone(&self.link),
-            name: peer.name.clone(),
-            open_as: Some((user.name.clone(), vhost.name.clone())),
-        });
+        let open_as = OpenAs {
+            user: user.name.clone(),
+            vhost: vhost.name.clone(),
+            protocol: PROTOCOL,
+            mechanism: self.mechanism.clone(),
+            client_properties: std::mem::take(&mut self.client_properties),
+            channel_max: self.tuned.channel_max,
+            frame_max: self.tuned.frame_max,
+            heartbeat: self.tuned.heartbeat,
+        };
+        broker.connections.open(self.link.connection, open_as);
         tracing::info!(
             user = %user.name,
             vhost = %vhost.name,
@@ -181,6 +199,7 @@ impl Handshake {
             broker: Arc::clone(broker),
             settings: Arc::clone(settings),
             link: Arc::clone(&self.link),
+            traffic: Arc::clone(&self.traffic),
             vhost,
             user,
             permission,

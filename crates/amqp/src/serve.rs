@@ -150,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             // The end is seen again when everything before it was taken.
             return Poll::Pending;
         }
+        self.connection.traffic.note_received(read.filled().len());
         self.left.extend_from_slice(read.filled());
         self.stopped = true;
         self.connection.heard(now);
@@ -174,6 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
         if count == 0 {
             return Poll::Ready(Ok(Input::End));
         }
+        self.connection.traffic.note_received(count);
         front.copy_from_slice(&self.left[self.used..]);
         let input = &buffer[..left + count];
         let used = self.connection.input(input, now);
@@ -206,6 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(Ok(count)) => {
                     self.connection.output().advance(count);
+                    self.connection.traffic.note_sent(count);
                     self.connection.written(now);
                     wrote = true;
                 }

@@ -17,6 +17,7 @@ use crate::exception::{Exception, Level};
 
 mod alarm;
 mod contents;
+mod describe;
 mod events;
 
 /// A method, by its ids: what `close` says was at fault.
@@ -259,6 +260,8 @@ impl Session {
         }
         let prefetch = self.core.settings.default_consumer_prefetch;
         self.channels.add(Channel::new(number, prefetch));
+        let count = self.channels.count();
+        self.core.traffic.note_channels(count, true);
         let open_ok = channel_class::AMQPMethod::OpenOk(channel_class::OpenOk {});
         self.core.send(number, AMQPClass::Channel(open_ok));
     }
@@ -386,6 +389,8 @@ impl Session {
 
     fn forget_channel(&mut self, number: u16) {
         self.channels.remove(number);
+        let count = self.channels.count();
+        self.core.traffic.note_channels(count, false);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use leveret_message::batch::Batch;
 use leveret_store::log::QueueId;
 
+use crate::figures::Observed;
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
 use crate::queue_handle::{QueueHandle, ShardId};
@@ -191,6 +192,15 @@ pub enum Command {
         holder: Holder,
         /// Whether its consumers go too.
         close: bool,
+    },
+    /// Tells what queues have to tell. Whoever asks about many queues asks about some at a time, so that no turn is long.
+    Observe {
+        /// About which queues; those that are gone are left out.
+        queues: Vec<QueueId>,
+        /// Whether it is to be told who consumes from them.
+        with_consumers: bool,
+        /// Takes the answer.
+        then: Observed,
     },
     /// The connection has room for deliveries, or one of its channels has credit again.
     Resume(ConnectionId),

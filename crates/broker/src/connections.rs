@@ -2,12 +2,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
+use leveret_message::table::Table;
+use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use crate::alarms::Alarms;
+use crate::figures::{Traffic, TrafficFigures};
 use crate::link::{ConnectionId, Event, Link};
 
 /// What is known of a connection from outside.
@@ -17,8 +21,33 @@ pub struct ConnectionFacts {
     pub link: Arc<Link>,
     /// `peer -> local`, as RabbitMQ names connections.
     pub name: String,
-    /// The user it logged in as and the vhost it is in, once it is open.
-    pub open_as: Option<(Name, Name)>,
+    /// When it was accepted.
+    pub since: Instant,
+    /// What it has read and written.
+    pub traffic: Arc<Traffic>,
+    /// What both sides agreed on, once it is open.
+    pub open_as: Option<Arc<OpenAs>>,
+}
+
+/// What an open connection and its broker agreed on.
+#[derive(Clone, Debug)]
+pub struct OpenAs {
+    /// The user that it logged in as.
+    pub user: Name,
+    /// The vhost that it is in.
+    pub vhost: Name,
+    /// The protocol, such as `AMQP 0-9-1`.
+    pub protocol: &'static str,
+    /// The login mechanism, such as `PLAIN`.
+    pub mechanism: String,
+    /// What the client says of itself.
+    pub client_properties: Table,
+    /// The highest channel number.
+    pub channel_max: u16,
+    /// The largest frame, in bytes.
+    pub frame_max: u32,
+    /// The heartbeat interval, in seconds; 0 is none.
+    pub heartbeat: u16,
 }
 
 /// See the module.
@@ -26,6 +55,8 @@ pub struct ConnectionFacts {
 pub struct Connections {
     next: AtomicU64,
     live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
+    /// What those that have ended had read, written and done.
+    ended: Mutex<TrafficFigures>,
     /// Why all are closing, once they are.
     closing: OnceLock<String>,
 }
@@ -46,14 +77,52 @@ impl Connections {
         }
     }
 
+    /// Notes what one that was added has agreed on with its client.
+    pub fn open(&self, connection: ConnectionId, open_as: OpenAs) {
+        if let Some(mut facts) = self.live.get_mut(&connection) {
+            facts.open_as = Some(Arc::new(open_as));
+        }
+    }
+
     /// Removes one that ended.
     pub fn remove(&self, connection: ConnectionId) {
-        self.live.remove(&connection);
+        // Together, so that no sum lacks it.
+        let mut ended = self.ended.lock();
+        if let Some((_, facts)) = self.live.remove(&connection) {
+            let mut figures = facts.traffic.figures();
+            figures.channels = 0;
+            *ended += figures;
+        }
     }
 
     /// How many there are.
     pub fn count(&self) -> usize {
         self.live.len()
+    }
+
+    /// How many there were since the broker was started, those that are live included.
+    pub fn created(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<ConnectionFacts> {
+        self.live.iter().map(|facts| facts.clone()).collect()
+    }
+
+    /// The one with that number.
+    pub fn get(&self, connection: ConnectionId) -> Option<ConnectionFacts> {
+        self.live.get(&connection).map(|facts| facts.clone())
+    }
+
+    /// What all connections have read, written and done since the broker was started.
+    pub fn traffic(&self) -> TrafficFigures {
+        let ended = self.ended.lock();
+        let mut sum = *ended;
+        for facts in &self.live {
+            sum += facts.traffic.figures();
+        }
+        sum
     }
 
     /// Asks all of them to close, and those that are still to come: open ones get `connection.close` 320 with this reason. **Waits**: never.

@@ -37,6 +37,9 @@ pub struct Exchange {
     pub arguments: Table,
     /// What the arguments say.
     pub settings: ExchangeSettings,
+    /// Messages that clients published to it, and how often a queue took one of them. Told once for each hand-over of a publisher.
+    came: AtomicU64,
+    went: AtomicU64,
     version: AtomicU64,
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
@@ -105,6 +108,8 @@ impl Exchange {
             internal,
             arguments,
             settings,
+            came: AtomicU64::new(0),
+            went: AtomicU64::new(0),
             version: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             bindings: RwLock::new(Bindings::new(kind)),
@@ -124,6 +129,18 @@ impl Exchange {
             name: self.name.clone(),
             vhost: self.vhost.clone(),
         }
+    }
+
+    /// Messages were published to it, and queues took them so many times.
+    pub(crate) fn note_published(&self, came: u64, went: u64) {
+        self.came.fetch_add(came, Ordering::Relaxed);
+        self.went.fetch_add(went, Ordering::Relaxed);
+    }
+
+    /// How many messages clients have published to it since the broker was started, and how often a queue took one of them.
+    pub fn published(&self) -> (u64, u64) {
+        let at = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (at(&self.came), at(&self.went))
     }
 
     /// Rises with every change of the bindings and at deletion.

@@ -15,6 +15,7 @@ pub mod definitions;
 mod doubles;
 pub mod error;
 pub mod exchange;
+pub mod figures;
 pub mod link;
 pub mod mailbox;
 mod placement;

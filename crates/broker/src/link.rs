@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use crate::alarms::Alarms;
 use crate::error::Error;
+use crate::figures::Described;
 use crate::mailbox::{Mailbox, take_gathered};
 use crate::queue_handle::ShardId;
 
@@ -168,6 +169,8 @@ pub enum Event {
     Alarms(Alarms),
     /// The broker wants the connection closed, with this reason.
     Close(String),
+    /// Somebody wants to know what the connection is doing.
+    Describe(Described),
 }
 
 impl Link {

@@ -76,8 +76,18 @@ struct Lane {
     outstanding: usize,
 }
 
+/// What was published to an exchange since the last hand-over.
+#[derive(Debug)]
+struct Tally {
+    exchange: Arc<Exchange>,
+    came: u64,
+    went: u64,
+}
+
 #[derive(Debug)]
 struct Route {
+    /// The tally of the exchange that it begins at.
+    tally: usize,
     visited: Vec<(Arc<Exchange>, u64)>,
     handles: Vec<Arc<QueueHandle>>,
     lanes: SmallVec<[(ShardId, RunQueues); 1]>,
@@ -94,6 +104,11 @@ pub struct Publisher {
     shards: Shards,
     lanes: Vec<Lane>,
     routes: Vec<Route>,
+    tallies: Vec<Tally>,
+    /// The tallies that are not empty.
+    tallied: Vec<usize>,
+    /// How many messages were handed over.
+    published: u64,
     /// How many queues `routes` lead to, each counted as often as it is named.
     routed_queues: usize,
     by_key: FxHashMap<Box<[u8]>, RouteIndex>,
@@ -114,6 +129,9 @@ impl Publisher {
             shards,
             lanes,
             routes: Vec::new(),
+            tallies: Vec::new(),
+            tallied: Vec::new(),
+            published: 0,
             routed_queues: 0,
             by_key: FxHashMap::default(),
             last_key: Vec::new(),
@@ -169,12 +187,44 @@ impl Publisher {
         let fleeting = reached.fleeting || keys.len() != 1;
         self.routed_queues += reached.queues.len();
         let index = RouteIndex(self.routes.len());
-        self.routes.push(Route::new(reached, changes));
+        let tally = self.tally_of(exchange);
+        self.routes.push(Route::new(reached, tally, changes));
         if !fleeting {
             self.by_key.insert(exchange_and_key.into(), index);
             self.remember_last(exchange_and_key, index);
         }
         index
+    }
+
+    fn tally_of(&mut self, exchange: &Arc<Exchange>) -> usize {
+        let of = |tally: &Tally| Arc::ptr_eq(&tally.exchange, exchange);
+        // The last ones are the likely ones.
+        self.tallies.iter().rposition(of).unwrap_or_else(|| {
+            self.tallies.push(Tally {
+                exchange: Arc::clone(exchange),
+                came: 0,
+                went: 0,
+            });
+            self.tallies.len() - 1
+        })
+    }
+
+    /// Tells the exchanges what was published to them.
+    fn tell_exchanges(&mut self) {
+        for index in self.tallied.drain(..) {
+            let Tally {
+                exchange,
+                came,
+                went,
+            } = &mut self.tallies[index];
+            self.published += *came;
+            exchange.note_published(std::mem::take(came), std::mem::take(went));
+        }
+    }
+
+    /// How many messages were handed over.
+    pub fn published(&self) -> u64 {
+        self.published
     }
 
     fn look_for_changes(&mut self) -> u64 {
@@ -191,6 +241,8 @@ impl Publisher {
     }
 
     fn forget_routes(&mut self) {
+        self.tell_exchanges();
+        self.tallies.clear();
         self.routes.clear();
         self.routed_queues = 0;
         self.by_key.clear();
@@ -218,6 +270,12 @@ impl Publisher {
         body: &NewBody<'_>,
     ) -> ShardSet {
         let route = &self.routes[route.0];
+        let tally = &mut self.tallies[route.tally];
+        if tally.came == 0 {
+            self.tallied.push(route.tally);
+        }
+        tally.came += 1;
+        tally.went += route.handles.len() as u64;
         for (shard, queues) in &route.lanes {
             let lane = &mut self.lanes[shard.0 as usize];
             match body {
@@ -251,6 +309,7 @@ impl Publisher {
     /// **Order**: batches of one connection reach a shard in the order they were handed over. **Waits**: never.
     pub fn hand_over(&mut self, mut first: impl FnMut(ShardId)) {
         self.changes = UNKNOWN;
+        self.tell_exchanges();
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
             if lane.builder.is_empty() {
                 continue;
@@ -303,7 +362,7 @@ impl Publisher {
 }
 
 impl Route {
-    fn new(reached: Reached, changes: u64) -> Self {
+    fn new(reached: Reached, tally: usize, changes: u64) -> Self {
         let mut handles = reached.queues;
         handles.sort_by_key(|queue| queue.shard);
         let mut shards = ShardSet::default();
@@ -316,6 +375,7 @@ impl Route {
             })
             .collect();
         Self {
+            tally,
             visited: reached.visited,
             handles,
             lanes,

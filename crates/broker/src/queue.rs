@@ -24,6 +24,7 @@ use smallvec::SmallVec;
 use crate::command::{Holder, Outcome};
 use crate::queue::away::Away;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
+use crate::queue::counts::Counts;
 use crate::queue::holders::Holders;
 use crate::queue::reading::Reading;
 use crate::queue_handle::QueueHandle;
@@ -31,6 +32,7 @@ use crate::runs::{Piece, RunValue, Runs};
 
 mod away;
 pub mod consumers;
+pub mod counts;
 mod holders;
 mod purge;
 mod reading;
@@ -143,6 +145,10 @@ pub struct Queue {
     returned: Runs<Held>,
     unacked: Holders,
     next_seq: u64,
+    /// The sequence number of the first message that came since the broker was started.
+    first_seq: u64,
+    /// What became of those that left it.
+    pub counts: Counts,
     /// Messages below this one may have been delivered before the broker was started.
     redelivered_below: u64,
     ready_bytes: usize,
@@ -180,6 +186,8 @@ impl Queue {
             returned: Runs::default(),
             unacked: Holders::default(),
             next_seq: 1,
+            first_seq: 1,
+            counts: Counts::default(),
             redelivered_below: 0,
             ready_bytes: 0,
             unacked_bytes: 0,
@@ -392,6 +400,9 @@ impl Queue {
                 Outcome::Requeue => back.push(piece),
             }
         });
+        if outcome == Outcome::Ack {
+            self.counts.note_acked(count_gone);
+        }
         self.unacked_count -= count_gone;
         self.unacked_bytes -= bytes_gone;
         back.into_iter().for_each(|piece| self.put_back(piece));

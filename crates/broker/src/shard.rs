@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Holder, NewConsumer, Settle};
 use crate::error::Error;
+use crate::figures::MessageCounts;
 use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
 use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
@@ -26,6 +27,7 @@ mod away;
 mod deal;
 mod ending;
 mod expiry;
+mod observe;
 mod peer;
 mod publish;
 pub(crate) mod recover;
@@ -103,6 +105,11 @@ pub struct Shard {
     now: Option<Instant>,
     /// Queues that were there before the first turn.
     recovered: Vec<QueueId>,
+    /// What became of the messages of queues that have ended.
+    ended: MessageCounts,
+    /// How many queues were declared here, and how many have ended.
+    created: u64,
+    deleted: u64,
 }
 
 impl Shard {
@@ -132,6 +139,9 @@ impl Shard {
             expiries: Expiries::default(),
             now: None,
             recovered: Vec::new(),
+            ended: MessageCounts::default(),
+            created: 0,
+            deleted: 0,
         }
     }
 
@@ -224,6 +234,11 @@ impl Shard {
                 self.release(holder, close);
                 self.reply(holder.connection, Ok(Reply::Released(self.id)));
             }
+            Command::Observe {
+                queues,
+                with_consumers,
+                then,
+            } => then.answer(self.observe(&queues, with_consumers)),
             Command::Resume(connection) => self.resume(connection),
             Command::End(done) => {
                 self.write_returned();
@@ -239,6 +254,7 @@ impl Shard {
             peer.exclusive.insert(handle.id);
         }
         let id = handle.id;
+        self.created += 1;
         self.queues.insert(id, Queue::new(handle));
         self.used(id);
     }
@@ -341,8 +357,10 @@ impl Shard {
             .ok_or(Error::Unavailable)?;
         let before = queue.held_bytes();
         let Some(taken) = queue.take_ready(1) else {
+            queue.counts.got_empty += 1;
             return Ok(Reply::Got(None));
         };
+        queue.counts.note_got(no_ack, taken.redelivered);
         let got = Got {
             queue: id,
             seq: taken.piece.first,

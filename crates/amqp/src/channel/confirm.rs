@@ -75,8 +75,13 @@ impl Confirms {
         !self.pending.is_empty()
     }
 
-    /// Writes the confirm of everything that is due, given what each shard has done.
-    pub(crate) fn write(&mut self, channel: u16, done: &[u64], out: &mut Vec<u8>) {
+    /// How many publishes there were, and how many of them are confirmed.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.last, self.confirmed)
+    }
+
+    /// Writes the confirm of everything that is due, given what each shard has done. Returns how many publishes that confirms.
+    pub(crate) fn write(&mut self, channel: u16, done: &[u64], out: &mut Vec<u8>) -> u64 {
         let is_done = |pending: &Pending| {
             done.get(pending.shard.0 as usize)
                 .is_some_and(|done| *done >= pending.number)
@@ -87,10 +92,12 @@ impl Confirms {
         let waiting = self.pending.front().map(|pending| pending.first);
         let waiting = waiting.or_else(|| self.gathered.map(|(first, _)| first));
         let due = waiting.map_or(self.last, |first| first - 1);
-        if due > self.confirmed {
-            encode::ack(out, channel, due, due - self.confirmed > 1);
+        let count = due.saturating_sub(self.confirmed);
+        if count > 0 {
+            encode::ack(out, channel, due, count > 1);
             self.confirmed = due;
         }
+        count
     }
 }
 

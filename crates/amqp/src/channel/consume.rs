@@ -66,7 +66,8 @@ fn is_live(core: &Core) -> bool {
 fn set_running(core: &mut Core, channel: &Channel) {
     let connection = core.connection();
     for slot in channel.consumers.values() {
-        if let Some(consumer) = core.consumers.get(*slot) {
+        if let Some(consumer) = core.consumers.get_mut(*slot) {
+            consumer.prefetch = channel.prefetch;
             let (shard, queue) = (consumer.shard, consumer.queue.id);
             let command = Command::SetPrefetch {
                 connection,
@@ -138,6 +139,9 @@ pub(super) fn consume(
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
         tag,
         no_ack: consume.no_ack,
+        exclusive: consume.exclusive,
+        prefetch: channel.prefetch,
+        arguments: consume.arguments.to_owned(),
         shard: queue.shard,
         queue: Arc::clone(&queue),
     });

@@ -28,6 +28,14 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         return;
     }
     let first_tag = channel.last_tag + 1;
+    let counts = &mut channel.counts;
+    match consumer.no_ack {
+        true => counts.delivered_no_ack += u64::from(run.count),
+        false => counts.delivered += u64::from(run.count),
+    }
+    if run.redelivered {
+        counts.redelivered += u64::from(run.count);
+    }
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
@@ -119,6 +127,7 @@ pub(crate) fn got(
     got: Option<Got>,
 ) {
     let Some(got) = got else {
+        channel.counts.got_empty += 1;
         let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
         return core.send(channel.number, AMQPClass::Basic(empty));
     };
@@ -126,6 +135,11 @@ pub(crate) fn got(
         return;
     };
     channel.last_tag += 1;
+    match no_ack {
+        true => channel.counts.got_no_ack += 1,
+        false => channel.counts.got += 1,
+    }
+    channel.counts.redelivered += u64::from(got.redelivered);
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
     let key = message.exchange_and_key;

@@ -90,6 +90,8 @@ pub(crate) fn publish(
     };
     check_properties(core, &properties)?;
     if message.mandatory && core.publisher.reaches_nobody(route) {
+        channel.counts.returned += 1;
+        core.counts.returned += 1;
         send_back(core, channel, &message);
     }
     let has_bcc = copies && headers.is_some_and(|h| h.find("BCC").is_some());
@@ -111,6 +113,11 @@ pub(crate) fn publish(
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
     let shards = core.publisher.publish(route, new, &body);
+    channel.counts.published += 1;
+    if shards.is_empty() && !message.mandatory {
+        channel.counts.dropped += 1;
+        core.counts.dropped += 1;
+    }
     if let Some(confirms) = &mut channel.confirms
         && confirms.published(shards)
     {

@@ -140,6 +140,7 @@ pub(super) fn make(
     let declared = core
         .vhost
         .declare_queue(core.connection(), declaration, own)?;
+    core.traffic.note_declared();
     channel.last_queue = Some(declared.queue().name().clone());
     match declared {
         Declared::New(queue) => {

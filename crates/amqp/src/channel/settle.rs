@@ -71,6 +71,9 @@ fn settle(
     let mut unacked = std::mem::take(&mut channel.unacked);
     let mut counted = 0;
     unacked.take(first..=last, |piece| {
+        if outcome == Outcome::Ack {
+            channel.counts.acked += piece.count;
+        }
         if piece.value.counted {
             counted += piece.count;
         }

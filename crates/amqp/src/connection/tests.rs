@@ -10,6 +10,7 @@ use leveret_wire::types::{FieldTable, ShortString};
 
 use super::*;
 
+mod described;
 mod kept;
 
 /// A connection that is open with channel 1, the queue `q` and a consumer of it, and its shard.

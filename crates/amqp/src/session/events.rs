@@ -26,6 +26,7 @@ impl Session {
                 self.core.progress(shard, done, returned);
                 if done > 0 {
                     self.write_confirms();
+                    self.core.traffic.note_messages(&self.core.counts);
                 }
             }
             Event::Reply(reply) => self.reply(reply),
@@ -43,6 +44,7 @@ impl Session {
             }
             Event::Alarms(alarms) => self.alarms_changed(alarms),
             Event::Close(reason) => self.close_forced(&reason),
+            Event::Describe(described) => described.answer(self.describe()),
         }
     }
 
@@ -67,7 +69,8 @@ impl Session {
                 && !channel.closing
             {
                 let done = self.core.done.as_slice();
-                confirms.write(channel.number, done, self.core.out.buffer());
+                let out = self.core.out.buffer();
+                self.core.counts.confirmed += confirms.write(channel.number, done, out);
             }
         }
     }

@@ -20,6 +20,7 @@ impl Queue {
             self.away.push_logged(first, last, count);
         }
         self.next_seq = next_seq.max(1);
+        self.first_seq = self.next_seq;
         self.redelivered_below = redelivered_below;
         self.set_durable(self.next_seq - 1);
     }

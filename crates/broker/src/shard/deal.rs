@@ -109,6 +109,9 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
         peer.out.bytes += taken.bytes;
         peer.out.deliveries.push(&taken.piece.value.batch, run);
     }
+    queue
+        .counts
+        .note_delivered(turn.no_ack, taken.redelivered, taken.piece.count);
     if !turn.no_ack {
         queue.hold(turn.holder, taken, Some(turn.key));
     } else if taken.piece.value.home == Home::Log {

@@ -52,6 +52,8 @@ impl Shard {
         };
         self.held_bytes -= queue.held_bytes() as i64;
         let ready = queue.ready_count();
+        self.deleted += 1;
+        self.ended += queue.message_counts();
         queue.forget_chunks(&mut *self.log);
         self.expiries.forget(&queue);
         if let Some(owner) = queue.handle.declaration.owner

@@ -14,5 +14,6 @@ mod late;
 mod lifetime;
 mod memory;
 mod model;
+mod observing;
 mod property;
 mod stage;

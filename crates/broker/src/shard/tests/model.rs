@@ -235,6 +235,7 @@ impl Model {
                 });
                 self.tell(*connection, seen);
             }
+            Command::Observe { .. } => {}
             Command::Release { holder, close } => {
                 self.release(*holder, *close);
                 self.tell(holder.connection, Seen::Released);

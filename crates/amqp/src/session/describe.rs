@@ -1,0 +1,70 @@
+//! What an open connection tells of itself when it is asked.
+
+use leveret_broker::figures::{
+    ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, MessageCounts,
+};
+
+use super::{Session, Waiting};
+use crate::channel::{Channel, Credit};
+use crate::core::Core;
+
+impl Session {
+    /// **Cost**: by its channels and their consumers.
+    pub(super) fn describe(&self) -> ConnectionFigures {
+        let channels = self.channels.iter().filter(|channel| !channel.closing);
+        ConnectionFigures {
+            state: self.state(),
+            channels: channels
+                .map(|channel| describe_channel(&self.core, channel))
+                .collect(),
+        }
+    }
+
+    fn state(&self) -> ConnectionState {
+        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+            ConnectionState::Closing
+        } else if self.blocked {
+            ConnectionState::Blocked
+        } else if self.alarms.any() {
+            ConnectionState::Blocking
+        } else if !self.core.publisher.has_allowance() {
+            ConnectionState::Flow
+        } else {
+            ConnectionState::Running
+        }
+    }
+}
+
+fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
+    let slots = channel.consumers.values();
+    let consumers = slots.filter_map(|slot| core.consumers.get(*slot));
+    let (published, confirmed) = channel
+        .confirms
+        .as_ref()
+        .map_or((0, 0), |confirms| confirms.counts());
+    let limit = channel.credit.as_ref().map_or(0, Credit::limit);
+    let is_own = limit < i64::from(core.settings.unacked_per_channel_max);
+    ChannelFigures {
+        number: channel.number,
+        confirm: channel.confirms.is_some(),
+        transactional: false,
+        prefetch: channel.prefetch,
+        global_prefetch: if is_own { limit as u32 } else { 0 },
+        unacked: channel.unacked.count(),
+        unconfirmed: published - confirmed,
+        consumers: consumers
+            .map(|consumer| ConsumerFigures {
+                tag: consumer.tag.clone(),
+                queue: consumer.queue.name().clone(),
+                no_ack: consumer.no_ack,
+                exclusive: consumer.exclusive,
+                prefetch: consumer.prefetch,
+                arguments: consumer.arguments.clone(),
+            })
+            .collect(),
+        counts: MessageCounts {
+            confirmed,
+            ..channel.counts
+        },
+    }
+}

@@ -1,0 +1,86 @@
+//! What became of a queue's messages, counted, and what the queue tells of itself.
+
+use crate::figures::{MessageCounts, QueueFigures};
+use crate::queue::Queue;
+
+/// Messages that left a queue, by how. How many came, its sequence numbers say.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    delivered: u64,
+    delivered_no_ack: u64,
+    redelivered: u64,
+    acked: u64,
+    got: u64,
+    got_no_ack: u64,
+    /// Gets that found nothing.
+    pub got_empty: u64,
+}
+
+impl Counts {
+    /// A consumer was dealt `count` messages.
+    #[inline]
+    pub fn note_delivered(&mut self, no_ack: bool, redelivered: bool, count: u64) {
+        match no_ack {
+            true => self.delivered_no_ack += count,
+            false => self.delivered += count,
+        }
+        if redelivered {
+            self.redelivered += count;
+        }
+    }
+
+    /// A message was taken by a get.
+    pub fn note_got(&mut self, no_ack: bool, redelivered: bool) {
+        match no_ack {
+            true => self.got_no_ack += 1,
+            false => self.got += 1,
+        }
+        self.redelivered += u64::from(redelivered);
+    }
+
+    /// So many messages were acknowledged.
+    #[inline]
+    pub(super) fn note_acked(&mut self, count: u64) {
+        self.acked += count;
+    }
+}
+
+impl Queue {
+    /// What became of its messages since the broker was started.
+    pub fn message_counts(&self) -> MessageCounts {
+        let counts = self.counts;
+        MessageCounts {
+            published: self.next_seq - self.first_seq,
+            delivered: counts.delivered,
+            delivered_no_ack: counts.delivered_no_ack,
+            got: counts.got,
+            got_no_ack: counts.got_no_ack,
+            got_empty: counts.got_empty,
+            redelivered: counts.redelivered,
+            acked: counts.acked,
+            ..MessageCounts::default()
+        }
+    }
+
+    /// What it tells of itself.
+    pub fn figures(&self, with_consumers: bool) -> QueueFigures {
+        let consumed_by = if with_consumers {
+            let consumers = self.consumers.iter();
+            consumers.map(|consumer| consumer.holder).collect()
+        } else {
+            Vec::new()
+        };
+        QueueFigures {
+            id: self.id,
+            ready: self.ready_count(),
+            unacked: self.unacked_count,
+            consumers: self.consumers.len() as u64,
+            exclusive_consumer: !self.consumers.is_empty() && !self.consumers.admits(false),
+            ready_away: self.away.count(),
+            ready_bytes: self.ready_bytes as u64,
+            unacked_bytes: self.unacked_bytes as u64,
+            counts: self.message_counts(),
+            consumed_by,
+        }
+    }
+}
