@@ -16,11 +16,11 @@ const COUNT: u64 = 300_000;
 /// Of transient messages and of those that live through a kill: 30 MB.
 const SMALL: usize = 100;
 
-/// So long that the log does not keep all of them, and they are paged out: 150 MB.
-const LARGE: usize = 500;
+/// So long that the log does not keep all of them, and they are paged out: 210 MB.
+const LARGE: usize = 700;
 
-/// What a data folder may keep for later when it has no messages: files of the log that are made ahead.
-const EMPTY_FOLDER_MAX: u64 = 72 << 20;
+/// What a data folder may keep for later when it has no messages: the log's own file, and six that are made ahead or kept to be used again, of 16 MiB.
+const EMPTY_FOLDER_MAX: u64 = 120 << 20;
 
 /// What the process may have beside the budget: itself, its threads, buffers of connections and what the log gathers.
 const MEMORY_MAX: u64 = 64 << 20;

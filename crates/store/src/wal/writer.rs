@@ -20,7 +20,7 @@ use crate::log::Group;
 const RESERVE: usize = 2;
 
 /// Spares beyond this are removed when they are given back. As many as come back at once are worth keeping: a new file is written twice.
-pub(crate) const SPARES_MAX: usize = 8;
+pub(crate) const SPARES_MAX: usize = 6;
 
 const NO_ROOM: &str = "a batch of the log has no room for its header";
 
