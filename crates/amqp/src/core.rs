@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
-use leveret_broker::error::{Error, Kind};
 use leveret_broker::figures::{MessageCounts, Traffic};
 use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
-use leveret_broker::users::{Access, Permission, User};
+use leveret_broker::users::{Permission, TopicPermissions, User};
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::IsKept;
 use leveret_message::name::Name;
@@ -23,6 +22,8 @@ use crate::output::Output;
 use crate::settings::AmqpSettings;
 use crate::start::ClientCapabilities;
 
+mod access;
+
 /// See the module.
 pub(crate) struct Core {
     pub(crate) broker: Arc<Broker>,
@@ -33,7 +34,9 @@ pub(crate) struct Core {
     pub(crate) counts: MessageCounts,
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) user: Arc<User>,
+    /// What it may do; see [`Core::access_changed`].
     pub(crate) permission: Arc<Permission>,
+    pub(crate) topics: TopicPermissions,
     pub(crate) client: ClientCapabilities,
     pub(crate) publisher: Publisher,
     pub(crate) out: Output,
@@ -120,6 +123,7 @@ pub(crate) struct Opened {
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) user: Arc<User>,
     pub(crate) permission: Arc<Permission>,
+    pub(crate) topics: TopicPermissions,
     pub(crate) client: ClientCapabilities,
     pub(crate) frame_max: u32,
     pub(crate) channel_max: u16,
@@ -135,6 +139,7 @@ impl Core {
             vhost,
             user,
             permission,
+            topics,
             client,
             ..
         } = opened;
@@ -149,6 +154,7 @@ impl Core {
             vhost,
             user,
             permission,
+            topics,
             client,
             publisher,
             out,
@@ -285,40 +291,6 @@ impl Core {
         let then = move || link.events.push(Event::Reply(Ok(Reply::Kept)));
         self.vhost.when_kept(Box::new(then));
         Next::Wait(Question::Kept { ok })
-    }
-
-    /// Checks a permission. The default exchange goes by the name `amq.default`.
-    ///
-    /// **Errors**: [`Error::AccessRefused`] (403).
-    pub(crate) fn check(&self, access: Access, kind: Kind, name: &str) -> Result<(), Error> {
-        if self.permission.allows(access, name) {
-            return Ok(());
-        }
-        let name = if kind == Kind::Exchange && name.is_empty() {
-            "amq.default"
-        } else {
-            name
-        };
-        let resource = self.vhost.named(kind, name);
-        Err(Error::AccessRefused {
-            access,
-            resource,
-            user: self.user.name.clone(),
-        })
-    }
-
-    /// Checks that the user may do anything at all with it, as passive declarations ask.
-    ///
-    /// **Errors**: [`Error::AccessRefused`] (403), which names configure.
-    pub(crate) fn check_any(&self, kind: Kind, name: &str) -> Result<(), Error> {
-        let others = [Access::Write, Access::Read];
-        if others
-            .iter()
-            .any(|access| self.permission.allows(*access, name))
-        {
-            return Ok(());
-        }
-        self.check(Access::Configure, kind, name)
     }
 
     /// Gives the channel's own credit back.

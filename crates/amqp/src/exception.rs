@@ -62,16 +62,22 @@ impl From<Error> for Exception {
             | Error::Unacceptable(_)
             | Error::UnknownExchangeType(_)
             | Error::InUse(_)
-            | Error::NotEmpty(_) => Self::channel(ReplyCode::PreconditionFailed, explanation),
+            | Error::NotEmpty(_)
+            | Error::VhostQueues { .. } => {
+                Self::channel(ReplyCode::PreconditionFailed, explanation)
+            }
             Error::ReservedName(_)
             | Error::DefaultExchange
             | Error::SystemExchange(_)
             | Error::InternalExchange(_)
             | Error::ExclusiveUse(_)
-            | Error::AccessRefused { .. } => Self::channel(ReplyCode::AccessRefused, explanation),
-            Error::VhostNotFound(_) | Error::VhostRefused { .. } => {
-                Self::connection(ReplyCode::NotAllowed, explanation)
-            }
+            | Error::AccessRefused { .. }
+            | Error::TopicRefused { .. } => Self::channel(ReplyCode::AccessRefused, explanation),
+            Error::VhostNotFound(_)
+            | Error::VhostRefused { .. }
+            | Error::VhostConnections { .. }
+            | Error::UserConnections { .. }
+            | Error::UserChannels { .. } => Self::connection(ReplyCode::NotAllowed, explanation),
             Error::Unavailable => Self::connection(ReplyCode::InternalError, explanation),
         }
     }

@@ -174,10 +174,9 @@ impl Handshake {
             vhost: vhost.name.clone(),
             user: user.name.clone(),
         };
-        let permission = broker
-            .users
-            .permissions(&user.name, &vhost.name)
-            .ok_or_else(refused)?;
+        if broker.users.permissions(&user.name, &vhost.name).is_none() {
+            return Err(refused().into());
+        }
         let open_as = OpenAs {
             user: user.name.clone(),
             vhost: vhost.name.clone(),
@@ -188,7 +187,15 @@ impl Handshake {
             frame_max: self.tuned.frame_max,
             heartbeat: self.tuned.heartbeat,
         };
-        broker.connections.open(self.link.connection, open_as);
+        let vhost_max = vhost.limits.max_connections();
+        let user_max = user.limits.max_connections;
+        let connections = &broker.connections;
+        connections.open(self.link.connection, open_as, vhost_max, user_max)?;
+        // Looked at behind that: from now on it hears of changes.
+        let users = broker.users.snapshot();
+        let permission = users.permission(&user.name, &vhost.name).cloned();
+        let permission = permission.ok_or_else(refused)?;
+        let topics = users.topics_of(&user.name, &vhost.name);
         tracing::info!(
             user = %user.name,
             vhost = %vhost.name,
@@ -203,6 +210,7 @@ impl Handshake {
             vhost,
             user,
             permission,
+            topics,
             client: self.client.clone(),
             frame_max: self.tuned.frame_max,
             channel_max: self.tuned.channel_max,

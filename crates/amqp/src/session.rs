@@ -5,6 +5,7 @@
 
 use leveret_broker::alarms::Alarms;
 use leveret_broker::command::{Command, Holder};
+use leveret_broker::error::Error;
 use leveret_broker::link::Event;
 use leveret_wire::frame::Octets;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
@@ -257,6 +258,14 @@ impl Session {
                 Exception::connection(ReplyCode::NotAllowed, explanation),
                 ids,
             );
+        }
+        let user = &self.core.user;
+        if let Some(max) = user.limits.max_channels
+            && self.core.broker.connections.channels_of(&user.name) >= max
+        {
+            let user = user.name.clone();
+            let exception = Exception::from(Error::UserChannels { user, max });
+            return self.close(exception, ids);
         }
         let prefetch = self.core.settings.default_consumer_prefetch;
         self.channels.add(Channel::new(number, prefetch));

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::broker::Broker;
 use crate::command::Shards;
-use crate::definitions::{self, DefinedBinding, Definition, Unreadable};
+use crate::definitions::{self, DefinedBinding, Definition, Setting, Unreadable};
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueDeclaration;
 use crate::shard::Shard;
@@ -79,6 +79,9 @@ pub enum RecoverError {
     /// A queue's arguments are not taken by this version.
     #[error("queue '{1}' in vhost '{0}' has arguments that this version does not take")]
     Queue(Name, Name),
+    /// A policy, a limit or a parameter is not taken by this version.
+    #[error("the parameter '{1}' of vhost '{0}' is not taken by this version")]
+    Parameter(Name, Name),
     /// A binding has an end that is not there.
     #[error("a binding of exchange '{1}' in vhost '{0}' to '{2}' has an end that is not there")]
     Binding(Name, Name, Name),
@@ -90,6 +93,8 @@ pub(crate) struct Sorted {
     exchanges: Vec<(Name, ExchangeDeclaration)>,
     queues: Vec<(Name, QueueId, QueueDeclaration)>,
     bindings: Vec<(Name, DefinedBinding)>,
+    /// What operators had set.
+    pub(crate) settings: Vec<Setting>,
     /// What is in the log of queues.
     found: FxHashMap<QueueId, FoundQueue>,
     next_id: u64,
@@ -115,6 +120,7 @@ impl Found {
                 Definition::Binding(vhost, binding) => sorted.bindings.push((vhost, binding)),
                 Definition::Ids(next) => sorted.next_id = next,
                 Definition::Running => sorted.is_running = true,
+                Definition::Setting(setting) => sorted.settings.push(setting),
             }
         }
         Ok(sorted)

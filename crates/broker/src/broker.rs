@@ -5,30 +5,31 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use leveret_message::name::Name;
 use leveret_store::log::{Definitions, Group, QueueId};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxBuildHasher;
 
 use crate::alarms::Alarms;
 use crate::backing::{Backing, RecoverError};
 use crate::command::{Command, Done, Shards};
 use crate::connections::Connections;
-use crate::definitions;
+use crate::definitions::{self, Setting, settings};
 use crate::error::Error;
 use crate::link::SHARDS_MAX;
+use crate::parameters::Parameters;
 use crate::placement::Placement;
 use crate::queue_handle::ShardId;
 use crate::shard::{QueuedBytes, Shard};
-use crate::users::Users;
+use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
 
 /// What a broker is made from.
 #[derive(Debug)]
 pub struct BrokerSettings {
-    /// The vhosts that exist from the start.
+    /// The vhosts of a broker that finds nothing.
     pub vhosts: Vec<Name>,
     /// Vhosts whose messages are confirmed once they are written, before they are synced.
     pub os_vhosts: Vec<Name>,
-    /// Who may do what.
+    /// Who may do what in a broker that finds nothing; who may log in from this machine only holds for any.
     pub users: Users,
     /// How many bytes of messages all queues together may hold in memory before some of them leave it.
     pub queued_bytes_budget: usize,
@@ -47,10 +48,14 @@ pub struct Broker {
     pub shards: Shards,
     /// What all queues together hold.
     pub queued: Arc<QueuedBytes>,
-    vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
+    pub(crate) vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
+    /// What operators set for others than the broker.
+    pub(crate) parameters: RwLock<Parameters>,
+    /// Held while an operator changes something; never while anything is waited for.
+    pub(crate) operator: Mutex<()>,
     alarms: Mutex<Alarms>,
     placement: Arc<Placement>,
-    definitions: Arc<dyn Definitions>,
+    pub(crate) definitions: Arc<dyn Definitions>,
     os_vhosts: Vec<Name>,
 }
 
@@ -74,7 +79,7 @@ impl Broker {
             (1..=SHARDS_MAX).contains(&logs.len()) && shards.count() == logs.len(),
             "there is a log for each shard"
         );
-        let found = found.sort()?;
+        let mut found = found.sort()?;
         let first_id = found.next_id();
         let placement = Placement::new(logs.len() as u16, first_id, Arc::clone(&definitions));
         let queued = QueuedBytes::new(settings.queued_bytes_budget, settings.queued_bytes_max);
@@ -89,19 +94,68 @@ impl Broker {
             shards,
             queued,
             vhosts: DashMap::default(),
+            parameters: RwLock::default(),
+            operator: Mutex::default(),
             alarms: Mutex::default(),
             placement: Arc::new(placement),
             definitions,
             os_vhosts: settings.os_vhosts,
         };
-        for name in &settings.vhosts {
-            broker.vhost_or_new(name);
-        }
+        broker.put_settings(std::mem::take(&mut found.settings), &settings.vhosts)?;
         found.put_back(&broker, &mut machines)?;
         broker
             .definitions
             .define(definitions::RUNNING, &definitions::running_value());
         Ok((Arc::new(broker), machines))
+    }
+
+    /// Puts back what operators had set; where nothing was, what the configuration says begins to be data.
+    fn put_settings(&self, found: Vec<Setting>, vhosts: &[Name]) -> Result<(), RecoverError> {
+        let is_seeded = found
+            .iter()
+            .any(|setting| matches!(setting, Setting::Seeded));
+        if is_seeded {
+            return self.users.change(|users| {
+                users.clear();
+                let mut found = found.into_iter();
+                found.try_for_each(|setting| self.put_setting(setting, users))
+            });
+        }
+        for name in vhosts {
+            self.keep_vhost(&self.vhost_or_new(name));
+        }
+        let users = self.users.snapshot();
+        users.users().for_each(|user| self.keep_user(user));
+        for (user, vhost, permission) in users.permissions() {
+            self.keep_permission(user, vhost, permission);
+        }
+        self.definitions
+            .define(settings::SEEDED, &settings::seeded_value());
+        Ok(())
+    }
+
+    fn put_setting(&self, setting: Setting, users: &mut UserDirectory) -> Result<(), RecoverError> {
+        match setting {
+            Setting::User(user) => users.put_user(user),
+            Setting::Vhost(name, metadata) => *self.vhost_or_new(&name).metadata.write() = metadata,
+            Setting::Permission(user, vhost, permission) => {
+                users.put_permission(user, vhost, permission);
+            }
+            Setting::TopicPermission(user, at, permission) => {
+                users.put_topic_permission(user, at, permission);
+            }
+            Setting::Parameter(key, value) => {
+                let at = (key.vhost.clone(), key.name.clone());
+                if !self.recover_parameter(key, value) {
+                    return Err(RecoverError::Parameter(at.0, at.1));
+                }
+            }
+            Setting::GlobalParameter(name, value) => {
+                self.parameters.write().global.insert(name, value);
+            }
+            Setting::Seeded => {}
+        }
+        Ok(())
     }
 
     pub(crate) fn vhost_or_new(&self, name: &Name) -> Arc<Vhost> {
@@ -141,6 +195,7 @@ impl Broker {
     /// **Errors**: [`Error::VhostNotFound`] (530).
     pub fn vhost(&self, name: &str) -> Result<Arc<Vhost>, Error> {
         let found = self.vhosts.get(name).map(|vhost| Arc::clone(&vhost));
+        let found = found.filter(|vhost| !vhost.is_deleted());
         found.ok_or_else(|| Error::VhostNotFound(Name::new(name).unwrap_or_default()))
     }
 

@@ -204,6 +204,13 @@ pub enum Command {
     },
     /// The connection has room for deliveries, or one of its channels has credit again.
     Resume(ConnectionId),
+    /// These queues end, whoever uses them; then `done` is called.
+    Drop {
+        /// Which ones.
+        queues: Vec<QueueId>,
+        /// Called when they are gone.
+        done: Done,
+    },
     /// The broker ends: write down which messages were delivered.
     End(Done),
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxBuildHasher;
 
 use crate::alarms::Alarms;
+use crate::error::Error;
 use crate::figures::{Traffic, TrafficFigures};
 use crate::link::{ConnectionId, Event, Link};
 
@@ -57,6 +58,8 @@ pub struct Connections {
     live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
     /// What those that have ended had read, written and done.
     ended: Mutex<TrafficFigures>,
+    /// Held while one opens where there is a limit, so that two do not both become the last one.
+    opening: Mutex<()>,
     /// Why all are closing, once they are.
     closing: OnceLock<String>,
 }
@@ -77,11 +80,46 @@ impl Connections {
         }
     }
 
-    /// Notes what one that was added has agreed on with its client.
-    pub fn open(&self, connection: ConnectionId, open_as: OpenAs) {
+    /// Notes what one that was added has agreed on with its client, unless that would be one too many in its vhost or of its user.
+    ///
+    /// **Errors**: [`Error::VhostConnections`], [`Error::UserConnections`] (530).
+    pub fn open(
+        &self,
+        connection: ConnectionId,
+        open_as: OpenAs,
+        vhost_max: Option<u64>,
+        user_max: Option<u64>,
+    ) -> Result<(), Error> {
+        let _opening = (vhost_max.is_some() || user_max.is_some()).then(|| self.opening.lock());
+        if let Some(max) = vhost_max
+            && self.links_of(|other| other.vhost == open_as.vhost).len() as u64 >= max
+        {
+            return Err(Error::VhostConnections {
+                vhost: open_as.vhost,
+                user: open_as.user,
+                max,
+            });
+        }
+        if let Some(max) = user_max
+            && self.links_of(|other| other.user == open_as.user).len() as u64 >= max
+        {
+            return Err(Error::UserConnections {
+                user: open_as.user,
+                max,
+            });
+        }
         if let Some(mut facts) = self.live.get_mut(&connection) {
             facts.open_as = Some(Arc::new(open_as));
         }
+        Ok(())
+    }
+
+    /// How many channels the connections of a user have.
+    pub fn channels_of(&self, user: &str) -> u64 {
+        let is_meant =
+            |facts: &ConnectionFacts| facts.open_as.as_ref().is_some_and(|o| *o.user == *user);
+        let meant = self.live.iter().filter(|facts| is_meant(facts));
+        meant.map(|facts| facts.traffic.figures().channels).sum()
     }
 
     /// Removes one that ended.
@@ -123,6 +161,26 @@ impl Connections {
             sum += facts.traffic.figures();
         }
         sum
+    }
+
+    /// Asks those to close that `of` names: they get `connection.close` 320 with this reason. **Waits**: never.
+    pub fn close_those(&self, reason: &str, of: impl Fn(&OpenAs) -> bool) {
+        for link in self.links_of(of) {
+            link.events.push(Event::Close(reason.to_owned()));
+        }
+    }
+
+    /// What a user may do was changed: its connections look again before they go on. **Waits**: never.
+    pub(crate) fn tell_access_changed(&self, of: impl Fn(&OpenAs) -> bool) {
+        for link in self.links_of(of) {
+            link.events.push(Event::AccessChanged);
+        }
+    }
+
+    fn links_of(&self, of: impl Fn(&OpenAs) -> bool) -> Vec<Arc<Link>> {
+        let is_meant = |facts: &ConnectionFacts| facts.open_as.as_deref().is_some_and(&of);
+        let meant = self.live.iter().filter(|facts| is_meant(facts));
+        meant.map(|facts| Arc::clone(&facts.link)).collect()
     }
 
     /// Asks all of them to close, and those that are still to come: open ones get `connection.close` 320 with this reason. **Waits**: never.

@@ -1,4 +1,5 @@
-//! Definitions that outlive the broker, as keys and values of the log, and back: durable exchanges and queues, and the bindings between them.
+//! Definitions that outlive the broker, as keys and values of the log, and back: durable exchanges and queues, and the bindings between them;
+//! what operators set is in `definitions/settings.rs`.
 //!
 //! What is exclusive, predeclared or not durable is not defined. A key is a letter and fields, each `u32 length, bytes`; integers are
 //! little-endian; each value begins with a version, 1:
@@ -21,8 +22,11 @@ use crate::bindings::ExchangeKind;
 use crate::exchange::{Destination, Exchange, ExchangeDeclaration};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 
+pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
+
+pub use settings::Setting;
 
 const VERSION: u8 = 1;
 const AUTO_DELETE: u8 = 1;
@@ -47,6 +51,8 @@ pub enum Definition {
     Ids(u64),
     /// The broker did not end in order.
     Running,
+    /// What an operator set.
+    Setting(Setting),
 }
 
 /// A binding between durable things.
@@ -191,7 +197,7 @@ fn parse(key: &[u8], value: &[u8]) -> Option<Definition> {
         }
         b'i' => Definition::Ids(value.u64()?),
         b'r' => Definition::Running,
-        _ => return None,
+        kind => Definition::Setting(settings::parse(*kind, &mut fields, &mut value)?),
     };
     (fields.0.is_empty() && value.0.is_empty()).then_some(definition)
 }

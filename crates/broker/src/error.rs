@@ -112,6 +112,60 @@ pub enum Error {
         /// Which user.
         user: Name,
     },
+    /// The user's permissions do not allow it for this routing key.
+    #[error(
+        "{access} access to topic '{routing_key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{user}'"
+    )]
+    TopicRefused {
+        /// What was asked for.
+        access: Access,
+        /// Which topic.
+        routing_key: String,
+        /// Of which exchange.
+        exchange: Name,
+        /// Where.
+        vhost: Name,
+        /// By whom.
+        user: Name,
+    },
+    /// The vhost has as many connections as it may.
+    #[error(
+        "access to vhost '{vhost}' refused for user '{user}': connection limit ({max}) is reached"
+    )]
+    VhostConnections {
+        /// Which vhost.
+        vhost: Name,
+        /// Which user.
+        user: Name,
+        /// How many it may have.
+        max: u64,
+    },
+    /// The user has as many connections as it may.
+    #[error("connection refused for user '{user}': user connection limit ({max}) is reached")]
+    UserConnections {
+        /// Which user.
+        user: Name,
+        /// How many it may have.
+        max: u64,
+    },
+    /// The user has as many channels as it may.
+    #[error(
+        "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({max})"
+    )]
+    UserChannels {
+        /// Which user.
+        user: Name,
+        /// How many it may have.
+        max: u64,
+    },
+    /// The vhost has as many queues as it may.
+    #[error("cannot declare queue '{}': queue limit in vhost '{}' ({max}) is reached", .queue.name, .queue.vhost)]
+    VhostQueues {
+        /// What was declared.
+        queue: Resource,
+        /// How many there may be.
+        max: u64,
+    },
     /// The broker cannot do it now: it is stopping, or its log has failed.
     #[error("the broker is shutting down")]
     Unavailable,

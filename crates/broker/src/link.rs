@@ -167,6 +167,8 @@ pub enum Event {
     ConsumerCancelled(ConsumerSlot),
     /// Alarms went on or off; these are on now.
     Alarms(Alarms),
+    /// What its user may do was changed.
+    AccessChanged,
     /// The broker wants the connection closed, with this reason.
     Close(String),
     /// Somebody wants to know what the connection is doing.

@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use leveret_message::name::Name;
-use leveret_message::table::Table;
+use leveret_message::table::{Table, Value};
 use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
@@ -83,6 +83,15 @@ impl QueueHandle {
     /// Its name.
     pub fn name(&self) -> &Name {
         &self.declaration.name
+    }
+
+    /// Its `x-queue-type`, as reported: `classic` where it was declared without one.
+    pub fn queue_type(&self) -> &str {
+        let declared = self.declaration.arguments.view().find("x-queue-type");
+        match declared {
+            Some(Value::LongStr(name)) => std::str::from_utf8(name).unwrap_or("classic"),
+            _ => "classic",
+        }
     }
 
     /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.

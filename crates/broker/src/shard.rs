@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::command::{Command, Holder, NewConsumer, Settle};
 use crate::error::Error;
 use crate::figures::MessageCounts;
-use crate::link::{ConnectionId, ConsumerSlot, Got, Reply};
+use crate::link::{ConnectionId, ConsumerSlot, Got, Link, Reply};
 use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
@@ -180,9 +180,7 @@ impl Shard {
 
     fn carry_out(&mut self, command: Command, now: Instant) {
         match command {
-            Command::Connect(link) => {
-                self.peers.insert(link.connection, Peer::new(link));
-            }
+            Command::Connect(link) => self.connect(link),
             Command::Disconnect(connection) => self.disconnect(connection),
             Command::Declare(queue) => self.declare(queue),
             Command::Publish(publish) => self.publish(publish, now),
@@ -240,11 +238,16 @@ impl Shard {
                 then,
             } => then.answer(self.observe(&queues, with_consumers)),
             Command::Resume(connection) => self.resume(connection),
+            Command::Drop { queues, done } => self.drop_queues(queues, &done),
             Command::End(done) => {
                 self.write_returned();
                 (done.0)();
             }
         }
+    }
+
+    fn connect(&mut self, link: Arc<Link>) {
+        self.peers.insert(link.connection, Peer::new(link));
     }
 
     fn declare(&mut self, handle: Arc<QueueHandle>) {

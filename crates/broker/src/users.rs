@@ -1,8 +1,8 @@
 //! Users: who may log in, and what each may do in which vhost.
 //!
 //! A [`UserDirectory`] is an immutable snapshot; [`Users`] holds the current one and swaps it whole, so that a reader never sees half of a
-//! change. Passwords and patterns have their own files. Connections cache what they looked up; telling them about a change is not done
-//! here, nor are topic permissions and limits, whose place would be beside the permissions of a vhost.
+//! change. Passwords and patterns have their own files. Who writes changes down, and tells connections of them, is the broker's door for operators
+//! (`broker/src/operator.rs`).
 //!
 //! Invariant: what [`Users::authenticate`] answers, and about how long it takes, does not tell an unknown name from a wrong password.
 
@@ -17,9 +17,11 @@ mod password;
 mod permission;
 #[cfg(test)]
 mod tests;
+mod topic;
 
 pub use password::{HashAlgorithm, PasswordHash, PasswordHashError};
 pub use permission::{Access, PatternError, Permission};
+pub use topic::{TopicPermission, TopicPermissions};
 
 /// Stands in for the hash of a user that does not exist or has no password.
 static NOBODY: LazyLock<PasswordHash> = LazyLock::new(|| PasswordHash::new(b"nobody"));
@@ -33,6 +35,17 @@ pub struct User {
     pub tags: Box<[Box<str>]>,
     /// What a password is checked against; without it the user cannot log in with a password.
     pub password: Option<PasswordHash>,
+    /// How much it may open at a time.
+    pub limits: UserLimits,
+}
+
+/// How much a user may open at a time; none is no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UserLimits {
+    /// Connections.
+    pub max_connections: Option<u64>,
+    /// Channels, of all its connections together.
+    pub max_channels: Option<u64>,
 }
 
 impl User {
@@ -67,6 +80,8 @@ pub struct UserDirectory {
     users: HashMap<Name, Arc<User>>,
     /// By user, then by vhost.
     permissions: HashMap<Name, HashMap<Name, Arc<Permission>>>,
+    /// By user, then by vhost and exchange.
+    topics: HashMap<Name, HashMap<(Name, Name), Arc<TopicPermission>>>,
     loopback_users: HashSet<Box<str>>,
 }
 
@@ -76,12 +91,20 @@ impl Default for UserDirectory {
         Self {
             users: HashMap::new(),
             permissions: HashMap::new(),
+            topics: HashMap::new(),
             loopback_users: HashSet::from(["guest".into()]),
         }
     }
 }
 
 impl UserDirectory {
+    /// Removes everyone and everything; who may connect from loopback only stays.
+    pub fn clear(&mut self) {
+        self.users.clear();
+        self.permissions.clear();
+        self.topics.clear();
+    }
+
     /// Adds a user, or replaces the one of the same name; its permissions stay.
     pub fn put_user(&mut self, user: User) {
         self.users.insert(user.name.clone(), Arc::new(user));
@@ -90,6 +113,7 @@ impl UserDirectory {
     /// Removes a user with all its permissions; tells whether there was one.
     pub fn remove_user(&mut self, name: &str) -> bool {
         self.permissions.remove(name);
+        self.topics.remove(name);
         self.users.remove(name).is_some()
     }
 
@@ -108,6 +132,46 @@ impl UserDirectory {
         self.permissions
             .get_mut(user)
             .is_some_and(|vhosts| vhosts.remove(vhost).is_some())
+    }
+
+    /// Restricts what `user` may do with the topics of an exchange, replacing what was there.
+    pub fn put_topic_permission(
+        &mut self,
+        user: Name,
+        (vhost, exchange): (Name, Name),
+        permission: TopicPermission,
+    ) {
+        self.topics
+            .entry(user)
+            .or_default()
+            .insert((vhost, exchange), Arc::new(permission));
+    }
+
+    /// Takes restrictions in `vhost` away: that of one exchange, or all. Returns those exchanges.
+    pub fn remove_topic_permissions(
+        &mut self,
+        user: &str,
+        vhost: &str,
+        exchange: Option<&str>,
+    ) -> Vec<Name> {
+        let Some(topics) = self.topics.get_mut(user) else {
+            return Vec::new();
+        };
+        let meant = |(v, x): &(Name, Name)| {
+            **v == *vhost && exchange.is_none_or(|exchange| **x == *exchange)
+        };
+        let removed = topics.extract_if(|at, _| meant(at));
+        removed.map(|((_, exchange), _)| exchange).collect()
+    }
+
+    /// Takes everything away that anyone may do in `vhost`.
+    pub fn forget_vhost(&mut self, vhost: &str) {
+        for permissions in self.permissions.values_mut() {
+            permissions.remove(vhost);
+        }
+        for topics in self.topics.values_mut() {
+            topics.retain(|(v, _), _| **v != *vhost);
+        }
     }
 
     /// Sets which users may connect from loopback only (`loopback_users`; at first `guest`).
@@ -129,6 +193,31 @@ impl UserDirectory {
     pub fn permission(&self, user: &str, vhost: &str) -> Option<&Arc<Permission>> {
         self.users.get(user)?;
         self.permissions.get(user)?.get(vhost)
+    }
+
+    /// All permissions: user, vhost, permission; in no order.
+    pub fn permissions(&self) -> impl Iterator<Item = (&Name, &Name, &Arc<Permission>)> {
+        let by_user = self.permissions.iter();
+        by_user.flat_map(|(user, vhosts)| vhosts.iter().map(move |(v, p)| (user, v, p)))
+    }
+
+    /// All restrictions on topics: user, vhost, exchange, what is allowed; in no order.
+    pub fn topic_permissions(
+        &self,
+    ) -> impl Iterator<Item = (&Name, &Name, &Name, &Arc<TopicPermission>)> {
+        let by_user = self.topics.iter();
+        by_user.flat_map(|(user, topics)| topics.iter().map(move |((v, x), p)| (user, v, x, p)))
+    }
+
+    /// What `user` may do with topics in `vhost`, for a client of that user.
+    ///
+    /// **Cost**: compiles its patterns.
+    pub fn topics_of(&self, user: &str, vhost: &str) -> TopicPermissions {
+        let topics = self.topics.get(user).into_iter().flatten();
+        let here = topics.filter(|((v, _), _)| **v == *vhost);
+        TopicPermissions::new(
+            here.map(|((_, exchange), permission)| (exchange.clone(), permission.of(user, vhost))),
+        )
     }
 }
 

@@ -1,12 +1,13 @@
 //! A vhost: its exchanges and its queue directory, for everyone to read. Changes go through the door (`vhost/door.rs`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
 use leveret_message::table::Table;
 use leveret_store::log::Definitions;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxBuildHasher;
 
 use crate::arguments::{ExchangeSettings, QueueSettings};
@@ -15,10 +16,13 @@ use crate::command::Shards;
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::{Exchange, ExchangeDeclaration};
 use crate::placement::Placement;
+use crate::policies::{Effective, Object, Policies};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
+use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
 pub mod door;
 mod kept;
+pub mod limits;
 pub mod reply;
 #[cfg(test)]
 mod tests;
@@ -39,11 +43,19 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
 pub struct Vhost {
     /// Its name.
     pub name: Name,
+    /// What operators say of it.
+    pub metadata: RwLock<VhostMetadata>,
+    /// How much may be in it.
+    pub limits: VhostLimits,
+    /// What holds for its queues and exchanges by their names.
+    pub policies: RwLock<Policies>,
     this: Weak<Vhost>,
     exchanges: DashMap<Name, Arc<Exchange>, FxBuildHasher>,
     queues: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
     /// What is outside the topology; see `vhost/reply.rs`.
     replies: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
+    /// Whether it is being deleted: then nothing more comes into it.
+    is_deleted: AtomicBool,
     /// Held while the topology changes; never while anything is waited for.
     door: Mutex<()>,
     shards: Shards,
@@ -66,6 +78,10 @@ impl Vhost {
     ) -> Arc<Self> {
         let vhost = Arc::new_cyclic(|this| Self {
             name,
+            metadata: RwLock::default(),
+            limits: VhostLimits::default(),
+            policies: RwLock::default(),
+            is_deleted: AtomicBool::new(false),
             this: Weak::clone(this),
             exchanges: DashMap::default(),
             queues: DashMap::default(),
@@ -138,6 +154,41 @@ impl Vhost {
             handle.syncs = self.syncs;
         }
         Arc::new(handle)
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
+        let there = self.queues.iter().filter(|queue| !queue.is_deleted());
+        there.map(|queue| Arc::clone(&queue)).collect()
+    }
+
+    /// All exchanges, in no order.
+    pub fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        let there = self.exchanges.iter();
+        there.map(|exchange| Arc::clone(&exchange)).collect()
+    }
+
+    /// Whether it is gone, or going. Once true, for ever true.
+    pub fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// What policies say of a queue.
+    pub fn queue_policy(&self, queue: &QueueHandle) -> Effective {
+        self.policies.read().effective(Object {
+            kind: Kind::Queue,
+            name: queue.name(),
+            queue_type: Some(queue.queue_type()),
+        })
+    }
+
+    /// What policies say of an exchange.
+    pub fn exchange_policy(&self, exchange: &Exchange) -> Effective {
+        self.policies.read().effective(Object {
+            kind: Kind::Exchange,
+            name: &exchange.name,
+            queue_type: None,
+        })
     }
 
     /// How many queues there are.

@@ -166,6 +166,7 @@ impl Machine {
             name: name("guest"),
             tags: Box::default(),
             password: Some(PasswordHash::new(b"guest")),
+            limits: Default::default(),
         });
         let permission = Permission::new(".*", ".*", ".*").expect("patterns are valid");
         users.put_permission(name("guest"), name("/"), permission);

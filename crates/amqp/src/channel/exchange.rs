@@ -91,8 +91,8 @@ fn bind(core: &mut Core, channel: &Channel, bind: Bind<'_>) -> Result<Next, Exce
         without_line_ends(bind.destination),
         without_line_ends(bind.source),
     );
-    check_binding(core, &destination, &source)?;
     let (binding_key, arguments) = (bind.routing_key, bind.arguments);
+    check_binding(core, &destination, &source, binding_key)?;
     let is_kept = core.vhost.bind_exchange(
         &destination,
         Binding {
@@ -111,8 +111,8 @@ fn unbind(core: &mut Core, channel: &Channel, unbind: Unbind<'_>) -> Result<Next
         without_line_ends(unbind.destination),
         without_line_ends(unbind.source),
     );
-    check_binding(core, &destination, &source)?;
     let (binding_key, arguments) = (unbind.routing_key, unbind.arguments);
+    check_binding(core, &destination, &source, binding_key)?;
     let is_kept = core.vhost.unbind_exchange(
         &destination,
         Binding {
@@ -126,11 +126,17 @@ fn unbind(core: &mut Core, channel: &Channel, unbind: Unbind<'_>) -> Result<Next
     Ok(core.answer_change(channel.number, is_kept, ok))
 }
 
-fn check_binding(core: &Core, destination: &str, source: &str) -> Result<(), Exception> {
+fn check_binding(
+    core: &Core,
+    destination: &str,
+    source: &str,
+    key: &[u8],
+) -> Result<(), Exception> {
     if destination.is_empty() || source.is_empty() {
         return Err(Error::DefaultExchange.into());
     }
     core.check(Access::Write, Kind::Exchange, destination)?;
     core.check(Access::Read, Kind::Exchange, source)?;
+    core.check_binding_topic(source, key)?;
     Ok(())
 }

@@ -147,6 +147,9 @@ fn route(
             further_keys(headers, name, &mut keys)?;
         }
     }
+    for key in &keys {
+        core.check_topic(Access::Write, &exchange, key)?;
+    }
     let keys = keys.into_iter();
     Ok(core
         .publisher

@@ -221,6 +221,7 @@ fn bind(core: &mut Core, channel: &mut Channel, bind: Bind<'_>) -> Result<Next, 
     let exchange = without_line_ends(bind.exchange);
     core.check(Access::Write, Kind::Queue, &name)?;
     core.check(Access::Read, Kind::Exchange, &exchange)?;
+    core.check_binding_topic(&exchange, binding_key)?;
     let binding = Binding {
         source: &exchange,
         binding_key,
@@ -243,6 +244,7 @@ fn unbind(core: &mut Core, channel: &mut Channel, unbind: Unbind<'_>) -> Result<
     } else {
         unbind.routing_key
     };
+    core.check_binding_topic(&exchange, binding_key)?;
     let binding = Binding {
         source: &exchange,
         binding_key,

@@ -31,6 +31,7 @@ fn users() -> Users {
         name: name("guest"),
         tags: Box::default(),
         password: Some(PasswordHash::new(b"guest")),
+        limits: Default::default(),
     });
     let everything = Permission::new(".*", ".*", ".*").expect("patterns are valid");
     directory.put_permission(name("guest"), name("/"), everything);

@@ -43,6 +43,7 @@ impl Session {
                 }
             }
             Event::Alarms(alarms) => self.alarms_changed(alarms),
+            Event::AccessChanged => self.core.access_changed(),
             Event::Close(reason) => self.close_forced(&reason),
             Event::Describe(described) => described.answer(self.describe()),
         }

@@ -66,6 +66,7 @@ fn users() -> Users {
             name: name(user),
             tags: tags.iter().map(|tag| (*tag).into()).collect(),
             password: Some(PasswordHash::new(user.as_bytes())),
+            limits: Default::default(),
         });
         if let Some([configure, write, read]) = permission {
             let permission = Permission::new(configure, write, read).expect("patterns are valid");

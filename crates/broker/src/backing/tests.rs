@@ -1,5 +1,6 @@
 //! Brokers that end, in order or not, and others that begin with what they left: here with the messages, `topology` with all else.
 
+mod settings;
 mod topology;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use leveret_store::log::QueueId;
 
-use crate::command::Holder;
+use crate::command::{Done, Holder};
 use crate::error::Error;
 use crate::link::{ConnectionId, Reply};
 use crate::queue::consumers::Consumer;
@@ -43,6 +43,13 @@ impl Shard {
             return Err(Error::NotEmpty(queue.handle.resource()));
         }
         Ok(self.drop_queue(id))
+    }
+
+    pub(super) fn drop_queues(&mut self, queues: Vec<QueueId>, done: &Done) {
+        for queue in queues {
+            self.drop_queue(queue);
+        }
+        (done.0)();
     }
 
     /// Ends a queue: contents here, directory entry and bindings at the vhost's door; its consumers are told. Returns how many were ready.

@@ -55,23 +55,25 @@ pub struct PatternError {
 #[derive(Clone, Debug)]
 enum Matcher {
     Everything,
+    /// Only the empty text. No resource has an empty name, but a routing key may be empty.
+    Empty,
     Nothing,
     Regex(Regex),
 }
 
 /// A pattern: its text and what it matches.
 #[derive(Clone, Debug)]
-struct Pattern {
-    text: Box<str>,
+pub(super) struct Pattern {
+    pub(super) text: Box<str>,
     matcher: Matcher,
 }
 
 impl Pattern {
-    fn new(access: Access, text: &str) -> Result<Self, PatternError> {
+    pub(super) fn new(access: Access, text: &str) -> Result<Self, PatternError> {
         let matcher = match text {
-            // The two that nearly everyone uses need no program. No resource has an empty name.
+            // The two that nearly everyone uses need no program.
             ".*" => Matcher::Everything,
-            "" | "^$" => Matcher::Nothing,
+            "" | "^$" => Matcher::Empty,
             _ => RegexBuilder::new(text)
                 .size_limit(COMPILED_MAX)
                 .dfa_size_limit(COMPILED_MAX)
@@ -89,9 +91,18 @@ impl Pattern {
         })
     }
 
-    fn matches(&self, name: &str) -> bool {
+    /// One that matches nothing, whatever its text.
+    pub(super) fn nothing(text: &str) -> Self {
+        Self {
+            text: text.into(),
+            matcher: Matcher::Nothing,
+        }
+    }
+
+    pub(super) fn matches(&self, name: &str) -> bool {
         match &self.matcher {
             Matcher::Everything => true,
+            Matcher::Empty => name.is_empty(),
             Matcher::Nothing => false,
             Matcher::Regex(regex) => regex.is_match(name),
         }
@@ -114,6 +125,15 @@ impl Permission {
             write: Pattern::new(Access::Write, write)?,
             read: Pattern::new(Access::Read, read)?,
         })
+    }
+
+    /// Nothing at all.
+    pub fn nothing() -> Self {
+        Self {
+            configure: Pattern::nothing(""),
+            write: Pattern::nothing(""),
+            read: Pattern::nothing(""),
+        }
     }
 
     /// The text of a pattern, as it was given.

@@ -18,6 +18,7 @@ fn user(user: &str, password: Option<PasswordHash>) -> User {
         name: name(user),
         tags: ["monitoring".into()].into(),
         password,
+        limits: UserLimits::default(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! from `mark_deleted` on nobody finds it, and its name is free.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
@@ -66,7 +67,7 @@ impl Vhost {
     /// Arguments are checked only where the queue is new, as in RabbitMQ.
     ///
     /// **Effect**: on return it is in the directory, and its shard hears of it before any later command. **Errors**: [`Error::Locked`] (405),
-    /// [`Error::Inequivalent`], [`Error::Unacceptable`] (406), [`Error::ReservedName`] (403). `name_is_own` is set where the broker made up the name.
+    /// [`Error::Inequivalent`], [`Error::Unacceptable`], [`Error::VhostQueues`] (406), [`Error::ReservedName`] (403). `name_is_own` is set where the broker made up the name.
     pub fn declare_queue(
         &self,
         connection: ConnectionId,
@@ -77,6 +78,17 @@ impl Vhost {
         if let Some(queue) = self.find_queue(&declaration.name) {
             check_equivalent_queue(connection, &queue, &declaration)?;
             return Ok(Declared::Existing(queue));
+        }
+        if self.is_deleted() {
+            return Err(Error::VhostNotFound(self.name.clone()));
+        }
+        if let Some(max) = self.limits.max_queues()
+            && self.queues_count() as u64 >= max
+        {
+            return Err(Error::VhostQueues {
+                queue: self.named(Kind::Queue, &declaration.name),
+                max,
+            });
         }
         if declaration.name.starts_with(RESERVED_PREFIX) && !name_is_own {
             return Err(Error::ReservedName(
@@ -125,6 +137,9 @@ impl Vhost {
         if let Some(exchange) = self.find_exchange(&declaration.name) {
             check_equivalent_exchange(&exchange, &declaration)?;
             return Ok(IsKept(exchange.durable));
+        }
+        if self.is_deleted() {
+            return Err(Error::VhostNotFound(self.name.clone()));
         }
         if declaration.name.starts_with(RESERVED_PREFIX) {
             return Err(Error::ReservedName(
@@ -228,6 +243,21 @@ impl Vhost {
             return Ok(IsKept(false));
         };
         Ok(self.unbind(&Destination::Exchange(destination), binding))
+    }
+
+    /// Nothing more comes into this vhost. Returns the queues that have to end for it to be gone.
+    pub(crate) fn close(&self) -> Vec<Arc<QueueHandle>> {
+        let _door = self.door.lock();
+        self.is_deleted.store(true, Ordering::Release);
+        self.queues.iter().map(|queue| Arc::clone(&queue)).collect()
+    }
+
+    /// Ends all exchanges, and what is written down of them and of their bindings: when the queues are gone.
+    pub(crate) fn end_exchanges(&self) {
+        let _door = self.door.lock();
+        for exchange in self.exchanges() {
+            self.drop_exchange(&exchange);
+        }
     }
 
     fn bind(&self, to: Destination, binding: Binding<'_>) -> Result<IsKept, Error> {

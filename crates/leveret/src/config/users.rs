@@ -6,7 +6,7 @@
 use std::fmt;
 
 use leveret_broker::users::{HashAlgorithm, PasswordHash, Permission, User as BrokerUser};
-use leveret_broker::users::{PatternError, UserDirectory};
+use leveret_broker::users::{PatternError, UserDirectory, UserLimits};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, Nonsense, one_line};
@@ -129,6 +129,7 @@ pub(super) fn directory(config: &Config) -> Result<UserDirectory, Nonsense> {
                 .map_err(|error| nonsense(("name", format!("{error}"))))?,
             tags: user.tags.iter().map(|tag| tag.as_str().into()).collect(),
             password: user.password_hash().map_err(nonsense)?,
+            limits: UserLimits::default(),
         });
         for (at, given) in user.permissions.iter().enumerate() {
             let nonsense =

@@ -133,7 +133,7 @@ fn seen(event: Event) -> Vec<Seen> {
         Event::ConsumerCancelled(slot) => Seen::Cancelled(slot.0),
         Event::Close(reason) => panic!("a shard asked for a close: {reason}"),
         Event::Alarms(alarms) => panic!("a shard raised an alarm: {alarms}"),
-        Event::Describe(_) => panic!("a shard asked a question"),
+        Event::Describe(_) | Event::AccessChanged => panic!("a shard said {event:?}"),
         Event::Reply(Err(error)) => Seen::Refused(error),
         Event::Reply(Ok(reply)) => replied(reply),
     };

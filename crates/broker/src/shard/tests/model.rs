@@ -241,7 +241,7 @@ impl Model {
                 self.tell(holder.connection, Seen::Released);
             }
             Command::Resume(connection) => self.resume(*connection),
-            Command::End(_) => panic!("the model does not end"),
+            Command::Drop { .. } | Command::End(_) => panic!("the model does not end"),
         }
     }
 
