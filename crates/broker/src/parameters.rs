@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use leveret_message::name::Name;
 use serde_json::Value;
 
+use crate::vhost::limits::VhostLimits;
+
 /// The component of the limits of a vhost; their name is always `limits`.
 pub const VHOST_LIMITS: &str = "vhost-limits";
 
@@ -38,6 +40,17 @@ pub struct Parameters {
     pub by_key: BTreeMap<ParameterKey, Value>,
     /// Global ones.
     pub global: BTreeMap<Name, Value>,
+}
+
+/// Whether a parameter of a component can be set, policies aside.
+///
+/// **Errors**: RabbitMQ's sentence for what is wrong with it.
+pub fn check(component: &str, value: &Value) -> Result<(), String> {
+    match component {
+        VHOST_LIMITS => VhostLimits::check(value).map(drop),
+        known if is_known(known) => Ok(()),
+        other => Err(format!("component {other} not found")),
+    }
 }
 
 /// Whether parameters of a component can be set here, other than those that the broker obeys.

@@ -117,14 +117,14 @@ fn tell(
 }
 
 /// Memory of this process that is in use, in bytes.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
     Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Bytes that this process may still write to the disk of a folder.
-fn disk_free(folder: &Path) -> Option<u64> {
+pub(crate) fn disk_free(folder: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(folder).ok()?;
     Some(stat.f_bavail * stat.f_frsize)
 }

@@ -45,6 +45,29 @@ pub(crate) struct Bound {
     management: Vec<TcpListener>,
 }
 
+impl Bound {
+    /// Where is listened, as management tells it; a Unix socket has its path for an address, and no port.
+    pub(crate) fn listeners(&self) -> io::Result<Vec<leveret_management::Listener>> {
+        let of = |protocol, address| match address {
+            ListenAddress::Tcp(address) => leveret_management::Listener {
+                protocol,
+                ip: address.ip().to_string(),
+                port: address.port(),
+            },
+            ListenAddress::Unix(path) => leveret_management::Listener {
+                protocol,
+                ip: path.display().to_string(),
+                port: 0,
+            },
+        };
+        let amqp = self.amqp.iter();
+        let amqp = amqp.map(|listener| Ok(of("amqp", listener.address()?)));
+        let http = self.management.iter();
+        let http = http.map(|listener| Ok(of("http", ListenAddress::Tcp(listener.local_addr()?))));
+        amqp.chain(http).collect()
+    }
+}
+
 /// Binds every address and begins to listen.
 ///
 /// Connections are kept by the system until they are accepted. Of the pair `0.0.0.0` and `[::]` the latter is left out, with a

@@ -9,7 +9,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use thiserror::Error;
@@ -30,6 +30,7 @@ mod health;
 mod listen;
 mod logging;
 mod machine;
+mod node;
 mod serve;
 mod signals;
 mod storage;
@@ -91,12 +92,14 @@ fn run(flags: &Flags) -> Result<(), Failure> {
 
 /// Listens, recovers, serves, waits for a signal, and shuts down.
 async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
+    let since = Instant::now();
     let bound = listen::bind(&config.listeners)?;
     let mut signals = Signals::catch()?;
     make_data_dir(&config.data_dir)?;
     let server = Arc::new(Server::start(config, machine)?);
     let connections = Connections::new(config.limits.connections(machine));
-    let mut open = Open::new(bound, &server, &connections)?;
+    let node = node::describe(config, machine, bound.listeners()?, since);
+    let mut open = Open::new(bound, &server, &connections, &server.management(node))?;
 
     let signal = signals.next().await;
 

@@ -12,6 +12,7 @@ use leveret_broker::backing::RecoverError;
 use leveret_broker::broker::{Broker, BrokerSettings};
 use leveret_broker::shard::task::shard_task;
 use leveret_broker::users::Users;
+use leveret_management::{Api, Node};
 use leveret_message::name::Name;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::Store;
@@ -114,6 +115,12 @@ impl Server {
         if let Err(error) = closed {
             tracing::error!("the store was not closed in order: {error}");
         }
+    }
+
+    /// What the HTTP side gets hold of.
+    pub(crate) fn management(&self, node: Node) -> Arc<Api> {
+        let broker = Arc::clone(&self.broker);
+        Arc::new(Api { broker, node })
     }
 
     /// Serves one connection until it is closed.

@@ -1,10 +1,54 @@
-//! The HTTP side of the broker.
+//! The HTTP side of the broker: RabbitMQ's management API, as far as it means something here.
 //!
-//! Two parts: `routes` answers requests and knows no socket; `serve` owns the sockets and bounds what a client can
-//! make the server hold. Now there is one route, the health answer that container platforms and load balancers ask
-//! for. What is answered without a login must tell nothing about the broker's contents.
+//! * `routes` says what is answered to which path; `serve` owns the sockets and bounds what a client can make the server hold.
+//! * `caller` says who asks and what they may see; `refusal` how it is told that something cannot be done; `list` how lists are filtered, sorted
+//!   and cut into pages; `json` how field tables and properties are written; `ask` asks shards and connections.
+//! * The rest has a file for each kind of thing: what is told of it, and how it is changed.
+//!
+//! Nothing is kept here: what is told is asked for when somebody wants to know it, and what is changed is changed at the broker's doors. A change is
+//! answered when it is kept. Paths, keys and words are RabbitMQ's: <https://www.rabbitmq.com/docs/http-api-reference>.
 
+mod ask;
+mod bindings;
+mod body;
+mod caller;
+mod channels;
+mod connections;
+mod consumers;
+mod definitions;
+mod exchanges;
+mod health;
+mod json;
+mod limits;
+mod list;
+mod messages;
+mod node;
+mod overview;
+mod parameters;
+mod permissions;
+mod policies;
+mod queues;
+mod refusal;
 mod routes;
 mod serve;
+mod users;
+mod vhosts;
 
+pub use node::{Listener, Node, Readings};
 pub use serve::serve;
+
+use std::sync::Arc;
+
+use leveret_broker::broker::Broker;
+
+/// What every handler gets hold of.
+#[derive(Debug)]
+pub struct Api {
+    /// The broker.
+    pub broker: Arc<Broker>,
+    /// The program around it.
+    pub node: Node,
+}
+
+/// Shared by all handlers.
+type Shared = axum::extract::State<Arc<Api>>;

@@ -3,10 +3,12 @@
 //! Bounds: connections at a time, the size and the number of a request's headers, the time a client may take to send
 //! them (which also ends idle keep-alive connections). A client past a bound harms only itself: its connection is closed.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -14,6 +16,8 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::Api;
+use crate::caller::From;
 use crate::routes::routes;
 
 #[cfg(test)]
@@ -38,8 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// passed.
 /// **Waits**: as long as the server runs.
 /// **Errors**: none; what goes wrong on one connection ends that connection.
-pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) {
-    let service = TowerToHyperService::new(routes());
+pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Output = ()>) {
+    let routes = routes(api);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let under_way = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -49,13 +53,10 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) {
             accepted = accept(&listener, &places) => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
-                tokio::spawn(connection(
-                    stream,
-                    service.clone(),
-                    under_way.watcher(),
-                    place,
-                ));
+            Ok((stream, peer, place)) => {
+                let routes = routes.clone().layer(Extension(From(peer.ip())));
+                let service = TowerToHyperService::new(routes);
+                tokio::spawn(connection(stream, service, under_way.watcher(), place));
             }
             Err(error) => {
                 tracing::warn!(%error, "management: accept failed");
@@ -75,13 +76,13 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) {
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let place = Arc::clone(places)
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
 }
 
 async fn connection(

@@ -126,6 +126,16 @@ impl Vhost {
         }
     }
 
+    /// Whether an exchange could be declared so, as far as one of its name is there.
+    ///
+    /// **Errors**: [`Error::Inequivalent`] (406).
+    pub fn check_exchange(&self, declaration: &ExchangeDeclaration) -> Result<(), Error> {
+        let there = self.find_exchange(&declaration.name);
+        there.map_or(Ok(()), |there| {
+            check_equivalent_exchange(&there, declaration)
+        })
+    }
+
     /// Declares an exchange. `Ok` if it is new or an equivalent one was there; says whether it is kept.
     ///
     /// **Errors**: [`Error::DefaultExchange`] (403), [`Error::ReservedName`] (403), [`Error::Inequivalent`] (406).

@@ -3,6 +3,9 @@
 use leveret_amqp::settings;
 use serde::{Deserialize, Serialize};
 
+/// The version of RabbitMQ whose behaviour is followed.
+const RABBITMQ_VERSION: &str = "4.1.0";
+
 /// The section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -26,6 +29,15 @@ impl Default for Compat {
 }
 
 impl Compat {
+    /// The version of RabbitMQ that tools are told they may count on.
+    pub(crate) fn rabbitmq_version(&self) -> &str {
+        if self.version.is_empty() {
+            RABBITMQ_VERSION
+        } else {
+            &self.version
+        }
+    }
+
     /// The version that clients are told.
     pub(crate) fn version(&self) -> &str {
         if self.version.is_empty() {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use leveret_management::Api;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -25,6 +26,7 @@ impl Open {
         bound: Bound,
         server: &Arc<Server>,
         connections: &Connections,
+        api: &Arc<Api>,
     ) -> io::Result<Open> {
         let mut open = Open {
             amqp: JoinSet::new(),
@@ -33,8 +35,9 @@ impl Open {
         };
         for listener in bound.management {
             let address = listener.local_addr()?;
+            let stops = open.management_stops.subscribe();
             open.management
-                .spawn(management(listener, open.management_stops.subscribe()));
+                .spawn(management(listener, Arc::clone(api), stops));
             tracing::info!(protocol = "http", %address, "listening");
         }
         for listener in bound.amqp {
@@ -58,8 +61,8 @@ impl Open {
     }
 }
 
-async fn management(listener: TcpListener, mut stops: watch::Receiver<bool>) {
-    leveret_management::serve(listener, async move {
+async fn management(listener: TcpListener, api: Arc<Api>, mut stops: watch::Receiver<bool>) {
+    leveret_management::serve(listener, api, async move {
         // An error means that nobody is left to say it, which is an end too.
         let _ = stops.wait_for(|stops| *stops).await;
     })

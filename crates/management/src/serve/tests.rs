@@ -1,11 +1,57 @@
 //! The server over real sockets: bounds on heads, keep-alive, stopping.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
 
+use leveret_broker::backing::Backing;
+use leveret_broker::broker::{Broker, BrokerSettings};
+use leveret_broker::shard::task::shard_task;
+use leveret_broker::users::{PasswordHash, User, UserDirectory, UserLimits, Users};
+use leveret_message::name::Name;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::{Api, Node, Readings};
+
+/// A broker without queues, whose only user is `guest`.
+fn api() -> Arc<Api> {
+    let mut users = UserDirectory::default();
+    users.put_user(User {
+        name: Name::new("guest").unwrap(),
+        tags: ["administrator".into()].into(),
+        password: Some(PasswordHash::new(b"guest")),
+        limits: UserLimits::default(),
+    });
+    let settings = BrokerSettings {
+        vhosts: vec![Name::new("/").unwrap()],
+        os_vhosts: Vec::new(),
+        users: Users::new(users),
+        queued_bytes_budget: usize::MAX,
+        queued_bytes_max: usize::MAX,
+    };
+    let (broker, shards) = Broker::new(settings, Backing::memory(1)).unwrap();
+    for shard in shards {
+        tokio::spawn(shard_task(shard, broker.shards.clone()));
+    }
+    let node = Node {
+        name: "leveret@test".to_owned(),
+        product: "Leveret".to_owned(),
+        product_version: "1".to_owned(),
+        rabbitmq_version: "4.0.0".to_owned(),
+        data_dir: "nowhere".to_owned(),
+        memory_max: 1,
+        disk_free_min: 1,
+        descriptors_max: 1,
+        cores: 1,
+        since: Instant::now(),
+        listeners: Vec::new(),
+        measure: Box::new(Readings::default),
+    };
+    Arc::new(Api { broker, node })
+}
 
 /// A server on a port of its own.
 pub(crate) struct Server {
@@ -19,7 +65,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(super::serve(listener, async move {
+        let task = tokio::spawn(super::serve(listener, api(), async move {
             let _ = stopped.await;
         }));
         Server {

@@ -1,0 +1,55 @@
+//! What management tells of this process and its machine.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use leveret_management::{Listener, Node, Readings};
+
+use crate::alarms::{disk_free, resident_bytes};
+use crate::config::Config;
+use crate::machine::Machine;
+
+/// Describes the process; `since` is when it was started.
+pub(crate) fn describe(
+    config: &Config,
+    machine: &Machine,
+    listeners: Vec<Listener>,
+    since: Instant,
+) -> Node {
+    let data_dir = std::path::absolute(&config.data_dir);
+    let data_dir = data_dir.unwrap_or_else(|_| config.data_dir.clone());
+    Node {
+        name: format!("leveret@{}", host_name()),
+        product: config.compat.product.clone(),
+        product_version: config.compat.version().to_owned(),
+        rabbitmq_version: config.compat.rabbitmq_version().to_owned(),
+        data_dir: data_dir.display().to_string(),
+        memory_max: config.alarms.memory_max(machine),
+        disk_free_min: config.alarms.disk_free_min,
+        descriptors_max: machine.descriptors as u64,
+        cores: machine.cores,
+        since,
+        listeners,
+        measure: Box::new(move || measure(&data_dir)),
+    }
+}
+
+fn measure(data_dir: &PathBuf) -> Readings {
+    let descriptors = std::fs::read_dir("/proc/self/fd").ok();
+    Readings {
+        memory: resident_bytes(),
+        disk_free: disk_free(data_dir),
+        descriptors: descriptors.map(|entries| entries.count() as u64),
+    }
+}
+
+/// The machine's name up to the first point, as RabbitMQ's nodes have it.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let short = name.trim().split('.').next().unwrap_or_default();
+    if short.is_empty() {
+        "localhost".to_owned()
+    } else {
+        short.to_owned()
+    }
+}

@@ -1,0 +1,112 @@
+//! Channels: what is told of them.
+
+use axum::extract::{Path, Query as UrlQuery};
+use axum::response::Response;
+use leveret_broker::connections::ConnectionFacts;
+use leveret_broker::figures::ChannelFigures;
+use serde_json::{Value, json};
+
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+use crate::{ask, connections, consumers, list, queues};
+
+/// `GET /channels`.
+pub(crate) async fn all(
+    caller: Caller,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let facts = connections::visible(&caller, |_| true);
+    query.answer(describe_all(&caller, facts).await)
+}
+
+/// `GET /vhosts/{vhost}/channels`.
+pub(crate) async fn of_vhost(
+    caller: Caller,
+    Path(vhost): Path<String>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let is_there = |facts: &_| connections::vhost_of(facts) == Some(&*vhost.name);
+    let facts = connections::visible(&caller, is_there);
+    query.answer(describe_all(&caller, facts).await)
+}
+
+/// `GET /connections/{name}/channels`.
+pub(crate) async fn of_connection(
+    caller: Caller,
+    Path(name): Path<String>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let facts = connections::named(&caller, &name)?;
+    query.answer(describe_all(&caller, vec![facts]).await)
+}
+
+/// `GET /channels/{name}`: the connection's name, a space, and the number in brackets.
+pub(crate) async fn one(
+    caller: Caller,
+    Path(name): Path<String>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let (connection, _) = name.rsplit_once(" (").ok_or_else(Refusal::not_found)?;
+    let facts = connections::named(&caller, connection)?;
+    let figures = ask::connections(std::slice::from_ref(&facts)).await;
+    let channels = figures
+        .get(&facts.link.connection)
+        .map(|figures| &figures.channels);
+    let mut channels = channels.into_iter().flatten();
+    let found = channels.find(|channel| self::name(&facts, channel.number) == name);
+    let found = found.ok_or_else(Refusal::not_found)?;
+    let mut described = describe(&caller, &facts, found);
+    let consumers = found.consumers.iter();
+    let consumers = consumers.map(|of| consumers::describe(&caller, &facts, found.number, of));
+    described["consumer_details"] = consumers.collect();
+    described["publishes"] = json!([]);
+    described["deliveries"] = json!([]);
+    Ok(query.one(described))
+}
+
+pub(crate) fn name(facts: &ConnectionFacts, number: u16) -> String {
+    format!("{} ({number})", facts.name)
+}
+
+async fn describe_all(caller: &Caller, facts: Vec<ConnectionFacts>) -> Vec<Value> {
+    let figures = ask::connections(&facts).await;
+    let mut all = Vec::new();
+    for facts in &facts {
+        let figures = figures.get(&facts.link.connection);
+        let mut channels: Vec<_> = figures.into_iter().flat_map(|f| &f.channels).collect();
+        channels.sort_by_key(|channel| channel.number);
+        all.extend(
+            channels
+                .iter()
+                .map(|channel| describe(caller, facts, channel)),
+        );
+    }
+    all
+}
+
+fn describe(caller: &Caller, facts: &ConnectionFacts, channel: &ChannelFigures) -> Value {
+    let mut described = json!({
+        "name": name(facts, channel.number),
+        "number": channel.number,
+        "node": caller.api.node.name,
+        "user": connections::user_of(facts),
+        "user_who_performed_action": connections::user_of(facts),
+        "vhost": connections::vhost_of(facts),
+        "connection_details": connections::short(facts),
+        "state": "running",
+        "transactional": channel.transactional,
+        "confirm": channel.confirm,
+        "consumer_count": channel.consumers.len(),
+        "messages_unacknowledged": channel.unacked,
+        "messages_unconfirmed": channel.unconfirmed,
+        "messages_uncommitted": 0,
+        "acks_uncommitted": 0,
+        "prefetch_count": channel.prefetch,
+        "global_prefetch_count": channel.global_prefetch,
+    });
+    if let Some(stats) = queues::message_stats(&channel.counts) {
+        described["message_stats"] = stats;
+    }
+    described
+}

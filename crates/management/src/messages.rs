@@ -1,0 +1,275 @@
+//! Publishing one message, and getting some: for people who look what happens, not for throughput.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Path;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use leveret_broker::command::{Command, Holder, Outcome, Settle};
+use leveret_broker::error::{Error, Kind};
+use leveret_broker::link::{Event, Got, Reply};
+use leveret_broker::publisher::{NewBody, Publisher};
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::users::Access;
+use leveret_message::batch::{Message, NewMessage};
+use leveret_message::properties::Properties;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::ask::OperatorLink;
+use crate::body::Body;
+use crate::caller::Caller;
+use crate::exchanges::of_path;
+use crate::json;
+use crate::refusal::Refusal;
+
+/// Messages that one request may get.
+const GET_MAX: u64 = 10_000;
+
+/// Bytes of bodies after which a request gets no further message.
+const GET_BYTES_MAX: usize = 64 << 20;
+
+/// The channel that an operator's link has.
+const CHANNEL: u16 = 1;
+
+/// `POST /exchanges/{vhost}/{name}/publish`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct NewPublish {
+    routing_key: String,
+    payload: String,
+    payload_encoding: String,
+    properties: Option<Value>,
+}
+
+/// Publishes a message, and says whether a queue took it: when it is safe.
+pub(crate) async fn publish(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(new): Body<NewPublish>,
+) -> Result<Json<Value>, Refusal> {
+    let broker = &caller.api.broker;
+    let vhost = caller.vhost(&vhost)?;
+    let exchange = vhost.exchange(of_path(&name))?;
+    caller.check(&vhost, Access::Write, (Kind::Exchange, &exchange.name))?;
+    if exchange.internal {
+        return Err(Error::InternalExchange(exchange.resource()).into());
+    }
+    check_topic(&caller, &exchange, &new.routing_key)?;
+    if broker.alarms().any() {
+        return Err(Refusal::unavailable(
+            "an alarm is on: publishers are blocked",
+        ));
+    }
+    let properties = json::to_properties(new.properties.as_ref())?;
+    let properties =
+        Properties::parse(&properties).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    let body = match new.payload_encoding.as_str() {
+        "string" => new.payload.into_bytes(),
+        "base64" => BASE64
+            .decode(new.payload)
+            .map_err(|_| Refusal::bad_request("payload is no base64"))?,
+        other => {
+            return Err(Refusal::bad_request(format!(
+                "unknown payload_encoding {other}"
+            )));
+        }
+    };
+    let key = exchange_and_key(&exchange.name, &new.routing_key)?;
+    let mut link = OperatorLink::new(broker);
+    let mut publisher =
+        Publisher::new(link.connection(), Arc::clone(&vhost), broker.shards.clone());
+    let keys = std::iter::once(new.routing_key.as_bytes());
+    let route = publisher.route(&exchange, &key, keys, properties.headers());
+    let message = NewMessage {
+        exchange_and_key: &key,
+        properties: properties.as_bytes(),
+        persistent: properties.is_persistent(),
+        priority: properties.priority().unwrap_or_default(),
+    };
+    let shards = publisher.publish(route, message, &NewBody::Copied(&body));
+    publisher.hand_over(|shard| link.connect(shard));
+    let mut waiting: Vec<_> = shards.iter().collect();
+    let routed = !waiting.is_empty();
+    while !waiting.is_empty() {
+        let progress = |event| match event {
+            Event::Progress { shard, done, .. } => Some((shard, done)),
+            _ => None,
+        };
+        let (shard, done) = link.next(progress).await?;
+        waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
+    }
+    Ok(Json(json!({"routed": routed})))
+}
+
+fn check_topic(
+    caller: &Caller,
+    exchange: &leveret_broker::exchange::Exchange,
+    routing_key: &str,
+) -> Result<(), Refusal> {
+    let (user, vhost) = (&caller.user.name, &exchange.vhost);
+    let topics = caller.api.broker.users.snapshot().topics_of(user, vhost);
+    let is_topic = exchange.kind == leveret_broker::bindings::ExchangeKind::Topic;
+    if !is_topic || topics.allows(Access::Write, &exchange.name, routing_key.as_bytes()) {
+        return Ok(());
+    }
+    Err(Error::TopicRefused {
+        access: Access::Write,
+        routing_key: routing_key.to_owned(),
+        exchange: exchange.name.clone(),
+        vhost: vhost.clone(),
+        user: user.clone(),
+    }
+    .into())
+}
+
+fn exchange_and_key(exchange: &str, key: &str) -> Result<Vec<u8>, Refusal> {
+    let mut both = Vec::new();
+    for text in [exchange, key] {
+        let too_long = |_| Refusal::bad_request("the routing key is longer than 255 bytes");
+        both.push(u8::try_from(text.len()).map_err(too_long)?);
+        both.extend_from_slice(text.as_bytes());
+    }
+    Ok(both)
+}
+
+/// `POST /queues/{vhost}/{name}/get`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Wanted {
+    count: Value,
+    ackmode: Option<String>,
+    /// As `ackmode` was called before: whether messages go back.
+    requeue: Option<Value>,
+    encoding: String,
+    truncate: Option<Value>,
+}
+
+impl Wanted {
+    /// What becomes of the messages; none where they are settled by being sent.
+    fn outcome(&self) -> Result<Option<Outcome>, Refusal> {
+        let mode = match (&self.ackmode, &self.requeue) {
+            (Some(mode), _) => mode.as_str(),
+            (None, Some(Value::Bool(false))) => "ack_requeue_false",
+            (None, Some(Value::String(text))) if text == "false" => "ack_requeue_false",
+            (None, Some(_)) => "ack_requeue_true",
+            (None, None) => return Err(Refusal::bad_request("ackmode is missing")),
+        };
+        match mode {
+            "ack_requeue_false" => Ok(None),
+            "ack_requeue_true" | "reject_requeue_true" => Ok(Some(Outcome::Requeue)),
+            "reject_requeue_false" => Ok(Some(Outcome::Discard)),
+            other => Err(Refusal::bad_request(format!("unknown ackmode {other}"))),
+        }
+    }
+}
+
+fn whole(name: &str, value: &Value) -> Result<u64, Refusal> {
+    let number = match value {
+        Value::String(text) => text.parse().ok(),
+        other => other.as_u64(),
+    };
+    number.ok_or_else(|| Refusal::bad_request(format!("{name} should be a number")))
+}
+
+/// Gets messages from the front of a queue.
+pub(crate) async fn get(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(wanted): Body<Wanted>,
+) -> Result<Json<Value>, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let queue = vhost.queue(&name)?;
+    caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
+    let (count, outcome) = (whole("count", &wanted.count)?, wanted.outcome()?);
+    let truncate = wanted
+        .truncate
+        .as_ref()
+        .map(|value| whole("truncate", value));
+    let truncate = truncate.transpose()?.map_or(usize::MAX, |n| n as usize);
+    let base64 = match wanted.encoding.as_str() {
+        "auto" => false,
+        "base64" => true,
+        other => return Err(Refusal::bad_request(format!("unknown encoding {other}"))),
+    };
+    let mut link = OperatorLink::new(&caller.api.broker);
+    queue.check_owner(link.connection())?;
+    let (mut messages, mut bytes) = (Vec::new(), 0);
+    while (messages.len() as u64) < count.min(GET_MAX) && bytes < GET_BYTES_MAX {
+        let Some(got) = get_one(&mut link, &queue, outcome.is_none()).await? else {
+            break;
+        };
+        let Some(message) = got.batch.message(got.index) else {
+            break;
+        };
+        bytes += message.body.len();
+        messages.push(describe(&got, &message, truncate, base64));
+        if outcome == Some(Outcome::Discard) {
+            settle(&mut link, &queue, got.seq, Outcome::Discard);
+        }
+    }
+    // What is to go back does so as the link ends.
+    Ok(Json(messages.into()))
+}
+
+async fn get_one(
+    link: &mut OperatorLink<'_>,
+    queue: &Arc<QueueHandle>,
+    no_ack: bool,
+) -> Result<Option<Got>, Refusal> {
+    let get = Command::Get {
+        holder: Holder {
+            connection: link.connection(),
+            channel: CHANNEL,
+        },
+        queue: Arc::clone(queue),
+        no_ack,
+    };
+    match link.ask(queue.shard, get).await? {
+        Reply::Got(got) => Ok(got),
+        _ => Ok(None),
+    }
+}
+
+fn settle(link: &mut OperatorLink<'_>, queue: &QueueHandle, seq: u64, outcome: Outcome) {
+    let settle = Settle {
+        queue: queue.id,
+        channel: CHANNEL,
+        first_seq: seq,
+        count: 1,
+        outcome,
+    };
+    link.send(
+        queue.shard,
+        Command::Settle(link.connection(), vec![settle]),
+    );
+}
+
+fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> Value {
+    let body = message.body.as_bytes();
+    let (exchange, key) = split(message.exchange_and_key);
+    let properties = Properties::parse(message.properties).unwrap_or_default();
+    let cut = &body[..body.len().min(truncate)];
+    let text = std::str::from_utf8(cut).ok().filter(|_| !base64);
+    let (payload, encoding) = match text {
+        Some(text) => (text.to_owned(), "string"),
+        None => (BASE64.encode(cut), "base64"),
+    };
+    json!({
+        "payload_bytes": body.len(),
+        "redelivered": got.redelivered,
+        "exchange": json::text(exchange),
+        "routing_key": json::text(key),
+        "message_count": got.remaining,
+        "properties": json::of_properties(&properties),
+        "payload": payload,
+        "payload_encoding": encoding,
+    })
+}
+
+fn split(exchange_and_key: &[u8]) -> (&[u8], &[u8]) {
+    let parts = exchange_and_key.split_first().and_then(|(len, rest)| {
+        let (exchange, key) = rest.split_at_checked(usize::from(*len))?;
+        Some((exchange, key.get(1..)?))
+    });
+    parts.unwrap_or_default()
+}

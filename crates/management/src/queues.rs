@@ -1,0 +1,277 @@
+//! Queues: what is told of them; declaring, purging, deleting.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, Query as UrlQuery};
+use axum::http::StatusCode;
+use axum::response::Response;
+use leveret_broker::command::Command;
+use leveret_broker::error::Kind;
+use leveret_broker::figures::{MessageCounts, QueueFigures};
+use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
+use leveret_broker::users::Access;
+use leveret_broker::vhost::Vhost;
+use leveret_broker::vhost::door::Declared;
+use leveret_message::name::Name;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::ask::{self, OperatorLink};
+use crate::body::Body;
+use crate::caller::Caller;
+use crate::refusal::Refusal;
+use crate::{connections, consumers, json, list};
+
+/// `GET /queues`, `/queues/{vhost}`.
+pub(crate) async fn all(
+    caller: Caller,
+    vhost: Option<Path<String>>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let vhosts = caller.vhosts(vhost.as_ref().map(|Path(name)| name.as_str()))?;
+    let mut queues: Vec<_> = vhosts
+        .iter()
+        .flat_map(|vhost| {
+            vhost
+                .queues()
+                .into_iter()
+                .map(|queue| (Arc::clone(vhost), queue))
+        })
+        .collect();
+    queues.sort_by(|(_, a), (_, b)| (&a.vhost_name, a.name()).cmp(&(&b.vhost_name, b.name())));
+    let handles: Vec<_> = queues.iter().map(|(_, queue)| Arc::clone(queue)).collect();
+    let figures = ask::queues(&caller.api.broker, &handles, false).await;
+    let described = queues.iter().map(|(vhost, queue)| {
+        Value::Object(describe(&caller, vhost, queue, figures.get(&queue.id)))
+    });
+    query.answer(described.collect())
+}
+
+/// `GET /queues/{vhost}/{name}`.
+pub(crate) async fn one(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let queue = vhost.queue(&name)?;
+    let figures = ask::queues(&caller.api.broker, &[Arc::clone(&queue)], true).await;
+    let figures = figures.get(&queue.id);
+    let mut described = describe(&caller, &vhost, &queue, figures);
+    let consumers = consumers::of_queue(&caller, &queue, figures).await;
+    described.insert("consumer_details".to_owned(), consumers.into());
+    described.insert("incoming".to_owned(), json!([]));
+    described.insert("deliveries".to_owned(), json!([]));
+    Ok(query.one(Value::Object(described)))
+}
+
+/// `PUT /queues/{vhost}/{name}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct NewQueue {
+    durable: Option<bool>,
+    auto_delete: bool,
+    arguments: Option<Value>,
+}
+
+/// Declares a queue: 201, or 204 where an equivalent one was there.
+pub(crate) async fn put(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(new): Body<NewQueue>,
+) -> Result<StatusCode, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    caller.check(&vhost, Access::Configure, (Kind::Queue, &name))?;
+    let declaration = QueueDeclaration {
+        name: named(&name)?,
+        durable: new.durable.unwrap_or(true),
+        owner: None,
+        auto_delete: new.auto_delete,
+        arguments: json::to_table(new.arguments.as_ref())?,
+    };
+    let connection = caller.api.broker.connections.next_id();
+    let declared = vhost.declare_queue(connection, declaration, false)?;
+    ask::kept(&caller.api.broker).await;
+    Ok(match declared {
+        Declared::New(_) => StatusCode::CREATED,
+        Declared::Existing(_) => StatusCode::NO_CONTENT,
+    })
+}
+
+/// `?if-unused=true`, `?if-empty=true`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub(crate) struct Conditions {
+    pub(crate) if_unused: bool,
+    if_empty: bool,
+}
+
+/// Deletes a queue: 204.
+pub(crate) async fn delete(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    UrlQuery(conditions): UrlQuery<Conditions>,
+) -> Result<StatusCode, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let queue = vhost.queue(&name)?;
+    caller.check(&vhost, Access::Configure, (Kind::Queue, &name))?;
+    let mut link = OperatorLink::new(&caller.api.broker);
+    queue.check_owner(link.connection())?;
+    let delete = Command::Delete {
+        connection: link.connection(),
+        queue: queue.id,
+        if_unused: conditions.if_unused,
+        if_empty: conditions.if_empty,
+    };
+    link.ask(queue.shard, delete).await?;
+    ask::kept(&caller.api.broker).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Purges a queue: 204.
+pub(crate) async fn purge(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let queue = vhost.queue(&name)?;
+    caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
+    let mut link = OperatorLink::new(&caller.api.broker);
+    queue.check_owner(link.connection())?;
+    let purge = Command::Purge(link.connection(), Arc::clone(&queue));
+    link.ask(queue.shard, purge).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /queues/{vhost}/{name}/actions`: what there is to do on queues of a cluster means nothing on one node.
+pub(crate) async fn act(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(action): Body<Value>,
+) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    caller.vhost(&vhost)?.queue(&name)?;
+    match action.get("action").and_then(Value::as_str) {
+        Some("sync" | "cancel_sync") => Ok(StatusCode::NO_CONTENT),
+        _ => Err(Refusal::bad_request("unknown action")),
+    }
+}
+
+pub(crate) fn named(name: &str) -> Result<Name, Refusal> {
+    Name::new(name).map_err(|error| Refusal::bad_request(error.to_string()))
+}
+
+fn describe(
+    caller: &Caller,
+    vhost: &Vhost,
+    queue: &QueueHandle,
+    figures: Option<&QueueFigures>,
+) -> Map<String, Value> {
+    let declaration = &queue.declaration;
+    let effective = vhost.queue_policy(queue);
+    let policy = |policy: &Option<Arc<leveret_broker::policies::Policy>>| {
+        policy.as_ref().map(|policy| policy.name.to_string())
+    };
+    let mut described = object(json!({
+        "name": &**queue.name(),
+        "vhost": &*queue.vhost_name,
+        "type": queue.queue_type(),
+        "durable": declaration.durable,
+        "auto_delete": declaration.auto_delete,
+        "exclusive": declaration.owner.is_some(),
+        "arguments": json::of_table(declaration.arguments.view()),
+        "node": caller.api.node.name,
+        "state": if figures.is_some() { "running" } else { "down" },
+        "policy": policy(&effective.policy),
+        "operator_policy": policy(&effective.operator_policy),
+        "effective_policy_definition": effective.definition,
+        "storage_version": 1,
+    }));
+    if let Some(owner) = declaration
+        .owner
+        .and_then(|owner| caller.api.broker.connections.get(owner))
+    {
+        described.insert("owner_pid_details".to_owned(), connections::short(&owner));
+    }
+    if let Some(figures) = figures {
+        let kept = figures.ready + figures.unacked;
+        described.extend(object(json!({
+            "consumers": figures.consumers,
+            "consumer_utilisation": 0,
+            "consumer_capacity": 0,
+            "exclusive_consumer_tag": null,
+            "single_active_consumer_tag": null,
+            "memory": figures.ready_bytes + figures.unacked_bytes,
+            "messages": kept,
+            "messages_ready": figures.ready,
+            "messages_unacknowledged": figures.unacked,
+            "messages_ram": kept.saturating_sub(figures.ready_away),
+            "messages_ready_ram": figures.ready.saturating_sub(figures.ready_away),
+            "messages_unacknowledged_ram": figures.unacked,
+            "message_bytes_ram": figures.ready_bytes + figures.unacked_bytes,
+        })));
+        if let Some(stats) = message_stats(&figures.counts) {
+            described.insert("message_stats".to_owned(), stats);
+        }
+    }
+    described
+}
+
+pub(crate) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The counts that are not nothing; none where all are.
+pub(crate) fn message_stats(counts: &MessageCounts) -> Option<Value> {
+    let deliveries = counts.delivered + counts.delivered_no_ack + counts.got + counts.got_no_ack;
+    let counts = [
+        ("publish", counts.published),
+        ("confirm", counts.confirmed),
+        ("return_unroutable", counts.returned),
+        ("drop_unroutable", counts.dropped),
+        ("deliver", counts.delivered),
+        ("deliver_no_ack", counts.delivered_no_ack),
+        ("get", counts.got),
+        ("get_no_ack", counts.got_no_ack),
+        ("get_empty", counts.got_empty),
+        ("deliver_get", deliveries),
+        ("redeliver", counts.redelivered),
+        ("ack", counts.acked),
+    ];
+    let there: Map<String, Value> = counts
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(name, count)| ((*name).to_owned(), (*count).into()))
+        .collect();
+    (!there.is_empty()).then_some(Value::Object(there))
+}
+
+/// Ready, unacked and all messages of some queues.
+pub(crate) fn totals<'f>(figures: impl Iterator<Item = &'f QueueFigures>) -> Map<String, Value> {
+    let (mut ready, mut unacked) = (0, 0);
+    for figures in figures {
+        ready += figures.ready;
+        unacked += figures.unacked;
+    }
+    object(json!({
+        "messages": ready + unacked,
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    }))
+}
+
+/// Those of the figures that belong to a vhost.
+pub(crate) fn of_vhost<'f>(
+    vhost: &Vhost,
+    figures: &'f HashMap<QueueId, QueueFigures>,
+) -> Vec<&'f QueueFigures> {
+    let queues = vhost.queues();
+    queues
+        .iter()
+        .filter_map(|queue| figures.get(&queue.id))
+        .collect()
+}

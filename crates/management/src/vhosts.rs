@@ -1,0 +1,176 @@
+//! Vhosts: what is told of them; adding, changing, deleting.
+
+use axum::extract::{Path, Query as UrlQuery};
+use axum::http::StatusCode;
+use axum::response::Response;
+use leveret_broker::figures::{QueueFigures, TrafficFigures};
+use leveret_broker::operator::IsNew;
+use leveret_broker::vhost::Vhost;
+use leveret_broker::vhost::limits::VhostMetadata;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::body::Body;
+use crate::caller::Caller;
+use crate::queues::{named, object, of_vhost, totals};
+use crate::refusal::Refusal;
+use crate::{ask, connections, list};
+
+/// `GET /vhosts`.
+pub(crate) async fn all(
+    caller: Caller,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let vhosts = caller.vhosts(None)?;
+    let queues: Vec<_> = vhosts.iter().flat_map(|vhost| vhost.queues()).collect();
+    let figures = ask::queues(&caller.api.broker, &queues, false).await;
+    let described = vhosts.iter();
+    let described = described.map(|vhost| describe(&caller, vhost, &of_vhost(vhost, &figures)));
+    query.answer(described.collect())
+}
+
+/// `GET /vhosts/{vhost}`.
+pub(crate) async fn one(
+    caller: Caller,
+    Path(name): Path<String>,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let vhost = caller.vhost(&name)?;
+    let figures = ask::queues(&caller.api.broker, &vhost.queues(), false).await;
+    Ok(query.one(describe(&caller, &vhost, &of_vhost(&vhost, &figures))))
+}
+
+/// `PUT /vhosts/{vhost}`: 201, or 204 where it was there. An empty body changes nothing of what is there.
+pub(crate) async fn put(
+    caller: Caller,
+    Path(name): Path<String>,
+    Body(given): Body<Value>,
+) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    let broker = &caller.api.broker;
+    let before = broker
+        .vhost(&name)
+        .ok()
+        .map(|vhost| vhost.metadata.read().clone());
+    let is_new = broker.put_vhost(
+        &named(&name)?,
+        metadata(before.clone().unwrap_or_default(), &given)?,
+    )?;
+    if is_new == IsNew(true) {
+        let user = caller.user.name.clone();
+        let everything = leveret_broker::users::Permission::new(".*", ".*", ".*");
+        let everything = everything.map_err(|error| Refusal::bad_request(error.to_string()))?;
+        // Who makes a vhost may use it, as in RabbitMQ.
+        broker.put_permission(&user, &named(&name)?, everything)?;
+    }
+    ask::kept(broker).await;
+    Ok(match is_new {
+        IsNew(true) => StatusCode::CREATED,
+        IsNew(false) => StatusCode::NO_CONTENT,
+    })
+}
+
+/// What was said of a vhost, with what is given put over it.
+pub(crate) fn metadata(
+    mut metadata: VhostMetadata,
+    given: &Value,
+) -> Result<VhostMetadata, Refusal> {
+    let wrong = |key: &str| Refusal::bad_request(format!("{key} has a value of the wrong type"));
+    // Definitions have some keys within `metadata`.
+    let of = |key: &str| {
+        let outer = given.get(key);
+        let found = outer.or_else(|| given.get("metadata").and_then(|inner| inner.get(key)));
+        found.filter(|value| !value.is_null())
+    };
+    if let Some(description) = of("description") {
+        let description = description.as_str().ok_or_else(|| wrong("description"))?;
+        description.clone_into(&mut metadata.description);
+    }
+    if let Some(tags) = of("tags") {
+        metadata.tags = crate::users::tags(tags).ok_or_else(|| wrong("tags"))?;
+    }
+    if let Some(kind) = of("default_queue_type") {
+        let kind = kind.as_str().ok_or_else(|| wrong("default_queue_type"))?;
+        metadata.default_queue_type = (kind != "undefined").then(|| kind.to_owned());
+    }
+    let flags = [
+        (
+            "protected_from_deletion",
+            &mut metadata.protected_from_deletion,
+        ),
+        ("tracing", &mut metadata.tracing),
+    ];
+    for (key, flag) in flags {
+        match of(key) {
+            Some(Value::Bool(set)) => *flag = *set,
+            Some(Value::String(text)) => *flag = text == "true",
+            Some(_) => return Err(wrong(key)),
+            None => {}
+        }
+    }
+    Ok(metadata)
+}
+
+/// Deletes a vhost with everything in it: 204 when it is gone.
+pub(crate) async fn delete(
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    let (sender, gone) = oneshot::channel();
+    let then = move || {
+        let _ = sender.send(());
+    };
+    caller
+        .api
+        .broker
+        .delete_vhost(&named(&name)?, Box::new(then))?;
+    // The broker ends rather than not keep something.
+    let _ = gone.await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST` and `DELETE /vhosts/{vhost}/deletion/protection`.
+pub(crate) async fn protect(
+    caller: Caller,
+    Path(name): Path<String>,
+    method: axum::http::Method,
+) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    let vhost = caller.vhost(&name)?;
+    let mut metadata = vhost.metadata.read().clone();
+    metadata.protected_from_deletion = method == axum::http::Method::POST;
+    caller.api.broker.put_vhost(&vhost.name, metadata)?;
+    ask::kept(&caller.api.broker).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn describe(caller: &Caller, vhost: &Vhost, figures: &[&QueueFigures]) -> Value {
+    let metadata = vhost.metadata.read().clone();
+    let mut described = object(json!({
+        "name": &*vhost.name,
+        "description": metadata.description,
+        "tags": metadata.tags,
+        "default_queue_type": metadata.default_queue_type.as_deref().unwrap_or("undefined"),
+        "metadata": {
+            "description": metadata.description,
+            "tags": metadata.tags,
+        },
+        "protected_from_deletion": metadata.protected_from_deletion,
+        "tracing": metadata.tracing,
+        "cluster_state": {caller.api.node.name.as_str(): "running"},
+    }));
+    if let Some(kind) = &metadata.default_queue_type {
+        described["metadata"]["default_queue_type"] = kind.as_str().into();
+    }
+    described.extend(totals(figures.iter().copied()));
+    let mut traffic = TrafficFigures::default();
+    for facts in caller.api.broker.connections.all() {
+        if connections::vhost_of(&facts) == Some(&*vhost.name) {
+            traffic += facts.traffic.figures();
+        }
+    }
+    described.insert("recv_oct".to_owned(), traffic.received_bytes.into());
+    described.insert("send_oct".to_owned(), traffic.sent_bytes.into());
+    Value::Object(described)
+}
