@@ -9,6 +9,7 @@ pub mod broker;
 pub mod client;
 pub mod differences;
 pub mod disk;
+pub mod http;
 pub mod ledger;
 pub mod load;
 pub mod node;

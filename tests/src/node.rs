@@ -34,6 +34,7 @@ const GUARD: &str = r#"cat >/dev/null; kill -9 "$1""#;
 pub struct Node {
     home: Arc<tempfile::TempDir>,
     data_dir: PathBuf,
+    is_managed: bool,
 }
 
 /// A broker that runs on a node.
@@ -41,6 +42,7 @@ pub struct Node {
 pub struct Running {
     /// Where it speaks AMQP.
     pub amqp: SocketAddr,
+    management: Option<SocketAddr>,
     process: Child,
     guard: Child,
     errors: PathBuf,
@@ -75,8 +77,15 @@ impl Node {
         let node = Self {
             data_dir: data_dir.map_or(own, Path::to_owned),
             home,
+            is_managed: false,
         };
         node.configured("")
+    }
+
+    /// The same node, whose brokers serve the management API.
+    pub fn managed(mut self) -> Self {
+        self.is_managed = true;
+        self
     }
 
     /// The same node, whose brokers have this configuration file.
@@ -122,7 +131,11 @@ impl Node {
             .and_then(|file| Ok(file.keep()?))
             .expect("a file in our own folder");
         let amqp = free_address();
+        let management = self.is_managed.then(free_address);
+        let management_flags =
+            management.map(|at| ["--management-listen".to_owned(), at.to_string()]);
         let process = Command::new(binary())
+            .args(management_flags.into_iter().flatten())
             .arg("--config")
             .arg(self.config())
             .arg("--data-dir")
@@ -142,6 +155,7 @@ impl Node {
             .expect("sh runs");
         Running {
             amqp,
+            management,
             process,
             guard,
             errors,
@@ -176,6 +190,12 @@ fn bytes_below(folder: &Path) -> u64 {
 }
 
 impl Running {
+    /// Where it serves the management API; fails for a node that is not managed.
+    #[track_caller]
+    pub fn management(&self) -> SocketAddr {
+        self.management.expect("a managed node")
+    }
+
     /// Connects as `guest`, with a client that hears of alarms too.
     pub fn connect(&self) -> Connection {
         Connection::open_at(self.amqp, &Login::hearing_of_alarms())

@@ -1,6 +1,6 @@
 //! What management tells of this process and its machine.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Instant;
 
 use leveret_management::{Listener, Node, Readings};
@@ -34,7 +34,7 @@ pub(crate) fn describe(
     }
 }
 
-fn measure(data_dir: &PathBuf) -> Readings {
+fn measure(data_dir: &Path) -> Readings {
     let descriptors = std::fs::read_dir("/proc/self/fd").ok();
     Readings {
         memory: resident_bytes(),

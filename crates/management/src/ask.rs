@@ -170,7 +170,7 @@ impl<'a> OperatorLink<'a> {
             Event::Reply(reply) => Some(reply),
             _ => None,
         });
-        Ok(reply.await?.map_err(Refusal::from)?)
+        reply.await?.map_err(Refusal::from)
     }
 
     /// The next event that `wanted` takes; others are dropped.

@@ -1,0 +1,164 @@
+//! Definitions out and in: a broker made of another one's, one of RabbitMQ's, and a document that cannot be taken.
+
+use leveret_tests::broker::{self, Broker};
+use leveret_tests::client::{Connection, Login};
+use leveret_tests::http::Http;
+use leveret_tests::node::Node;
+use serde_json::{Value, json};
+
+fn start() -> (Broker, Http) {
+    let broker = Broker::start(&broker::binary(), &[]);
+    let http = Http::guest(broker.management);
+    (broker, http)
+}
+
+/// As RabbitMQ 4 exports it.
+fn rabbitmq() -> Value {
+    let text = include_str!("../../fixtures/rabbitmq-definitions.json");
+    serde_json::from_str(text).expect("the fixture is JSON")
+}
+
+/// The parts that say what there is.
+fn parts(document: &Value) -> Value {
+    let parts = [
+        "users",
+        "vhosts",
+        "permissions",
+        "topic_permissions",
+        "parameters",
+        "global_parameters",
+        "policies",
+        "queues",
+        "exchanges",
+        "bindings",
+    ];
+    parts
+        .iter()
+        .map(|part| (*part, document[part].clone()))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .fold(json!({}), |mut all, (part, value)| {
+            all[part] = value;
+            all
+        })
+}
+
+#[test]
+fn rabbitmqs_definitions_come_in_and_out_unchanged() {
+    let (broker, api) = start();
+    let taken = api.post("/definitions", &rabbitmq());
+    assert_eq!((taken.status, &taken.body), (204, &Value::Null));
+    // Its users have the passwords that they had.
+    let login = Login {
+        response: b"\0carol\0test12".to_vec(),
+        vhost: "orders".to_owned(),
+        ..Login::default()
+    };
+    let channel = Connection::open_at(broker.amqp, &login).channel(1);
+    channel.publish("incoming", "eu.new", "one");
+    channel.await_ready("orders.eu", 1);
+
+    let told = api.get("/definitions");
+    let (second, other) = start();
+    assert_eq!(other.post("/definitions", &told).status, 204);
+    assert_eq!(parts(&other.get("/definitions")), parts(&told));
+    drop(second);
+
+    let fixture = rabbitmq();
+    let orders = |document: &Value, part: &str| -> Vec<Value> {
+        let items = document[part].as_array().unwrap().iter();
+        items
+            .filter(|item| item["vhost"] == "orders")
+            .cloned()
+            .collect()
+    };
+    for part in [
+        "queues",
+        "exchanges",
+        "bindings",
+        "policies",
+        "permissions",
+        "topic_permissions",
+    ] {
+        assert_eq!(orders(&told, part), orders(&fixture, part), "{part}");
+    }
+}
+
+#[test]
+fn a_document_that_cannot_be_taken_changes_nothing() {
+    let (_broker, api) = start();
+    let before = parts(&api.get("/definitions"));
+    let mut bad_ends = Vec::new();
+    for (part, item) in [
+        (
+            "policies",
+            json!({"vhost": "/", "name": "p", "pattern": "(", "definition": {"expires": 1}}),
+        ),
+        (
+            "queues",
+            json!({"vhost": "/", "name": "q", "durable": true, "arguments": {"x-expires": 0}}),
+        ),
+        (
+            "exchanges",
+            json!({"vhost": "/", "name": "amq", "type": "nothing", "durable": true}),
+        ),
+        (
+            "bindings",
+            json!({"vhost": "/", "source": "none", "destination": "none", "destination_type": "queue", "routing_key": "", "arguments": {}}),
+        ),
+        (
+            "permissions",
+            json!({"user": "nobody", "vhost": "/", "configure": "", "write": "", "read": ""}),
+        ),
+        (
+            "users",
+            json!({"name": "u", "password_hash": "?", "tags": []}),
+        ),
+        (
+            "parameters",
+            json!({"vhost": "/", "component": "nothing", "name": "n", "value": {}}),
+        ),
+    ] {
+        let mut document = rabbitmq();
+        document[part].as_array_mut().unwrap().push(item);
+        let taken = api.post("/definitions", &document);
+        if taken.status != 400 || parts(&api.get("/definitions")) != before {
+            bad_ends.push((part, taken));
+        }
+    }
+    assert!(bad_ends.is_empty(), "{bad_ends:?}");
+    assert_eq!(api.post("/definitions", &json!([])).status, 400);
+}
+
+#[test]
+fn definitions_of_one_vhost_fit_into_another() {
+    let (_broker, api) = start();
+    assert_eq!(api.post("/definitions", &rabbitmq()).status, 204);
+    let told = api.get("/definitions/orders");
+    assert_eq!(told["rabbitmq_definition_format"], "single_virtual_host");
+    assert!(
+        told.get("users").is_none() && told["queues"][0].get("vhost").is_none(),
+        "{told}"
+    );
+    assert_eq!(api.put("/vhosts/copy", &json!({})).0, 201);
+    assert_eq!(api.post("/definitions/copy", &told).status, 204);
+    let copy = api.get("/definitions/copy");
+    for part in ["queues", "exchanges", "bindings", "policies"] {
+        assert_eq!(copy[part], told[part], "{part}");
+    }
+}
+
+#[test]
+fn what_operators_set_survives_a_kill() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let api = Http::guest(broker.management());
+    assert_eq!(api.post("/definitions", &rabbitmq()).status, 204);
+    assert_eq!(api.delete("/users/carol"), 204);
+    let told = parts(&api.get("/definitions"));
+    broker.kill();
+    let broker = node.start();
+    let api = Http::guest(broker.management());
+    assert_eq!(parts(&api.get("/definitions")), told);
+    broker.kill();
+}
