@@ -53,7 +53,8 @@ pub struct Broker {
     pub(crate) parameters: RwLock<Parameters>,
     /// Held while an operator changes something; never while anything is waited for.
     pub(crate) operator: Mutex<()>,
-    alarms: Mutex<Alarms>,
+    /// Those that are on; which of them were measured, which are forced.
+    alarms: Mutex<AllAlarms>,
     placement: Arc<Placement>,
     pub(crate) definitions: Arc<dyn Definitions>,
     os_vhosts: Vec<Name>,
@@ -201,18 +202,43 @@ impl Broker {
 
     /// The alarms that are on.
     pub fn alarms(&self) -> Alarms {
-        *self.alarms.lock()
+        self.alarms.lock().on()
     }
 
-    /// Sets which alarms are on. Connections hear of it where it changes something; returns whether it did. **Waits**: never.
-    pub fn set_alarms(&self, alarms: Alarms) -> bool {
-        let mut on = self.alarms.lock();
-        if *on == alarms {
-            return false;
+    /// Sets which alarms were measured. Connections hear of it where it changes something; returns whether it did. **Waits**: never.
+    pub fn set_alarms(&self, measured: Alarms) -> bool {
+        self.change_alarms(|alarms| alarms.measured = measured)
+    }
+
+    /// Sets which alarms are on whatever is measured: for operators who want to see what clients do. **Waits**: never.
+    pub fn force_alarms(&self, change: impl FnOnce(&mut Alarms)) -> bool {
+        self.change_alarms(|alarms| change(&mut alarms.forced))
+    }
+
+    fn change_alarms(&self, change: impl FnOnce(&mut AllAlarms)) -> bool {
+        let mut alarms = self.alarms.lock();
+        let before = alarms.on();
+        change(&mut alarms);
+        let on = alarms.on();
+        if on != before {
+            // Under the lock, so that connections hear of changes in their order.
+            self.connections.tell_alarms(on);
         }
-        *on = alarms;
-        // Under the lock, so that connections hear of changes in their order.
-        self.connections.tell_alarms(alarms);
-        true
+        on != before
+    }
+}
+
+#[derive(Debug, Default)]
+struct AllAlarms {
+    measured: Alarms,
+    forced: Alarms,
+}
+
+impl AllAlarms {
+    fn on(&self) -> Alarms {
+        Alarms {
+            memory: self.measured.memory || self.forced.memory,
+            disk: self.measured.disk || self.forced.disk,
+        }
     }
 }

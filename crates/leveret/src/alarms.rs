@@ -60,6 +60,7 @@ impl Watch {
     /// Measures again and again until the program ends.
     pub(crate) async fn run(self, broker: Arc<Broker>) {
         let mut ticks = tokio::time::interval(EVERY);
+        let mut on = Alarms::default();
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
@@ -70,9 +71,9 @@ impl Watch {
                 disk_free: disk_free(&self.data_dir),
                 is_full: self.store.as_ref().is_some_and(|store| store.is_full()),
             };
-            let alarms = self.judge(broker.alarms(), measured);
-            if broker.set_alarms(alarms) {
-                tell(alarms, measured);
+            on = self.judge(on, measured);
+            if broker.set_alarms(on) {
+                tell(on, measured);
             }
         }
     }

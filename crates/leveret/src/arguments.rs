@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use leveret_store::check::Accept;
 
 use crate::config::{Config, ListenAddress, LogFormat};
+use crate::operate::{OperatorCommand, RabbitmqctlArguments};
 
 /// A RabbitMQ-compatible message broker.
 #[derive(Debug, Parser)]
@@ -36,6 +37,10 @@ pub(crate) enum Command {
     /// Look at the data folder of a broker that does not run, or repair it.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Understand the words of RabbitMQ's rabbitmqctl, for scripts that call it; `rabbitmqctl help` lists them.
+    Rabbitmqctl(RabbitmqctlArguments),
+    #[command(flatten)]
+    Operate(OperatorCommand),
 }
 
 /// What can be done with a data folder.

@@ -57,7 +57,7 @@ pub(crate) fn ask(config: &Config) -> Result<(), Unwell> {
 }
 
 /// An address to connect to, for one that may stand for all addresses of the machine.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -31,6 +31,7 @@ mod listen;
 mod logging;
 mod machine;
 mod node;
+mod operate;
 mod serve;
 mod signals;
 mod storage;
@@ -66,6 +67,8 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig) => check_config(&flags),
         Some(Command::Health) => ask_health(&flags),
         Some(Command::Store(command)) => return store_command::run(&flags, &command),
+        Some(Command::Operate(command)) => return operate::run(&flags, &command),
+        Some(Command::Rabbitmqctl(words)) => return operate::rabbitmqctl(&flags, &words),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

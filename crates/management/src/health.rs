@@ -1,7 +1,7 @@
 //! Health checks: 200 `{"status":"ok"}`, or 503 with the reason. <https://www.rabbitmq.com/docs/monitoring#health-checks>
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Json, Response};
 use leveret_broker::alarms::Alarms;
 use serde_json::{Value, json};
@@ -46,6 +46,25 @@ pub(crate) async fn alarms(caller: Caller) -> Response {
         json!({"alarms": on}),
         "There are alarms in effect in the cluster",
     )
+}
+
+/// `PUT` and `DELETE /leveret/alarms/{memory|disk}`: 204. The alarm is on, whatever is measured, until it is deleted.
+pub(crate) async fn force_alarm(
+    caller: Caller,
+    method: Method,
+    Path(resource): Path<String>,
+) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    let on = method == Method::PUT;
+    let change = |alarms: &mut Alarms| match resource.as_str() {
+        "memory" => alarms.memory = on,
+        _ => alarms.disk = on,
+    };
+    if !["memory", "disk"].contains(&resource.as_str()) {
+        return Err(Refusal::not_found());
+    }
+    caller.api.broker.force_alarms(change);
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// `GET /health/checks/port-listener/{port}`.

@@ -99,6 +99,10 @@ fn whole() -> Routes {
             get(definitions::of_vhost).post(definitions::import_vhost),
         )
         .route("/rebalance/queues", post(health::always))
+        .route(
+            "/leveret/alarms/{resource}",
+            put(health::force_alarm).delete(health::force_alarm),
+        )
 }
 
 fn checks() -> Routes {

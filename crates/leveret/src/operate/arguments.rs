@@ -1,0 +1,395 @@
+//! What operators can ask for on the command line; `requests` says which request that is.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// Whom to ask, and how to print.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// Ask this broker [env: LEVERET_MANAGEMENT_URL] [default: guest at the configured management listener]
+    #[arg(long, global = true, value_name = "http://USER:PASSWORD@HOST:PORT")]
+    pub(super) url: Option<String>,
+    /// In this vhost
+    #[arg(long, short = 'p', global = true, default_value = "/")]
+    pub(super) vhost: String,
+    /// Print JSON, with everything that is told
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// A kind of thing, and what is done with it.
+#[derive(Debug, Args)]
+pub(crate) struct Noun<V: Subcommand> {
+    #[command(flatten)]
+    target: Target,
+    #[command(subcommand)]
+    pub(super) verb: V,
+}
+
+/// What is asked of the whole.
+#[derive(Debug, Args)]
+pub(crate) struct Whole {
+    #[command(flatten)]
+    target: Target,
+}
+
+/// What operators can ask of a running broker.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperatorCommand {
+    /// What there is altogether
+    Overview(Whole),
+    /// Queues and their messages
+    Queues(Noun<Queues>),
+    /// Exchanges, and publishing
+    Exchanges(Noun<Exchanges>),
+    /// Bindings
+    Bindings(Noun<Bindings>),
+    /// Connections of clients
+    Connections(Noun<Connections>),
+    /// Channels of clients
+    Channels(Noun<Listed>),
+    /// Consumers of queues
+    Consumers(Noun<Listed>),
+    /// Vhosts
+    Vhosts(Noun<Vhosts>),
+    /// Users
+    Users(Noun<Users>),
+    /// What users may do in vhosts
+    Permissions(Noun<Permissions>),
+    /// Which topics users may publish and bind
+    TopicPermissions(Noun<TopicPermissions>),
+    /// Policies
+    Policies(Noun<Policies>),
+    /// Policies that limit others
+    OperatorPolicies(Noun<Policies>),
+    /// Parameters of components
+    Parameters(Noun<Parameters>),
+    /// Limits of vhosts
+    VhostLimits(Noun<VhostLimits>),
+    /// Limits of users
+    UserLimits(Noun<UserLimits>),
+    /// All definitions as one document
+    Definitions(Noun<Definitions>),
+    /// Health checks, as RabbitMQ names them; exit 0 if what is checked is well
+    HealthCheck(Noun<Checks>),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Listed {
+    /// List them
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Queues {
+    /// List them
+    List,
+    /// Tell everything of one
+    Show { name: String },
+    /// Declare one
+    Declare {
+        name: String,
+        /// It does not outlive the broker
+        #[arg(long)]
+        transient: bool,
+        /// It goes with its last consumer
+        #[arg(long)]
+        auto_delete: bool,
+        /// Its arguments, as a JSON object
+        #[arg(long, value_parser = object, default_value = "{}")]
+        arguments: Value,
+    },
+    /// Delete one
+    Delete {
+        name: String,
+        /// Only if nobody consumes from it
+        #[arg(long)]
+        if_unused: bool,
+        /// Only if no message is in it
+        #[arg(long)]
+        if_empty: bool,
+    },
+    /// Remove all ready messages of one
+    Purge { name: String },
+    /// Show messages from the front of one; they go back to it
+    Get {
+        name: String,
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// They do not go back
+        #[arg(long)]
+        ack: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Exchanges {
+    /// List them
+    List,
+    /// Tell everything of one
+    Show { name: String },
+    /// Declare one
+    Declare {
+        name: String,
+        /// direct, fanout, topic or headers
+        #[arg(long = "type", default_value = "direct")]
+        kind: String,
+        /// It does not outlive the broker
+        #[arg(long)]
+        transient: bool,
+        /// It goes with its last binding
+        #[arg(long)]
+        auto_delete: bool,
+        /// Only exchanges publish to it
+        #[arg(long)]
+        internal: bool,
+        /// Its arguments, as a JSON object
+        #[arg(long, value_parser = object, default_value = "{}")]
+        arguments: Value,
+    },
+    /// Delete one
+    Delete {
+        name: String,
+        /// Only if nothing is bound to it
+        #[arg(long)]
+        if_unused: bool,
+    },
+    /// Publish a message to one; "" is the default exchange
+    Publish {
+        name: String,
+        routing_key: String,
+        payload: String,
+        /// Its properties, as a JSON object
+        #[arg(long, value_parser = object, default_value = "{}")]
+        properties: Value,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bindings {
+    /// List them
+    List,
+    /// Bind a queue, or with --to-exchange an exchange
+    Add(Ends),
+    /// Take a binding away; its properties key, as listed, says which
+    Delete {
+        #[command(flatten)]
+        ends: Ends,
+    },
+}
+
+/// The ends of a binding.
+#[derive(Debug, Args)]
+pub(crate) struct Ends {
+    pub(super) source: String,
+    pub(super) destination: String,
+    #[arg(default_value = "")]
+    pub(super) routing_key: String,
+    /// The destination is an exchange
+    #[arg(long)]
+    pub(super) to_exchange: bool,
+    /// The arguments of a new binding, as a JSON object
+    #[arg(long, value_parser = object, default_value = "{}")]
+    pub(super) arguments: Value,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Connections {
+    /// List them
+    List,
+    /// Close one
+    Close {
+        name: String,
+        /// What its client is told
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vhosts {
+    /// List them
+    List,
+    /// Add one, or change what is said of it
+    Add {
+        name: String,
+        #[arg(long)]
+        description: Option<String>,
+        /// With commas between them
+        #[arg(long)]
+        tags: Option<String>,
+        #[arg(long)]
+        default_queue_type: Option<String>,
+    },
+    /// Delete one with everything in it
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// List them
+    List,
+    /// Add one, or change one
+    Add {
+        name: String,
+        password: String,
+        /// With commas between them
+        #[arg(long, default_value = "")]
+        tags: String,
+    },
+    /// Delete one
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Permissions {
+    /// List them
+    List,
+    /// Let a user into the vhost, by three patterns
+    Set {
+        user: String,
+        configure: String,
+        write: String,
+        read: String,
+    },
+    /// Let a user into the vhost no more
+    Clear { user: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicPermissions {
+    /// List them
+    List,
+    /// Restrict a user to topics of an exchange, by two patterns
+    Set {
+        user: String,
+        exchange: String,
+        write: String,
+        read: String,
+    },
+    /// Restrict a user no more
+    Clear { user: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policies {
+    /// List them
+    List,
+    /// Set one
+    Set {
+        name: String,
+        pattern: String,
+        /// As a JSON object
+        #[arg(value_parser = object)]
+        definition: Value,
+        #[arg(long, default_value_t = 0)]
+        priority: i64,
+        #[arg(long, default_value = "all")]
+        apply_to: String,
+    },
+    /// Remove one
+    Clear { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Parameters {
+    /// List them
+    List,
+    /// Set one
+    Set {
+        component: String,
+        name: String,
+        /// As JSON
+        #[arg(value_parser = any)]
+        value: Value,
+    },
+    /// Remove one
+    Clear { component: String, name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VhostLimits {
+    /// List them
+    List,
+    /// Set one: max-connections or max-queues
+    Set { limit: String, value: i64 },
+    /// Remove one
+    Clear { limit: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserLimits {
+    /// List them
+    List,
+    /// Set one: max-connections or max-channels
+    Set {
+        user: String,
+        limit: String,
+        value: i64,
+    },
+    /// Remove one
+    Clear { user: String, limit: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Definitions {
+    /// Print them, as RabbitMQ's JSON
+    Export,
+    /// Take a file in, of Leveret or RabbitMQ; what is there and not in it stays
+    Import { file: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Checks {
+    /// No alarm is on
+    Alarms,
+    /// AMQP is served, and no alarm is on
+    ReadyToServeClients,
+    /// Something listens on a port
+    PortListener { port: u16 },
+}
+
+/// The words behind `leveret rabbitmqctl`.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct RabbitmqctlArguments {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) words: Vec<String>,
+}
+
+pub(super) fn any(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn object(text: &str) -> Result<Value, String> {
+    let value = any(text)?;
+    match value {
+        Value::Object(_) => Ok(value),
+        _ => Err("this is no JSON object".to_owned()),
+    }
+}
+
+impl OperatorCommand {
+    pub(super) fn target(&self) -> &Target {
+        match self {
+            Self::Overview(whole) => &whole.target,
+            Self::Queues(noun) => &noun.target,
+            Self::Exchanges(noun) => &noun.target,
+            Self::Bindings(noun) => &noun.target,
+            Self::Connections(noun) => &noun.target,
+            Self::Channels(noun) | Self::Consumers(noun) => &noun.target,
+            Self::Vhosts(noun) => &noun.target,
+            Self::Users(noun) => &noun.target,
+            Self::Permissions(noun) => &noun.target,
+            Self::TopicPermissions(noun) => &noun.target,
+            Self::Policies(noun) | Self::OperatorPolicies(noun) => &noun.target,
+            Self::Parameters(noun) => &noun.target,
+            Self::VhostLimits(noun) => &noun.target,
+            Self::UserLimits(noun) => &noun.target,
+            Self::Definitions(noun) => &noun.target,
+            Self::HealthCheck(noun) => &noun.target,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The words of RabbitMQ's `rabbitmqctl`, for scripts, health checks and clients' test suites that call it: `leveret rabbitmqctl list_queues name`.
+//!
+//! What prints, prints as RabbitMQ's does: a line that says what is done (not with `-q`), then columns with tabs between them, or JSON with
+//! `--formatter json`. Exit codes are RabbitMQ's: 0, 64 for what is not understood, 65 for bad data, 67 for a user that is not there, 69 for
+//! a broker that does not answer, 70 for anything else. <https://www.rabbitmq.com/docs/man/rabbitmqctl.8>
+//!
+//! `words` takes the command line apart, `changes` and `listings` have the commands.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::client::{Client, ClientError};
+use super::requests::Ask;
+use super::{Failure, table};
+use crate::arguments::Flags;
+
+mod changes;
+mod listings;
+mod words;
+
+use words::Words;
+
+/// Why a command was not carried out.
+#[derive(Debug, Error)]
+enum CtlError {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    BadData(String),
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<ClientError> for CtlError {
+    fn from(error: ClientError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<io::Error> for CtlError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl CtlError {
+    fn exit_code(&self, command: &str) -> u8 {
+        match self {
+            Self::Usage(_) => 64,
+            Self::BadData(_) => 65,
+            Self::Failed(Failure::Client(ClientError::NoAnswer { .. })) => 69,
+            Self::Failed(Failure::Client(ClientError::Refused { status, .. })) => match status {
+                400 => 65,
+                404 if command.contains("user") || command.contains("permission") => 67,
+                503 => 69,
+                _ => 70,
+            },
+            Self::Failed(_) => 70,
+        }
+    }
+}
+
+/// What a command does.
+#[derive(Debug)]
+enum Action {
+    /// Requests, one after the other, each of which changes something.
+    Change(Vec<Ask>),
+    /// A request, and which columns of its answer are printed: how each is called, and where it stands in the answer.
+    List(Ask, Vec<(String, String)>),
+    /// A request whose answer only has to be a good one.
+    Check(Ask),
+    /// A request whose answer is printed as it is.
+    Print(Ask),
+    /// A text.
+    Say(String),
+}
+
+/// A command that was understood.
+#[derive(Debug)]
+struct Command {
+    /// What RabbitMQ's tool says that it does.
+    banner: String,
+    action: Action,
+}
+
+pub(super) fn run(flags: &Flags, words: &[String]) -> ExitCode {
+    let name = Words::new(words)
+        .map(|words| words.command)
+        .unwrap_or_default();
+    match carry_out(flags, words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where it cannot be told either, the exit code tells.
+            let _ = writeln!(io::stderr(), "Error:\n{error}");
+            ExitCode::from(error.exit_code(&name))
+        }
+    }
+}
+
+fn carry_out(flags: &Flags, words: &[String]) -> Result<(), CtlError> {
+    let words = Words::new(words).map_err(CtlError::Usage)?;
+    let client = Client::of(flags, None)?;
+    let command = match changes::understand(&words, &client)? {
+        Some(command) => command,
+        None => listings::understand(&words)?
+            .ok_or_else(|| CtlError::Usage(format!("Command '{}' not found", words.command)))?,
+    };
+    let mut out = io::stdout().lock();
+    if !words.quiet && !command.banner.is_empty() {
+        writeln!(out, "{}", command.banner)?;
+    }
+    match command.action {
+        Action::Change(asks) => {
+            for ask in asks {
+                client.request(&ask)?;
+            }
+        }
+        Action::Check(ask) => {
+            client.request(&ask)?;
+        }
+        Action::Print(ask) => writeln!(out, "{:#}", client.request(&ask)?)?,
+        Action::Say(text) => writeln!(out, "{text}")?,
+        Action::List(ask, columns) => print(&mut out, &words, &columns, &client.request(&ask)?)?,
+    }
+    Ok(())
+}
+
+fn print(
+    out: &mut impl Write,
+    words: &Words,
+    columns: &[(String, String)],
+    told: &Value,
+) -> io::Result<()> {
+    let items = told.as_array().map(Vec::as_slice).unwrap_or_default();
+    if words.json {
+        let item = |item: &Value| -> Value {
+            let cells = columns.iter();
+            let cells = cells.map(|(name, at)| (name.clone(), found(item, at)));
+            Value::Object(cells.collect())
+        };
+        let all: Value = items.iter().map(item).collect();
+        return writeln!(out, "{all}");
+    }
+    if words.headers {
+        let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+        writeln!(out, "{}", names.join("\t"))?;
+    }
+    for item in items {
+        let cells = columns.iter().map(|(_, at)| cell(&found(item, at)));
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("\t"))?;
+    }
+    Ok(())
+}
+
+/// What stands there; behind a `=`, that text.
+fn found(item: &Value, at: &str) -> Value {
+    match at.strip_prefix('=') {
+        Some(text) => text.into(),
+        None => table::at(item, at).cloned().unwrap_or_default(),
+    }
+}
+
+/// A value as RabbitMQ's tool writes it: tags in brackets.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| table::cell(Some(item))).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(map) => {
+            let items: Vec<String> = map
+                .iter()
+                .map(|(key, value)| format!("{{{key:?},{value}}}"))
+                .collect();
+            format!("[{}]", items.join(","))
+        }
+        other => table::cell(Some(other)),
+    }
+}

@@ -1,0 +1,444 @@
+//! Which request is made for what an operator asks.
+
+use std::fs;
+
+use serde_json::{Map, Value, json};
+use ureq::http::Method;
+
+use super::arguments::{
+    Bindings, Checks, Connections, Definitions, Ends, Exchanges, OperatorCommand, Parameters,
+    Permissions, Policies, Queues, TopicPermissions, UserLimits, Users, VhostLimits, Vhosts, any,
+};
+
+/// One request.
+#[derive(Debug)]
+pub(super) struct Ask {
+    pub(super) method: Method,
+    /// Below `/api`.
+    pub(super) path: String,
+    pub(super) body: Option<Value>,
+    /// For the header `X-Reason`.
+    pub(super) reason: Option<String>,
+    /// What a table of the answer has; without any it is JSON.
+    pub(super) columns: &'static [&'static str],
+}
+
+impl Ask {
+    pub(super) fn get(path: impl Into<String>, columns: &'static [&'static str]) -> Self {
+        Self {
+            columns,
+            ..Self::of(Method::GET, path)
+        }
+    }
+
+    pub(super) fn of(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            reason: None,
+            columns: &[],
+        }
+    }
+
+    pub(super) fn put(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::of(Method::PUT, path)
+        }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            body: Some(body),
+            ..Self::of(Method::POST, path)
+        }
+    }
+
+    pub(super) fn delete(path: impl Into<String>) -> Self {
+        Self::of(Method::DELETE, path)
+    }
+}
+
+/// A name as a part of a path.
+pub(super) fn part(name: &str) -> String {
+    let mut escaped = String::new();
+    for byte in name.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            other => escaped.push_str(&format!("%{other:02X}")),
+        }
+    }
+    escaped
+}
+
+/// An exchange as a part of a path: the default one has a name there.
+pub(super) fn exchange_part(name: &str) -> String {
+    part(if name.is_empty() { "amq.default" } else { name })
+}
+
+impl OperatorCommand {
+    /// The request; the name of a file that cannot be read, and why.
+    pub(super) fn ask(&self, vhost: &str) -> Result<Ask, (String, String)> {
+        let vhost = &part(vhost);
+        Ok(match self {
+            Self::Overview(_) => Ask::get("/overview", &[]),
+            Self::Queues(noun) => queues(&noun.verb, vhost),
+            Self::Exchanges(noun) => exchanges(&noun.verb, vhost),
+            Self::Bindings(noun) => bindings(&noun.verb, vhost),
+            Self::Connections(noun) => connections(&noun.verb),
+            Self::Channels(_) => Ask::get(
+                "/channels",
+                &[
+                    "name",
+                    "user",
+                    "vhost",
+                    "consumer_count",
+                    "messages_unacknowledged",
+                    "prefetch_count",
+                ],
+            ),
+            Self::Consumers(_) => Ask::get(
+                format!("/consumers/{vhost}"),
+                &[
+                    "queue.name",
+                    "consumer_tag",
+                    "ack_required",
+                    "prefetch_count",
+                    "channel_details.name",
+                ],
+            ),
+            Self::Vhosts(noun) => vhosts(&noun.verb),
+            Self::Users(noun) => users(&noun.verb),
+            Self::Permissions(noun) => permissions(&noun.verb, vhost),
+            Self::TopicPermissions(noun) => topic_permissions(&noun.verb, vhost),
+            Self::Policies(noun) => policies(&noun.verb, "policies", vhost),
+            Self::OperatorPolicies(noun) => policies(&noun.verb, "operator-policies", vhost),
+            Self::Parameters(noun) => parameters(&noun.verb, vhost),
+            Self::VhostLimits(noun) => vhost_limits(&noun.verb, vhost),
+            Self::UserLimits(noun) => user_limits(&noun.verb),
+            Self::Definitions(noun) => definitions(&noun.verb)?,
+            Self::HealthCheck(noun) => checks(&noun.verb),
+        })
+    }
+}
+
+fn queues(verb: &Queues, vhost: &str) -> Ask {
+    let at = |name: &str| format!("/queues/{vhost}/{}", part(name));
+    match verb {
+        Queues::List => Ask::get(
+            format!("/queues/{vhost}"),
+            &[
+                "name",
+                "type",
+                "messages_ready",
+                "messages_unacknowledged",
+                "consumers",
+                "policy",
+            ],
+        ),
+        Queues::Show { name } => Ask::get(at(name), &[]),
+        Queues::Declare {
+            name,
+            transient,
+            auto_delete,
+            arguments,
+        } => {
+            let queue = json!({
+                "durable": !transient, "auto_delete": auto_delete, "arguments": arguments,
+            });
+            Ask::put(at(name), queue)
+        }
+        Queues::Delete {
+            name,
+            if_unused,
+            if_empty,
+        } => Ask::delete(format!(
+            "{}?if-unused={if_unused}&if-empty={if_empty}",
+            at(name)
+        )),
+        Queues::Purge { name } => Ask::delete(format!("{}/contents", at(name))),
+        Queues::Get { name, count, ack } => {
+            let mode = if *ack {
+                "ack_requeue_false"
+            } else {
+                "ack_requeue_true"
+            };
+            let wanted = json!({"count": count, "ackmode": mode, "encoding": "auto"});
+            Ask {
+                columns: &[
+                    "exchange",
+                    "routing_key",
+                    "redelivered",
+                    "payload_bytes",
+                    "payload",
+                ],
+                ..Ask::post(format!("{}/get", at(name)), wanted)
+            }
+        }
+    }
+}
+
+fn exchanges(verb: &Exchanges, vhost: &str) -> Ask {
+    let at = |name: &str| format!("/exchanges/{vhost}/{}", exchange_part(name));
+    match verb {
+        Exchanges::List => Ask::get(
+            format!("/exchanges/{vhost}"),
+            &[
+                "name",
+                "type",
+                "durable",
+                "auto_delete",
+                "internal",
+                "policy",
+            ],
+        ),
+        Exchanges::Show { name } => Ask::get(at(name), &[]),
+        Exchanges::Declare {
+            name,
+            kind,
+            transient,
+            auto_delete,
+            internal,
+            arguments,
+        } => {
+            let exchange = json!({
+                "type": kind, "durable": !transient, "auto_delete": auto_delete,
+                "internal": internal, "arguments": arguments,
+            });
+            Ask::put(at(name), exchange)
+        }
+        Exchanges::Delete { name, if_unused } => {
+            Ask::delete(format!("{}?if-unused={if_unused}", at(name)))
+        }
+        Exchanges::Publish {
+            name,
+            routing_key,
+            payload,
+            properties,
+        } => {
+            let message = json!({
+                "properties": properties, "routing_key": routing_key, "payload": payload,
+                "payload_encoding": "string",
+            });
+            Ask {
+                columns: &["routed"],
+                ..Ask::post(format!("{}/publish", at(name)), message)
+            }
+        }
+    }
+}
+
+fn bindings(verb: &Bindings, vhost: &str) -> Ask {
+    let between = |ends: &Ends| {
+        let kind = if ends.to_exchange { 'e' } else { 'q' };
+        let (source, destination) = (exchange_part(&ends.source), part(&ends.destination));
+        format!("/bindings/{vhost}/e/{source}/{kind}/{destination}")
+    };
+    match verb {
+        Bindings::List => Ask::get(
+            format!("/bindings/{vhost}"),
+            &[
+                "source",
+                "destination_type",
+                "destination",
+                "routing_key",
+                "properties_key",
+            ],
+        ),
+        Bindings::Add(ends) => {
+            let binding = json!({"routing_key": ends.routing_key, "arguments": ends.arguments});
+            Ask::post(between(ends), binding)
+        }
+        Bindings::Delete { ends } => {
+            let key = if ends.routing_key.is_empty() {
+                "~"
+            } else {
+                &ends.routing_key
+            };
+            Ask::delete(format!("{}/{}", between(ends), part(key)))
+        }
+    }
+}
+
+fn connections(verb: &Connections) -> Ask {
+    match verb {
+        Connections::List => Ask::get(
+            "/connections",
+            &[
+                "name",
+                "user",
+                "vhost",
+                "state",
+                "channels",
+                "user_provided_name",
+            ],
+        ),
+        Connections::Close { name, reason } => Ask {
+            reason: reason.clone(),
+            ..Ask::delete(format!("/connections/{}", part(name)))
+        },
+    }
+}
+
+fn vhosts(verb: &Vhosts) -> Ask {
+    match verb {
+        Vhosts::List => Ask::get("/vhosts", &["name", "description", "tags", "messages"]),
+        Vhosts::Add {
+            name,
+            description,
+            tags,
+            default_queue_type,
+        } => {
+            let mut said = Map::new();
+            let texts = [
+                ("description", description),
+                ("tags", tags),
+                ("default_queue_type", default_queue_type),
+            ];
+            for (key, text) in texts {
+                if let Some(text) = text {
+                    said.insert(key.to_owned(), text.as_str().into());
+                }
+            }
+            Ask::put(format!("/vhosts/{}", part(name)), Value::Object(said))
+        }
+        Vhosts::Delete { name } => Ask::delete(format!("/vhosts/{}", part(name))),
+    }
+}
+
+fn users(verb: &Users) -> Ask {
+    match verb {
+        Users::List => Ask::get("/users", &["name", "tags"]),
+        Users::Add {
+            name,
+            password,
+            tags,
+        } => {
+            let user = json!({"password": password, "tags": tags});
+            Ask::put(format!("/users/{}", part(name)), user)
+        }
+        Users::Delete { name } => Ask::delete(format!("/users/{}", part(name))),
+    }
+}
+
+fn permissions(verb: &Permissions, vhost: &str) -> Ask {
+    let at = |user: &str| format!("/permissions/{vhost}/{}", part(user));
+    match verb {
+        Permissions::List => Ask::get(
+            format!("/vhosts/{vhost}/permissions"),
+            &["user", "configure", "write", "read"],
+        ),
+        Permissions::Set {
+            user,
+            configure,
+            write,
+            read,
+        } => {
+            let patterns = json!({"configure": configure, "write": write, "read": read});
+            Ask::put(at(user), patterns)
+        }
+        Permissions::Clear { user } => Ask::delete(at(user)),
+    }
+}
+
+fn topic_permissions(verb: &TopicPermissions, vhost: &str) -> Ask {
+    let at = |user: &str| format!("/topic-permissions/{vhost}/{}", part(user));
+    match verb {
+        TopicPermissions::List => Ask::get(
+            format!("/vhosts/{vhost}/topic-permissions"),
+            &["user", "exchange", "write", "read"],
+        ),
+        TopicPermissions::Set {
+            user,
+            exchange,
+            write,
+            read,
+        } => {
+            let patterns = json!({"exchange": exchange, "write": write, "read": read});
+            Ask::put(at(user), patterns)
+        }
+        TopicPermissions::Clear { user } => Ask::delete(at(user)),
+    }
+}
+
+fn policies(verb: &Policies, sort: &str, vhost: &str) -> Ask {
+    let at = |name: &str| format!("/{sort}/{vhost}/{}", part(name));
+    match verb {
+        Policies::List => Ask::get(
+            format!("/{sort}/{vhost}"),
+            &["name", "pattern", "apply-to", "priority", "definition"],
+        ),
+        Policies::Set {
+            name,
+            pattern,
+            definition,
+            priority,
+            apply_to,
+        } => {
+            let policy = json!({
+                "pattern": pattern, "definition": definition, "priority": priority,
+                "apply-to": apply_to,
+            });
+            Ask::put(at(name), policy)
+        }
+        Policies::Clear { name } => Ask::delete(at(name)),
+    }
+}
+
+fn parameters(verb: &Parameters, vhost: &str) -> Ask {
+    let at = |component: &str, name: &str| {
+        format!("/parameters/{}/{vhost}/{}", part(component), part(name))
+    };
+    match verb {
+        Parameters::List => Ask::get("/parameters", &["vhost", "component", "name", "value"]),
+        Parameters::Set {
+            component,
+            name,
+            value,
+        } => Ask::put(at(component, name), json!({"value": value})),
+        Parameters::Clear { component, name } => Ask::delete(at(component, name)),
+    }
+}
+
+fn vhost_limits(verb: &VhostLimits, vhost: &str) -> Ask {
+    let at = |limit: &str| format!("/vhost-limits/{vhost}/{}", part(limit));
+    match verb {
+        VhostLimits::List => Ask::get("/vhost-limits", &["vhost", "value"]),
+        VhostLimits::Set { limit, value } => Ask::put(at(limit), json!({"value": value})),
+        VhostLimits::Clear { limit } => Ask::delete(at(limit)),
+    }
+}
+
+fn user_limits(verb: &UserLimits) -> Ask {
+    let at = |user: &str, limit: &str| format!("/user-limits/{}/{}", part(user), part(limit));
+    match verb {
+        UserLimits::List => Ask::get("/user-limits", &["user", "value"]),
+        UserLimits::Set { user, limit, value } => {
+            Ask::put(at(user, limit), json!({"value": value}))
+        }
+        UserLimits::Clear { user, limit } => Ask::delete(at(user, limit)),
+    }
+}
+
+fn definitions(verb: &Definitions) -> Result<Ask, (String, String)> {
+    match verb {
+        Definitions::Export => Ok(Ask::get("/definitions", &[])),
+        Definitions::Import { file } => {
+            let failed = |error: String| (file.display().to_string(), error);
+            let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+            Ok(Ask::post("/definitions", any(&text).map_err(failed)?))
+        }
+    }
+}
+
+fn checks(verb: &Checks) -> Ask {
+    let check = match verb {
+        Checks::Alarms => "alarms".to_owned(),
+        Checks::ReadyToServeClients => "ready-to-serve-clients".to_owned(),
+        Checks::PortListener { port } => format!("port-listener/{port}"),
+    };
+    Ask::get(format!("/health/checks/{check}"), &["status"])
+}

@@ -1,0 +1,307 @@
+//! The subcommands for operators, and the words of `rabbitmqctl`: the real program against the real broker.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use amq_protocol::protocol::{AMQPClass, connection};
+use leveret_tests::broker::{self, Broker};
+use leveret_tests::client::{Connection, Login};
+use leveret_tests::http::Http;
+use serde_json::{Value, json};
+
+use super::{api, unique};
+
+/// The program, which asks this broker.
+fn leveret(of: &Broker, words: &[&str]) -> Output {
+    Command::new(broker::binary())
+        .args(words)
+        .env(
+            "LEVERET_MANAGEMENT_URL",
+            format!("http://guest:guest@{}", of.management),
+        )
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program runs")
+}
+
+/// What it prints; it has to succeed.
+#[track_caller]
+fn done(words: &[&str]) -> String {
+    let output = leveret(broker::own(), words);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{words:?}: {errors}");
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+/// Its exit code and what it says; it has to fail.
+#[track_caller]
+fn failed(words: &[&str]) -> (i32, String) {
+    let output = leveret(broker::own(), words);
+    assert!(!output.status.success(), "{words:?} succeeded");
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code().expect("it ended by itself"), errors)
+}
+
+#[test]
+fn queues_are_declared_listed_and_deleted() {
+    let name = unique("cli");
+    done(&[
+        "queues",
+        "declare",
+        &name,
+        "--arguments",
+        r#"{"x-expires": 100000}"#,
+    ]);
+    assert!(
+        done(&["queues", "list"])
+            .lines()
+            .any(|line| line.starts_with(&name))
+    );
+    done(&["exchanges", "publish", "", &name, "hello"]);
+    let got = done(&["queues", "get", &name, "--ack"]);
+    assert!(
+        got.lines().nth(1).expect("a message").ends_with("hello"),
+        "{got}"
+    );
+    let told: Value = serde_json::from_str(&done(&["queues", "show", &name])).expect("JSON");
+    assert_eq!(told["arguments"], json!({"x-expires": 100_000}));
+    done(&["bindings", "add", "amq.topic", &name, "a.#"]);
+    let listed: Value = serde_json::from_str(&done(&["bindings", "list", "--json"])).expect("JSON");
+    let bound = |listed: &Value| {
+        let all = listed.as_array().expect("a list").iter();
+        all.filter(|one| one["destination"] == name.as_str())
+            .count()
+    };
+    assert_eq!(bound(&listed), 2);
+    done(&["bindings", "delete", "amq.topic", &name, "a.#"]);
+    done(&["queues", "delete", &name]);
+    let (code, errors) = failed(&["queues", "show", &name]);
+    assert_eq!(code, 1);
+    assert!(errors.contains("Not Found"), "{errors}");
+}
+
+#[test]
+fn users_vhosts_and_what_they_may_do_are_set() {
+    let (user, vhost) = (unique("cli-user"), unique("cli-vhost"));
+    done(&["vhosts", "add", &vhost, "--description", "a text"]);
+    done(&["users", "add", &user, "secret", "--tags", "management"]);
+    done(&["permissions", "set", "-p", &vhost, &user, "", "^a", ".*"]);
+    let listed = done(&["permissions", "list", "-p", &vhost]);
+    assert!(
+        listed
+            .lines()
+            .any(|line| line.starts_with(&user) && line.contains("^a")),
+        "{listed}"
+    );
+    done(&[
+        "policies",
+        "set",
+        "-p",
+        &vhost,
+        "p",
+        "^q",
+        r#"{"expires": 1000}"#,
+        "--priority",
+        "2",
+    ]);
+    let policy = api().get(&format!("/policies/{vhost}/p"));
+    assert_eq!(
+        (&policy["priority"], &policy["definition"]),
+        (&json!(2), &json!({"expires": 1000}))
+    );
+    done(&["vhost-limits", "set", "-p", &vhost, "max-queues", "3"]);
+    done(&["user-limits", "set", &user, "max-channels", "3"]);
+    assert_eq!(
+        api().get(&format!("/users/{user}"))["limits"],
+        json!({"max-channels": 3})
+    );
+    done(&["users", "delete", &user]);
+    done(&["vhosts", "delete", &vhost]);
+    assert_eq!(api().try_get(&format!("/vhosts/{vhost}")).0, 404);
+}
+
+#[test]
+fn definitions_go_from_one_broker_to_another() {
+    let first = Broker::start(&broker::binary(), &[]);
+    let second = Broker::start(&broker::binary(), &[]);
+    assert_eq!(
+        Http::guest(first.management)
+            .put("/vhosts/moved", &json!({}))
+            .0,
+        201
+    );
+    let exported = leveret(&first, &["definitions", "export"]);
+    assert!(exported.status.success());
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(&exported.stdout).expect("a file of ours");
+    let path = file.path().to_str().expect("a plain path");
+    assert!(
+        leveret(&second, &["definitions", "import", path])
+            .status
+            .success()
+    );
+    assert_eq!(
+        Http::guest(second.management).get("/vhosts/moved")["name"],
+        "moved"
+    );
+}
+
+#[test]
+fn rabbitmqctl_lists_in_columns() {
+    let name = unique("ctl");
+    done(&["queues", "declare", &name]);
+    let listed = done(&["rabbitmqctl", "list_queues", "name", "messages", "durable"]);
+    let mut lines = listed.lines();
+    assert_eq!(lines.next(), Some("Listing queues for vhost / ..."));
+    assert_eq!(lines.next(), Some("name\tmessages\tdurable"));
+    let line = format!("{name}\t0\ttrue");
+    assert!(lines.any(|one| one == line), "{listed}");
+    let quiet = done(&["rabbitmqctl", "-q", "-p", "/", "list_queues"]);
+    assert!(quiet.starts_with("name\tmessages\n"), "{quiet}");
+    let silent = done(&["rabbitmqctl", "-s", "list_vhosts"]);
+    assert!(
+        silent.lines().any(|line| line == "/") && !silent.contains("name"),
+        "{silent}"
+    );
+    let json = done(&["rabbitmqctl", "list_users", "--formatter", "json"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let guest = json!({"user": "guest", "tags": ["administrator"]});
+    assert!(json.as_array().expect("a list").contains(&guest), "{json}");
+    done(&["rabbitmqctl", "delete_queue", &name]);
+}
+
+#[test]
+fn rabbitmqctl_sets_users_and_permissions() {
+    let (user, vhost) = (unique("ctl-user"), unique("ctl-vhost"));
+    done(&["rabbitmqctl", "add_vhost", &vhost, "--description", "d"]);
+    assert_eq!(
+        done(&["rabbitmqctl", "add_user", &user, "p"]),
+        format!("Adding user \"{user}\" ...\n")
+    );
+    done(&[
+        "rabbitmqctl",
+        "-q",
+        "set_user_tags",
+        &user,
+        "monitoring",
+        "other",
+    ]);
+    assert_eq!(
+        api().get(&format!("/users/{user}"))["tags"],
+        json!(["monitoring", "other"])
+    );
+    done(&[
+        "rabbitmqctl",
+        "set_permissions",
+        "-p",
+        &vhost,
+        &user,
+        ".*",
+        ".*",
+        ".*",
+    ]);
+    done(&["rabbitmqctl", "authenticate_user", &user, "p"]);
+    done(&["rabbitmqctl", "change_password", &user, "q"]);
+    assert_eq!(
+        failed(&["rabbitmqctl", "authenticate_user", &user, "p"]).0,
+        70
+    );
+    done(&["rabbitmqctl", "authenticate_user", &user, "q"]);
+    assert_eq!(
+        api().get(&format!("/users/{user}"))["tags"],
+        json!(["monitoring", "other"])
+    );
+    done(&[
+        "rabbitmqctl",
+        "set_policy",
+        "-p",
+        &vhost,
+        "p",
+        "^a",
+        r#"{"expires":5}"#,
+        "--apply-to",
+        "queues",
+    ]);
+    assert_eq!(
+        api().get(&format!("/policies/{vhost}/p"))["apply-to"],
+        "queues"
+    );
+    done(&[
+        "rabbitmqctl",
+        "set_vhost_limits",
+        "-p",
+        &vhost,
+        r#"{"max-queues":7}"#,
+    ]);
+    assert_eq!(
+        api().get(&format!("/vhost-limits/{vhost}"))[0]["value"],
+        json!({"max-queues": 7})
+    );
+    done(&["rabbitmqctl", "delete_user", &user]);
+    done(&["rabbitmqctl", "delete_vhost", &vhost]);
+}
+
+#[test]
+fn rabbitmqctl_has_rabbitmqs_exit_codes() {
+    assert_eq!(failed(&["rabbitmqctl", "no_such_command"]).0, 64);
+    assert_eq!(failed(&["rabbitmqctl", "add_user", "only"]).0, 64);
+    assert_eq!(failed(&["rabbitmqctl", "delete_user", "nobody"]).0, 67);
+    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 65);
+    let nowhere = Command::new(broker::binary())
+        .args(["rabbitmqctl", "ping"])
+        .env(
+            "LEVERET_MANAGEMENT_URL",
+            format!("http://{}", broker::free_address()),
+        )
+        .output()
+        .expect("the program runs");
+    assert_eq!(nowhere.status.code(), Some(69));
+    done(&["rabbitmqctl", "-q", "ping"]);
+    done(&["rabbitmqctl", "await_startup"]);
+    done(&["rabbitmqctl", "check_alarms"]);
+}
+
+/// As the Java client's test suite does it.
+#[test]
+fn rabbitmqctl_closes_connections_and_raises_alarms() {
+    let broker = Broker::start(&broker::binary(), &[]);
+    let ctl = |words: &[&str]| {
+        let output = leveret(&broker, &[&["rabbitmqctl"], words].concat());
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let connection = Connection::open_at(broker.amqp, &Login::hearing_of_alarms());
+    let channel = connection.channel(1);
+    ctl(&[
+        "eval",
+        "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).",
+    ]);
+    channel.publish("", "nowhere", "one");
+    let blocked = connection.next_method(0);
+    let reason = connection::Blocked {
+        reason: "low on memory".into(),
+    };
+    let blocks = connection::AMQPMethod::Blocked(reason);
+    assert_eq!(blocked, Some(AMQPClass::Connection(blocks)));
+    ctl(&[
+        "eval",
+        "rabbit_alarm:clear_alarm({resource_limit, memory, node()}).",
+    ]);
+    let goes_on = connection::AMQPMethod::Unblocked(connection::Unblocked {});
+    assert_eq!(
+        connection.next_method(0),
+        Some(AMQPClass::Connection(goes_on))
+    );
+
+    let listed = ctl(&[
+        "list_connections",
+        "-q",
+        "pid",
+        "peer_port",
+        "client_properties",
+    ]);
+    let mut line = listed.lines().nth(1).expect("one connection").split('\t');
+    let pid = line.next().expect("a pid");
+    ctl(&["close_connection", pid, "for a reason"]);
+    connection.expect_close(320, "CONNECTION_FORCED - for a reason");
+}
