@@ -48,6 +48,11 @@ impl Broker {
     /// Starts the binary on free ports, with more arguments than the usual ones, and returns when
     /// it accepts connections. It ends when this value is dropped or the process ends.
     pub fn start(binary: &Path, arguments: &[&str]) -> Self {
+        Self::start_behind(binary, arguments, b"")
+    }
+
+    /// As [`Broker::start`], where every connection has to begin with a header.
+    pub fn start_behind(binary: &Path, arguments: &[&str], header: &[u8]) -> Self {
         let data_dir = tempfile::Builder::new().prefix("leveret-test-").tempdir();
         let data_dir = data_dir.expect("a temporary folder").keep();
         let (amqp, management) = (free_address(), free_address());
@@ -71,7 +76,7 @@ impl Broker {
             data_dir,
             _guard: guard,
         };
-        await_listener(amqp, START_DEADLINE, &|| broker.output());
+        await_answer((amqp, header), START_DEADLINE, &|| broker.output());
         broker
     }
 
@@ -141,9 +146,17 @@ pub fn free_address() -> SocketAddr {
 
 /// Waits until something accepts connections there; shows `output` if nothing does.
 pub fn await_listener(address: SocketAddr, deadline: Duration, output: &dyn Fn() -> String) {
+    await_answer((address, b""), deadline, output);
+}
+
+fn await_answer(
+    (address, header): (SocketAddr, &[u8]),
+    deadline: Duration,
+    output: &dyn Fn() -> String,
+) {
     let end = Instant::now() + deadline;
     while Instant::now() < end {
-        if answers(address) {
+        if answers_behind(address, header) {
             return;
         }
         thread::sleep(Duration::from_millis(20));
@@ -153,12 +166,17 @@ pub fn await_listener(address: SocketAddr, deadline: Duration, output: &dyn Fn()
 
 /// Says whether a broker there answers a wrong protocol header, as each AMQP broker does.
 pub(crate) fn answers(address: SocketAddr) -> bool {
+    answers_behind(address, b"")
+}
+
+fn answers_behind(address: SocketAddr, header: &[u8]) -> bool {
     let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_secs(1)) else {
         return false;
     };
     let waits = stream.set_read_timeout(Some(Duration::from_secs(5)));
     let mut reply = [0; 8];
     waits.is_ok()
+        && stream.write_all(header).is_ok()
         && stream.write_all(b"AMQP\x00\x00\x0a\x00").is_ok()
         && stream.read_exact(&mut reply).is_ok()
 }

@@ -14,3 +14,4 @@ pub mod ledger;
 pub mod load;
 pub mod node;
 pub mod rabbitmq;
+pub mod tls;

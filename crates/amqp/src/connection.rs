@@ -103,6 +103,7 @@ impl Connection {
             name: peer.name.clone(),
             since: now,
             traffic: Arc::clone(&traffic),
+            tls: peer.tls.clone(),
             open_as: None,
         });
         Self {
@@ -228,7 +229,11 @@ impl Connection {
         if len < 8 {
             return 0;
         }
-        encode::method(self.out.buffer(), 0, start::start(&self.settings));
+        encode::method(
+            self.out.buffer(),
+            0,
+            start::start(&self.settings, &self.peer),
+        );
         self.stage = Stage::Handshake(Box::new(Handshake::new(
             (Arc::clone(&self.link), Arc::clone(&self.traffic)),
             &self.settings,

@@ -19,7 +19,7 @@ use leveret_wire::protocol::{AMQPClass, connection};
 
 use crate::core::Opened;
 use crate::exception::Exception;
-use crate::sasl;
+use crate::sasl::{self, Claim, Credentials};
 use crate::settings::{AmqpSettings, Peer};
 use crate::start::ClientCapabilities;
 
@@ -136,9 +136,15 @@ impl Handshake {
         self.client_properties = start_ok.client_properties.to_owned();
         let mechanism = start_ok.mechanism;
         self.mechanism = mechanism.to_owned();
-        let credentials = sasl::credentials(mechanism, start_ok.response)?;
-        let (name, password) = (&credentials.user, &credentials.password);
-        match broker.users.authenticate(name, password, peer.is_loopback) {
+        let claim = sasl::claim(mechanism, start_ok.response, peer, settings)?;
+        let users = &broker.users;
+        let admitted = match &claim {
+            Claim::Password(Credentials { user, password }) => {
+                users.authenticate(user, password, peer.is_loopback)
+            }
+            Claim::Trusted(user) => users.admit(user, peer.is_loopback),
+        };
+        match admitted {
             Ok(user) => {
                 self.step = Step::TuneOk { user };
                 Ok(Progress::Send(AMQPClass::Connection(

@@ -6,10 +6,29 @@ mod amqplain;
 mod plain;
 
 use crate::exception::Exception;
+use crate::settings::{AmqpSettings, Peer};
 use leveret_wire::ReplyCode;
 
-/// The mechanisms offered in `connection.start`, separated by spaces.
-pub(crate) const OFFERED: &str = "PLAIN AMQPLAIN";
+/// The mechanisms offered to a peer in `connection.start`, separated by spaces.
+pub(crate) fn offered(peer: &Peer, settings: &AmqpSettings) -> String {
+    let mut offered = "PLAIN AMQPLAIN".to_owned();
+    if peer.certificate_user.is_some() {
+        offered.push_str(" EXTERNAL");
+    }
+    if settings.anonymous_user.is_some() {
+        offered.push_str(" ANONYMOUS");
+    }
+    offered
+}
+
+/// Who a client says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Somebody with this password.
+    Password(Credentials),
+    /// Somebody whom its certificate or the operator vouches for.
+    Trusted(String),
+}
 
 /// A name and a password, as a client gave them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,13 +40,25 @@ pub(crate) struct Credentials {
 /// Reads a response.
 ///
 /// **Errors**: 503 for a mechanism that was not offered, 502 for a response that is none of the mechanism's.
-pub(crate) fn credentials(mechanism: &str, response: &[u8]) -> Result<Credentials, Exception> {
-    match mechanism {
-        "PLAIN" => plain::read(response),
-        "AMQPLAIN" => amqplain::read(response),
-        unknown => Err(Exception::connection(
+pub(crate) fn claim(
+    mechanism: &str,
+    response: &[u8],
+    peer: &Peer,
+    settings: &AmqpSettings,
+) -> Result<Claim, Exception> {
+    let trusted = |user: &Option<String>| user.clone().map(Claim::Trusted);
+    let claim = match mechanism {
+        "PLAIN" => Some(Claim::Password(plain::read(response)?)),
+        "AMQPLAIN" => Some(Claim::Password(amqplain::read(response)?)),
+        // What the client says beside its certificate does not count.
+        "EXTERNAL" => trusted(&peer.certificate_user),
+        "ANONYMOUS" => trusted(&settings.anonymous_user),
+        _ => None,
+    };
+    claim.ok_or_else(|| {
+        Exception::connection(
             ReplyCode::CommandInvalid,
-            format!("unknown authentication mechanism '{unknown}'"),
-        )),
-    }
+            format!("unknown authentication mechanism '{mechanism}'"),
+        )
+    })
 }

@@ -76,6 +76,8 @@ struct Shell<S> {
     used: usize,
     /// Whether the connection took no more though `left` may hold whole frames.
     stopped: bool,
+    /// Whether the stream has taken something that it may not have sent: one with TLS keeps records.
+    unflushed: bool,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -87,6 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             left: Vec::new(),
             used: 0,
             stopped: false,
+            unflushed: false,
             timer: None,
         }
     }
@@ -215,6 +218,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => break,
             }
+        }
+        self.unflushed |= wrote;
+        if self.unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context)
+        {
+            flushed?;
+            self.unflushed = false;
         }
         Poll::Ready(Ok(wrote))
     }

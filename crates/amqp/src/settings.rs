@@ -27,6 +27,8 @@ pub struct AmqpSettings {
     pub default_consumer_prefetch: u16,
     /// Whose running consumers `basic.qos` without `global` changes.
     pub live_prefetch: LivePrefetch,
+    /// As whom clients log in that choose ANONYMOUS, which is offered only then.
+    pub anonymous_user: Option<String>,
     /// `product` in the server properties.
     pub product: String,
     /// `version` in the server properties.
@@ -47,6 +49,7 @@ impl Default for AmqpSettings {
             unacked_per_channel_max: 1_000_000,
             default_consumer_prefetch: 0,
             live_prefetch: LivePrefetch::Auto,
+            anonymous_user: None,
             product: "Leveret".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -64,11 +67,17 @@ pub enum LivePrefetch {
     Never,
 }
 
+pub use leveret_broker::connections::TlsFacts;
+
 /// What is known of the other side of a socket.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// `peer address -> local address`, as RabbitMQ names connections.
     pub name: String,
     /// Whether it is on this machine.
     pub is_loopback: bool,
+    /// How the socket is encrypted, if it is.
+    pub tls: Option<TlsFacts>,
+    /// The user that a client certificate names, which was verified: EXTERNAL, which is offered only then, logs in as that one.
+    pub certificate_user: Option<String>,
 }

@@ -5,7 +5,7 @@ use leveret_wire::protocol::{AMQPClass, connection};
 use leveret_wire::types::{AMQPValue, FieldTable, LongString, ShortString};
 
 use crate::sasl;
-use crate::settings::AmqpSettings;
+use crate::settings::{AmqpSettings, Peer};
 
 /// What the broker can do beyond the specification; clients refuse to use a feature that is not listed.
 const CAPABILITIES: [&str; 9] = [
@@ -21,7 +21,7 @@ const CAPABILITIES: [&str; 9] = [
 ];
 
 /// `connection.start` for a client that asked for AMQP 0-9-1.
-pub(crate) fn start(settings: &AmqpSettings) -> AMQPClass {
+pub(crate) fn start(settings: &AmqpSettings, peer: &Peer) -> AMQPClass {
     let text = |text: &str| AMQPValue::LongString(LongString::from(text.to_owned()));
     let mut capabilities = FieldTable::default();
     for name in CAPABILITIES {
@@ -46,7 +46,7 @@ pub(crate) fn start(settings: &AmqpSettings) -> AMQPClass {
         version_major: 0,
         version_minor: 9,
         server_properties: properties,
-        mechanisms: LongString::from(sasl::OFFERED.to_owned()),
+        mechanisms: LongString::from(sasl::offered(peer, settings)),
         locales: LongString::from("en_US".to_owned()),
     }))
 }

@@ -26,8 +26,21 @@ pub struct ConnectionFacts {
     pub since: Instant,
     /// What it has read and written.
     pub traffic: Arc<Traffic>,
+    /// How its socket is encrypted, if it is.
+    pub tls: Option<TlsFacts>,
     /// What both sides agreed on, once it is open.
     pub open_as: Option<Arc<OpenAs>>,
+}
+
+/// How a socket is encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// The version of the protocol, such as `tlsv1.3`.
+    pub protocol: &'static str,
+    /// The cipher suite, by its name in the standard.
+    pub cipher: String,
+    /// The subject of the client's certificate, if it has shown one.
+    pub peer_subject: Option<String>,
 }
 
 /// What an open connection and its broker agreed on.

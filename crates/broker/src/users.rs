@@ -276,6 +276,19 @@ impl Users {
         Ok(user.clone())
     }
 
+    /// Lets somebody in whom something else than a password vouches for: a certificate, or the operator.
+    ///
+    /// **Errors**: as [`Users::authenticate`].
+    pub fn admit(&self, name: &str, peer_is_loopback: bool) -> Result<Arc<User>, Refusal> {
+        let directory = self.snapshot();
+        let user = directory.users.get(name);
+        let user = user.ok_or_else(|| Refusal::InvalidCredentials { user: name.into() })?;
+        if !peer_is_loopback && directory.loopback_users.contains(name) {
+            return Err(Refusal::LoopbackOnly { user: name.into() });
+        }
+        Ok(Arc::clone(user))
+    }
+
     /// The user of that name.
     pub fn user(&self, name: &str) -> Option<Arc<User>> {
         self.current.read().user(name).cloned()

@@ -75,6 +75,9 @@ pub(crate) struct Flags {
     /// [default: 0.0.0.0:5672 and [::]:5672]
     #[arg(long, value_name = "IP:PORT or unix:/PATH", global = true)]
     amqp_listen: Vec<ListenAddress>,
+    /// Accept AMQP over TLS here; may be given several times [env: LEVERET_AMQPS_LISTEN]
+    #[arg(long, value_name = "IP:PORT", global = true)]
+    amqps_listen: Vec<ListenAddress>,
     /// Serve HTTP here [env: LEVERET_MANAGEMENT_LISTEN] [default: 127.0.0.1:15672]
     #[arg(long, value_name = "IP:PORT", global = true)]
     management_listen: Option<ListenAddress>,
@@ -94,6 +97,9 @@ impl Flags {
         }
         if !self.amqp_listen.is_empty() {
             config.listeners.amqp.clone_from(&self.amqp_listen);
+        }
+        if !self.amqps_listen.is_empty() {
+            config.listeners.amqps.clone_from(&self.amqps_listen);
         }
         if let Some(address) = &self.management_listen {
             config.listeners.management = vec![address.clone()];

@@ -23,6 +23,7 @@ mod log;
 mod store;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod users;
 
 pub(crate) use alarms::Alarms;
@@ -32,6 +33,7 @@ pub(crate) use limits::Limits;
 pub(crate) use listeners::{ListenAddress, Listeners};
 pub(crate) use log::{Log, LogFormat};
 pub(crate) use store::Store;
+pub(crate) use tls::{ClientCertificates, LoginFrom, Tls};
 pub(crate) use users::User;
 
 use crate::arguments::Flags;
@@ -47,7 +49,10 @@ pub(crate) struct Config {
     pub(crate) vhosts: Vec<String>,
     /// Users who may log in from this machine only.
     pub(crate) loopback_users: Vec<String>,
+    /// As whom clients log in that choose ANONYMOUS; empty for nobody.
+    pub(crate) anonymous_user: String,
     pub(crate) listeners: Listeners,
+    pub(crate) tls: Tls,
     pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) log: Log,
@@ -72,7 +77,9 @@ impl Default for Config {
             data_dir: PathBuf::from("./leveret-data"),
             vhosts: vec!["/".to_owned()],
             loopback_users: vec!["guest".to_owned()],
+            anonymous_user: String::new(),
             listeners: Listeners::default(),
+            tls: Tls::default(),
             limits: Limits::default(),
             store: Store::default(),
             log: Log::default(),

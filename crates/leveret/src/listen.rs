@@ -11,16 +11,21 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio_rustls::server::TlsStream;
 
 use crate::config::{ListenAddress, Listeners};
+use crate::tls::Tls;
 
 mod accept;
 mod open;
+mod proxy;
 #[cfg(test)]
 mod tests;
 
@@ -61,7 +66,7 @@ impl Bound {
             },
         };
         let amqp = self.amqp.iter();
-        let amqp = amqp.map(|listener| Ok(of("amqp", listener.address()?)));
+        let amqp = amqp.map(|listener| Ok(of(listener.protocol(), listener.address()?)));
         let http = self.management.iter();
         let http = http.map(|listener| Ok(of("http", ListenAddress::Tcp(listener.local_addr()?))));
         amqp.chain(http).collect()
@@ -74,10 +79,19 @@ impl Bound {
 /// warning, where the machine has no IPv6.
 ///
 /// **Errors**: the first address that cannot be had.
-pub(crate) fn bind(listeners: &Listeners) -> Result<Bound, ListenError> {
+pub(crate) fn bind(
+    listeners: &Listeners,
+    tls: Option<&Arc<Tls>>,
+    timeout: Duration,
+) -> Result<Bound, ListenError> {
+    let mut wrapping = Wrapping {
+        proxy: listeners.proxy_protocol,
+        tls: None,
+        timeout,
+    };
     let mut amqp = Vec::new();
     for address in &listeners.amqp {
-        match Listener::bind(address) {
+        match Listener::bind(address, &wrapping) {
             Ok(listener) => amqp.push(listener),
             Err(error) if is_spare(address, &listeners.amqp) && is_without_ipv6(&error) => {
                 tracing::warn!(%address, %error, "no IPv6 on this machine, listener left out");
@@ -89,6 +103,14 @@ pub(crate) fn bind(listeners: &Listeners) -> Result<Bound, ListenError> {
                 });
             }
         }
+    }
+    wrapping.tls = tls.cloned();
+    for address in &listeners.amqps {
+        let listener = Listener::bind(address, &wrapping).map_err(|error| ListenError {
+            address: address.clone(),
+            error,
+        });
+        amqp.push(listener?);
     }
     let mut management = Vec::new();
     for address in &listeners.management {
@@ -122,7 +144,7 @@ fn is_without_ipv6(error: &io::Error) -> bool {
 /// A socket that listens for AMQP.
 #[derive(Debug)]
 enum Listener {
-    Tcp(TcpListener),
+    Tcp(TcpListener, Wrapping),
     Unix(UnixListener, SocketFile),
 }
 
@@ -130,13 +152,27 @@ enum Listener {
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
+/// What stands between a TCP connection and AMQP.
+#[derive(Clone, Debug)]
+pub(crate) struct Wrapping {
+    /// It begins with a PROXY header.
+    proxy: bool,
+    /// It is encrypted.
+    tls: Option<Arc<Tls>>,
+    /// How long both may take.
+    timeout: Duration,
+}
+
 impl Listener {
-    fn bind(address: &ListenAddress) -> io::Result<Listener> {
+    fn bind(address: &ListenAddress, wrapping: &Wrapping) -> io::Result<Listener> {
         match address {
-            ListenAddress::Tcp(address) => bind_tcp(*address).map(Listener::Tcp),
+            ListenAddress::Tcp(address) => {
+                bind_tcp(*address).map(|listener| Listener::Tcp(listener, wrapping.clone()))
+            }
             ListenAddress::Unix(path) => {
                 remove_stale(path)?;
                 let listener = UnixListener::bind(path)?;
@@ -145,10 +181,18 @@ impl Listener {
         }
     }
 
+    /// RabbitMQ's word for what is spoken.
+    fn protocol(&self) -> &'static str {
+        match self {
+            Listener::Tcp(_, Wrapping { tls: Some(_), .. }) => "amqp/ssl",
+            Listener::Tcp(..) | Listener::Unix(..) => "amqp",
+        }
+    }
+
     /// The address with the port that was really taken.
     fn address(&self) -> io::Result<ListenAddress> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().map(ListenAddress::Tcp),
+            Listener::Tcp(listener, _) => listener.local_addr().map(ListenAddress::Tcp),
             Listener::Unix(_, file) => Ok(ListenAddress::Unix(file.0.clone())),
         }
     }

@@ -20,7 +20,8 @@ use crate::connections::Connections;
 use crate::listen::{ListenError, Open};
 use crate::machine::Machine;
 use crate::serve::{Server, StartError};
-use crate::signals::Signals;
+use crate::signals::{HANGUP, Signals};
+use crate::tls::{Tls, TlsError};
 
 mod alarms;
 mod arguments;
@@ -36,6 +37,7 @@ mod serve;
 mod signals;
 mod storage;
 mod store_command;
+mod tls;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -48,6 +50,8 @@ const TASKS_WAIT: Duration = Duration::from_secs(1);
 enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error("cannot make the data folder {}: {error}", folder.display())]
@@ -96,7 +100,12 @@ fn run(flags: &Flags) -> Result<(), Failure> {
 /// Listens, recovers, serves, waits for a signal, and shuts down.
 async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     let since = Instant::now();
-    let bound = listen::bind(&config.listeners)?;
+    let tls = match config.listeners.amqps.is_empty() {
+        true => None,
+        false => Some(Arc::new(Tls::new(&config.tls)?)),
+    };
+    let handshake = Duration::from_secs(config.limits.handshake_timeout_secs);
+    let bound = listen::bind(&config.listeners, tls.as_ref(), handshake)?;
     let mut signals = Signals::catch()?;
     make_data_dir(&config.data_dir)?;
     let server = Arc::new(Server::start(config, machine)?);
@@ -104,7 +113,12 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     let node = node::describe(config, machine, bound.listeners()?, since);
     let mut open = Open::new(bound, &server, &connections, &server.management(node))?;
 
-    let signal = signals.next().await;
+    let signal = loop {
+        match signals.next().await {
+            HANGUP => tls.iter().for_each(|tls| tls.reload()),
+            signal => break signal,
+        }
+    };
 
     tracing::info!(signal, connections = connections.open(), "shutting down");
     open.stop_accepting().await;
@@ -113,7 +127,7 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     tokio::select! {
         () = connections.all_closed() => {}
         () = tokio::time::sleep(wait) => {}
-        signal = signals.next() => tracing::warn!(signal, "not waiting any longer"),
+        signal = signals.next_end() => tracing::warn!(signal, "not waiting any longer"),
     }
     open.stop_management().await;
     server.end().await;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use leveret_management::{Listener, Node, Readings};
 
 use crate::alarms::{disk_free, resident_bytes};
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::machine::Machine;
+use crate::tls;
 
 /// Describes the process; `since` is when it was started.
 pub(crate) fn describe(
@@ -18,6 +19,7 @@ pub(crate) fn describe(
 ) -> Node {
     let data_dir = std::path::absolute(&config.data_dir);
     let data_dir = data_dir.unwrap_or_else(|_| config.data_dir.clone());
+    let shown = (!config.listeners.amqps.is_empty()).then(|| config.tls.clone());
     Node {
         name: format!("leveret@{}", host_name()),
         product: config.compat.product.clone(),
@@ -30,15 +32,16 @@ pub(crate) fn describe(
         cores: machine.cores,
         since,
         listeners,
-        measure: Box::new(move || measure(&data_dir)),
+        measure: Box::new(move || measure(&data_dir, shown.as_ref())),
     }
 }
 
-fn measure(data_dir: &Path) -> Readings {
+fn measure(data_dir: &Path, shown: Option<&Tls>) -> Readings {
     let descriptors = std::fs::read_dir("/proc/self/fd").ok();
     Readings {
         memory: resident_bytes(),
         disk_free: disk_free(data_dir),
+        certificate_expires: shown.and_then(tls::expires),
         descriptors: descriptors.map(|entries| entries.count() as u64),
     }
 }

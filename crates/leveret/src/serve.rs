@@ -129,6 +129,7 @@ impl Server {
         let (broker, amqp) = (Arc::clone(&self.broker), Arc::clone(&self.amqp));
         let ended = match stream {
             Stream::Tcp(stream) => leveret_amqp::serve::serve(stream, peer, broker, amqp).await,
+            Stream::Tls(stream) => leveret_amqp::serve::serve(stream, peer, broker, amqp).await,
             Stream::Unix(stream) => leveret_amqp::serve::serve(stream, peer, broker, amqp).await,
         };
         match ended {
@@ -166,6 +167,7 @@ fn amqp_settings(config: &Config) -> AmqpSettings {
         unacked_per_channel_max: limits.unacked_per_channel_max,
         default_consumer_prefetch: limits.default_consumer_prefetch,
         live_prefetch: config.compat.live_prefetch.into(),
+        anonymous_user: Some(config.anonymous_user.clone()).filter(|user| !user.is_empty()),
         product: config.compat.product.clone(),
         version: config.compat.version().to_owned(),
     }

@@ -38,6 +38,8 @@ pub struct Readings {
     pub disk_free: Option<u64>,
     /// Open files and sockets.
     pub descriptors: Option<u64>,
+    /// When the certificate that is shown expires, in seconds since 1970; none where none is.
+    pub certificate_expires: Option<u64>,
 }
 
 /// See the module.

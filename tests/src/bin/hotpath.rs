@@ -214,6 +214,7 @@ impl Machine {
         let peer = Peer {
             name: "hotpath".to_owned(),
             is_loopback: true,
+            ..Peer::default()
         };
         let (broker, settings) = (Arc::clone(&self.broker), Arc::clone(&self.settings));
         let mut client = Client {

@@ -71,7 +71,6 @@ fn a_connection_is_told_and_closed_for_a_reason() {
 fn channels_and_consumers_are_told() {
     let (connection, told) = connect(&unique("connection"));
     let channel = connection.channel(7);
-    channel.confirm_select();
     channel.qos(11, false);
     let queue = channel.queue();
     let tag = channel.consume_with(basic::Consume {
@@ -86,6 +85,7 @@ fn channels_and_consumers_are_told() {
     channel.publish("", &queue, "one");
     channel.publish("", &queue, "two");
     channel.deliveries(2);
+    channel.confirm_select();
     let path = format!("/connections/{}/channels", encoded(&told["name"]));
     let channels = api().get(&path);
     let told = &channels[0];

@@ -60,6 +60,7 @@ pub(crate) fn peer() -> Peer {
     Peer {
         name: "test".to_owned(),
         is_loopback: true,
+        ..Peer::default()
     }
 }
 

@@ -106,6 +106,7 @@ impl Sockets {
         let peer = Peer {
             name: format!("script {number}"),
             is_loopback,
+            ..Peer::default()
         };
         let settings = Arc::new(self.settings.clone());
         let connection = Connection::new(Arc::clone(&self.broker), settings, peer, self.now);

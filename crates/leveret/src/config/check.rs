@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::{Config, ListenAddress, Nonsense, log, users};
+use super::{ClientCertificates, Config, ListenAddress, Nonsense, log, users};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -15,6 +15,7 @@ const TIB: u64 = 1024 * 1024 * MIB;
 /// The first thing that makes no sense.
 pub(super) fn check(config: &Config) -> Result<(), Nonsense> {
     check_listeners(config)?;
+    check_tls(config)?;
     check_limits(config)?;
     check_store(config)?;
     log::check_level(&config.log.level).map_err(|reason| nonsense("log.level", reason))?;
@@ -52,7 +53,7 @@ fn within<T: PartialOrd + Display>(
 }
 
 fn check_listeners(config: &Config) -> Result<(), Nonsense> {
-    if config.listeners.amqp.is_empty() {
+    if config.listeners.amqp.is_empty() && config.listeners.amqps.is_empty() {
         return Err(nonsense("listeners.amqp", "at least one address is needed"));
     }
     for (index, address) in config.listeners.management.iter().enumerate() {
@@ -60,6 +61,34 @@ fn check_listeners(config: &Config) -> Result<(), Nonsense> {
             let key = format!("listeners.management[{index}]");
             return Err(nonsense(key, "HTTP is served on IP addresses only"));
         }
+    }
+    Ok(())
+}
+
+fn check_tls(config: &Config) -> Result<(), Nonsense> {
+    let tls = &config.tls;
+    for (index, address) in config.listeners.amqps.iter().enumerate() {
+        if let ListenAddress::Unix(_) = address {
+            let key = format!("listeners.amqps[{index}]");
+            return Err(nonsense(key, "TLS is served on IP addresses only"));
+        }
+    }
+    let is_used = !config.listeners.amqps.is_empty();
+    for (key, file) in [
+        ("tls.cert_file", &tls.cert_file),
+        ("tls.key_file", &tls.key_file),
+    ] {
+        if is_used && file.as_os_str().is_empty() {
+            return Err(nonsense(
+                key,
+                "`listeners.amqps` needs a certificate and its key",
+            ));
+        }
+    }
+    let asks = tls.client_certificates != ClientCertificates::None;
+    if asks && tls.ca_file.as_os_str().is_empty() {
+        let reason = "clients' certificates need the authorities that they are from";
+        return Err(nonsense("tls.ca_file", reason));
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The environment: a variable for each key that has one value, and RabbitMQ's names for the default user.
 //!
-//! The variable of `limits.frame_max` is `LEVERET_LIMITS_FRAME_MAX`; the two listeners have shorter names, and users have
+//! The variable of `limits.frame_max` is `LEVERET_LIMITS_FRAME_MAX`; the three listeners have shorter names, and users have
 //! none. Lists are separated by commas. `RABBITMQ_DEFAULT_USER`, `_PASS` and `_VHOST` mean what they mean in RabbitMQ's
 //! container image: they take the place of `guest` and of the vhost `/`, unless the file has users or vhosts of its own, to which
 //! they are added then.
@@ -22,8 +22,9 @@ const PREFIX: &str = "LEVERET_";
 /// The variable that names the file, and so has no key.
 const CONFIG: &str = "LEVERET_CONFIG";
 /// Keys whose variable is not made from their name.
-const NAMED: [(&str, &str); 2] = [
+const NAMED: [(&str, &str); 3] = [
     ("listeners.amqp", "LEVERET_AMQP_LISTEN"),
+    ("listeners.amqps", "LEVERET_AMQPS_LISTEN"),
     ("listeners.management", "LEVERET_MANAGEMENT_LISTEN"),
 ];
 const DEFAULT_USER: &str = "RABBITMQ_DEFAULT_USER";

@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Listeners {
     /// AMQP 0-9-1.
     pub(crate) amqp: Vec<ListenAddress>,
+    /// AMQP 0-9-1 over TLS; needs a certificate.
+    pub(crate) amqps: Vec<ListenAddress>,
+    /// Whether every AMQP connection begins with a PROXY header, of version 1 or 2.
+    pub(crate) proxy_protocol: bool,
     /// HTTP; none to go without.
     pub(crate) management: Vec<ListenAddress>,
 }
@@ -24,6 +28,8 @@ impl Default for Listeners {
     fn default() -> Self {
         Listeners {
             amqp: vec![tcp([0, 0, 0, 0], 5672), tcp([0; 8], 5672)],
+            amqps: Vec::new(),
+            proxy_protocol: false,
             management: vec![tcp([127, 0, 0, 1], 15672)],
         }
     }

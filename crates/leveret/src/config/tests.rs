@@ -108,6 +108,7 @@ fn every_flag_takes_effect() {
     let flags = [
         "--data-dir=/d",
         "--amqp-listen=unix:/a",
+        "--amqps-listen=127.0.0.1:8",
         "--management-listen=127.0.0.1:9",
         "--log-level=warn",
         "--log-format=json",
@@ -122,7 +123,12 @@ fn every_flag_takes_effect() {
         level: "warn".to_owned(),
         format: LogFormat::Json,
     };
-    assert_eq!(load_with(None, &[], &flags).unwrap().config, expected);
+    expected.listeners.amqps = vec!["127.0.0.1:8".parse().unwrap()];
+    expected.tls.cert_file = "/c".into();
+    expected.tls.key_file = "/k".into();
+    let file = "tls.cert_file = '/c'\ntls.key_file = '/k'";
+    let loaded = load_with(Some(file), &[], &flags).unwrap();
+    assert_eq!(loaded.config, expected);
 }
 
 #[test]
@@ -137,7 +143,10 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             "vhosts" => ("/,a", Value::from(vec!["/", "a"])),
             "loopback_users" => ("a,b", Value::from(vec!["a", "b"])),
             "store.os_durability_vhosts" => ("/", Value::from(vec!["/"])),
-            "listeners.amqp" | "listeners.management" => (
+            "listeners.proxy_protocol" => ("true", Value::from(true)),
+            "tls.client_certificates" => ("optional", Value::from("optional")),
+            "tls.login_from" => ("san_dns", Value::from("san_dns")),
+            "listeners.amqp" | "listeners.amqps" | "listeners.management" => (
                 "127.0.0.1:1,[::1]:1",
                 Value::from(vec!["127.0.0.1:1", "[::1]:1"]),
             ),
@@ -150,8 +159,23 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             _ if default.is_float() => ("0.5", Value::from(0.5)),
             _ => ("text", Value::from("text")),
         };
-        let loaded = load_with(None, &[(&variable_of(&key), text)], &[]).unwrap();
         let mut expected = table_of(&Config::default());
+        // What makes sense only with others.
+        let others: &[&str] = match key.as_str() {
+            "listeners.amqps" => &["cert_file", "key_file"],
+            "tls.client_certificates" => &["ca_file"],
+            _ => &[],
+        };
+        let mut variables = vec![(variable_of(&key), text)];
+        for other in others {
+            expected["tls"][*other] = Value::from("text");
+            variables.push((variable_of(&format!("tls.{other}")), "text"));
+        }
+        let variables: Vec<_> = variables
+            .iter()
+            .map(|(name, text)| (name.as_str(), *text))
+            .collect();
+        let loaded = load_with(None, &variables, &[]).unwrap();
         match key.split_once('.') {
             Some((section, key)) => {
                 expected[section]

@@ -3,17 +3,18 @@
 //! An accept that fails because descriptors or memory ran out fails again at once: the loop pauses then, and says so seldom.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 use leveret_amqp::settings::Peer;
 
-use super::{Listener, Stream};
+use super::proxy::{self, Ends};
+use super::{Listener, Stream, Wrapping};
 use crate::connections::Connections;
 use crate::serve::Server;
 
@@ -29,7 +30,7 @@ pub(super) async fn accept(listener: Listener, server: Arc<Server>, connections:
     let mut failed = Seldom::default();
     let mut refused = Seldom::default();
     loop {
-        let (stream, peer) = match listener.next().await {
+        let accepted = match listener.next().await {
             Ok(accepted) => accepted,
             Err(error) if is_of_one_connection(&error) => continue,
             Err(error) => {
@@ -42,50 +43,114 @@ pub(super) async fn accept(listener: Listener, server: Arc<Server>, connections:
         };
         let Some(place) = connections.enter() else {
             if refused.is_due() {
-                tracing::warn!(
-                    peer = peer.name,
-                    open = connections.open(),
-                    "too many connections"
-                );
+                let peer = accepted.name();
+                tracing::warn!(peer, open = connections.open(), "too many connections");
             }
             continue;
         };
         let server = Arc::clone(&server);
         tokio::spawn(async move {
-            server.connection(stream, peer).await;
+            let name = accepted.name();
+            match accepted.unwrapped().await {
+                Ok((stream, peer)) => server.connection(stream, peer).await,
+                Err(error) => tracing::warn!(peer = name, "connection lost at its start: {error}"),
+            }
             drop(place);
         });
     }
 }
 
-impl Listener {
-    async fn next(&self) -> io::Result<(Stream, Peer)> {
+/// A connection as it was accepted.
+enum Accepted {
+    Tcp {
+        stream: TcpStream,
+        ends: Ends,
+        wrapping: Wrapping,
+    },
+    Unix(UnixStream, String),
+}
+
+impl Accepted {
+    fn name(&self) -> String {
         match self {
-            Listener::Tcp(listener) => {
-                let (stream, address) = listener.accept().await?;
-                let local = stream.local_addr()?;
-                prepare(&stream)?;
-                Ok((Stream::Tcp(stream), tcp_peer(address, local)))
+            Accepted::Tcp { ends, .. } => tcp_peer(*ends).name,
+            Accepted::Unix(_, name) => name.clone(),
+        }
+    }
+
+    /// Takes off what stands before AMQP. **Waits** for the peer, as long as its handshake may take.
+    async fn unwrapped(self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Accepted::Unix(stream, name) => {
+                let peer = Peer {
+                    name,
+                    is_loopback: true,
+                    ..Peer::default()
+                };
+                Ok((Stream::Unix(stream), peer))
             }
-            Listener::Unix(listener, file) => {
-                let (stream, _) = listener.accept().await?;
-                let name = format!("unix:{}", file.0.display());
-                Ok((
-                    Stream::Unix(stream),
-                    Peer {
-                        name,
-                        is_loopback: true,
-                    },
-                ))
+            Accepted::Tcp {
+                stream,
+                ends,
+                wrapping,
+            } => {
+                if !wrapping.proxy && wrapping.tls.is_none() {
+                    return Ok((Stream::Tcp(stream), tcp_peer(ends)));
+                }
+                timeout(wrapping.timeout, unwrap(stream, ends, &wrapping)).await?
             }
         }
     }
 }
 
-fn tcp_peer(address: SocketAddr, local: SocketAddr) -> Peer {
+async fn unwrap(
+    mut stream: TcpStream,
+    mut ends: Ends,
+    wrapping: &Wrapping,
+) -> io::Result<(Stream, Peer)> {
+    if wrapping.proxy
+        && let Some(behind) = proxy::read(&mut stream).await?
+    {
+        ends = behind;
+    }
+    let mut peer = tcp_peer(ends);
+    let Some(tls) = &wrapping.tls else {
+        return Ok((Stream::Tcp(stream), peer));
+    };
+    let stream = tls.accept(stream).await?;
+    let (facts, user) = tls.facts(&stream);
+    peer.tls = Some(facts);
+    peer.certificate_user = user;
+    Ok((Stream::Tls(Box::new(stream)), peer))
+}
+
+impl Listener {
+    async fn next(&self) -> io::Result<Accepted> {
+        match self {
+            Listener::Tcp(listener, wrapping) => {
+                let (stream, address) = listener.accept().await?;
+                let ends = (address, stream.local_addr()?);
+                prepare(&stream)?;
+                Ok(Accepted::Tcp {
+                    stream,
+                    ends,
+                    wrapping: wrapping.clone(),
+                })
+            }
+            Listener::Unix(listener, file) => {
+                let (stream, _) = listener.accept().await?;
+                let name = format!("unix:{}", file.0.display());
+                Ok(Accepted::Unix(stream, name))
+            }
+        }
+    }
+}
+
+fn tcp_peer((address, local): Ends) -> Peer {
     Peer {
         name: format!("{address} -> {local}"),
         is_loopback: address.ip().to_canonical().is_loopback(),
+        ..Peer::default()
     }
 }
 

@@ -41,10 +41,10 @@ impl Open {
             tracing::info!(protocol = "http", %address, "listening");
         }
         for listener in bound.amqp {
-            let address = listener.address()?;
+            let (address, protocol) = (listener.address()?, listener.protocol());
             open.amqp
                 .spawn(accept(listener, Arc::clone(server), connections.clone()));
-            tracing::info!(protocol = "amqp", %address, "listening");
+            tracing::info!(protocol, %address, "listening");
         }
         Ok(open)
     }

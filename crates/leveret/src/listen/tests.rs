@@ -9,6 +9,8 @@ fn listeners(amqp: &[&str]) -> Listeners {
         .collect();
     Listeners {
         amqp,
+        amqps: Vec::new(),
+        proxy_protocol: false,
         management: Vec::new(),
     }
 }
@@ -22,10 +24,10 @@ fn port_of(bound: &Bound) -> u16 {
 
 #[tokio::test]
 async fn ipv4_and_ipv6_share_a_port() {
-    let first = bind(&listeners(&["0.0.0.0:0"])).unwrap();
+    let first = bind_plain(&listeners(&["0.0.0.0:0"])).unwrap();
     let port = port_of(&first);
     drop(first);
-    let both = bind(&listeners(&[
+    let both = bind_plain(&listeners(&[
         &format!("0.0.0.0:{port}"),
         &format!("[::]:{port}"),
     ]))
@@ -35,9 +37,9 @@ async fn ipv4_and_ipv6_share_a_port() {
 
 #[tokio::test]
 async fn a_taken_address_is_named() {
-    let first = bind(&listeners(&["127.0.0.1:0"])).unwrap();
+    let first = bind_plain(&listeners(&["127.0.0.1:0"])).unwrap();
     let taken = format!("127.0.0.1:{}", port_of(&first));
-    let error = bind(&listeners(&[&taken])).unwrap_err().to_string();
+    let error = bind_plain(&listeners(&[&taken])).unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("cannot listen on {taken}: ")),
         "{error}"
@@ -60,8 +62,8 @@ async fn a_unix_socket_goes_with_its_listener_and_a_stale_one_is_replaced() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
 
-    let bound = bind(&listeners(&[&address])).unwrap();
-    let error = bind(&listeners(&[&address])).unwrap_err().to_string();
+    let bound = bind_plain(&listeners(&[&address])).unwrap();
+    let error = bind_plain(&listeners(&[&address])).unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("cannot listen on {address}: ")),
         "{error}"
@@ -75,6 +77,10 @@ async fn a_file_that_is_no_socket_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notes.txt");
     std::fs::write(&path, "kept").unwrap();
-    assert!(bind(&listeners(&[&format!("unix:{}", path.display())])).is_err());
+    assert!(bind_plain(&listeners(&[&format!("unix:{}", path.display())])).is_err());
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
+}
+
+fn bind_plain(listeners: &Listeners) -> Result<Bound, ListenError> {
+    bind(listeners, None, Duration::from_secs(1))
 }

@@ -34,6 +34,7 @@ fn connect(broker: &Broker, user: &str, vhost: &str) -> (Arc<Link>, Result<(), E
         name: "here -> there".to_owned(),
         since: Instant::now(),
         traffic: Arc::new(Traffic::default()),
+        tls: None,
         open_as: None,
     });
     let open_as = OpenAs {
