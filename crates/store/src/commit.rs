@@ -14,6 +14,7 @@ use crate::index::Inconsistent;
 use crate::orders::Orders;
 use crate::reading::WalFiles;
 use crate::staging::{Staging, empty_batch};
+use crate::transactions::Transactions;
 use crate::wal::{BATCH_HEADER_LEN, BLOCK, WalWriter};
 
 #[cfg(test)]
@@ -80,6 +81,7 @@ pub struct Commit {
     files: Arc<WalFiles>,
     orders: Arc<Orders>,
     stagings: Vec<Arc<Staging>>,
+    transactions: Arc<Transactions>,
     /// One for which there was no room.
     stuck: Option<Batch>,
     written: Vec<Batch>,
@@ -99,7 +101,7 @@ impl Commit {
         applied: Arc<RwLock<Applied>>,
         files: Arc<WalFiles>,
         orders: Arc<Orders>,
-        stagings: Vec<Arc<Staging>>,
+        (stagings, transactions): (Vec<Arc<Staging>>, Arc<Transactions>),
     ) -> Self {
         files.set(wal.files());
         Self {
@@ -108,6 +110,7 @@ impl Commit {
             files,
             orders,
             stagings,
+            transactions,
             stuck: None,
             written: Vec::new(),
             unsynced: 0,
@@ -128,7 +131,6 @@ impl Commit {
             None => self.take(),
         };
         if batch.entries == 0 {
-            self.spare = batch.bytes;
             if self.orders.is_log_full() {
                 self.order_blank(unix_ms)?;
             }
@@ -201,21 +203,26 @@ impl Commit {
     }
 
     fn take(&mut self) -> Batch {
-        let mut batch = Batch {
-            bytes: empty_batch(std::mem::take(&mut self.spare)),
-            ..Batch::default()
-        };
-        for (number, staging) in self.stagings.iter().enumerate() {
-            let taken = staging.take(&mut batch.bytes);
-            if taken.entries > 0 {
-                batch.entries += taken.entries;
-                batch.taken.push(TakenFrom {
-                    staging: number,
-                    position: taken.position,
-                    bytes: taken.bytes,
-                });
+        let mut batch = Batch::default();
+        let taken = self.transactions.take(&self.stagings, &mut self.spare);
+        for buffer in taken {
+            let (number, what) = (buffer.staging, buffer.what);
+            batch.entries += what.entries;
+            batch.urgent |= what.urgent;
+            batch.taken.push(TakenFrom {
+                staging: number,
+                position: what.position,
+                bytes: what.bytes,
+            });
+            if batch.bytes.is_empty() {
+                batch.bytes = buffer.batch;
+                continue;
             }
-            batch.urgent |= taken.urgent;
+            let entries = buffer.batch.get(BATCH_HEADER_LEN..).unwrap_or_default();
+            batch.bytes.extend_from_slice(entries);
+            if let Some(staging) = self.stagings.get(number) {
+                staging.give_back(buffer.batch);
+            }
         }
         batch
     }
@@ -274,7 +281,7 @@ impl Commit {
                     staging.made_durable(taken.position);
                 }
             }
-            self.spare = batch.bytes;
+            self.spare = empty_batch(batch.bytes);
         }
         Ok(())
     }

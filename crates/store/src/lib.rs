@@ -5,7 +5,7 @@
 //! the order in which they were appended.
 //!
 //! From the bottom up: `disk` (real and simulated), `crc`, `entry`, `wal`, `segment`, `index` (what is live, and where), `checkpoint`, `folder`,
-//! `staging` and `commit` (group commit), `reading`, `keeper` (page-out, compaction, checkpoints), `recovery`, `chunks`; `check` and `repair` for an operator whose folder is damaged; `log` is how a shard sees
+//! `staging`, `transactions` and `commit` (group commit), `reading`, `keeper` (page-out, compaction, checkpoints), `recovery`, `chunks`; `check` and `repair` for an operator whose folder is damaged; `log` is how a shard sees
 //! it, `store` is the whole with its threads, `memory` a log for tests that keeps nothing. Each draws its format where it has one.
 //!
 //! This crate names positions, groups, queues by number, and bytes. It knows no message, no consumer, no protocol.
@@ -37,5 +37,6 @@ pub mod shard_log;
 pub mod sim;
 pub mod staging;
 pub mod store;
+pub mod transactions;
 pub mod wal;
 mod work;

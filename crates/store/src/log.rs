@@ -2,6 +2,8 @@
 
 use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
 
+pub use crate::transactions::Transaction;
+
 /// A place in a log. Positions rise; an entry is safe once [`Log::durable`] is at or past its position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
@@ -100,6 +102,13 @@ pub trait Log: Send {
 
     /// A queue is gone with all its messages. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
     fn delete_queue(&mut self, group: Group, queue: QueueId) -> Position;
+
+    /// What is told from here on, up to [`Log::end_part`], is this log's part of a transaction: it becomes durable together with the parts that
+    /// other logs are told, or not at all. What is told behind it waits with it. **Waits**: for no other shard, and never for the disk.
+    fn begin_part(&mut self, transaction: Transaction);
+
+    /// The part is complete. Once all are, they are made durable soon; the position is the part's last one, where anything was told in it.
+    fn end_part(&mut self, transaction: Transaction) -> Option<Position>;
 
     /// The position of the last entry.
     fn last(&self) -> Position;

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
 use crate::log::{
-    Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Read, Urgency, Wanted,
+    Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Read, Transaction, Urgency,
+    Wanted,
 };
 
 #[cfg(test)]
@@ -40,6 +41,8 @@ pub struct MemoryLog {
     last: Position,
     /// The records of live messages, where they are kept.
     kept: Option<BTreeMap<(QueueId, u64), Vec<u8>>>,
+    /// The last entry before the part of a transaction that was begun.
+    before_part: Position,
     chunks: HashMap<ChunkId, Vec<u8>>,
     last_chunk: u64,
     arrived: Vec<Arrived>,
@@ -112,6 +115,14 @@ impl Log for MemoryLog {
     fn delete_queue(&mut self, _group: Group, queue: QueueId) -> Position {
         self.remove(queue, 0, u64::MAX);
         self.next()
+    }
+
+    fn begin_part(&mut self, _: Transaction) {
+        self.before_part = self.last;
+    }
+
+    fn end_part(&mut self, _: Transaction) -> Option<Position> {
+        (self.last > self.before_part).then_some(self.last)
     }
 
     fn last(&self) -> Position {

@@ -7,9 +7,12 @@ use parking_lot::Mutex;
 
 use crate::clock::unix_ms;
 use crate::entry::{self, NewEnqueue, QueueRun, Reason, RequeueRun, Stamp, Stream, TooLong};
-use crate::log::{Arrived, ChunkId, GROUPS, Group, Log, Position, QueueId, Urgency, Wanted};
+use crate::log::{
+    Arrived, ChunkId, GROUPS, Group, Log, Position, QueueId, Transaction, Urgency, Wanted,
+};
 use crate::staging::Staging;
 use crate::store::Order;
+use crate::transactions::Transactions;
 use crate::work::Work;
 
 /// With so many bytes that are staged and not written, publishers are to be slowed down.
@@ -66,7 +69,12 @@ impl WaitingChunks {
 /// See the module.
 #[derive(Debug)]
 pub struct ShardLog {
+    /// Its number among the stagings, and itself.
+    pub(crate) number: usize,
     pub(crate) staging: Arc<Staging>,
+    pub(crate) transactions: Arc<Transactions>,
+    /// The last entry before the part of a transaction that was begun.
+    pub(crate) before_part: Position,
     pub(crate) inbox: Arc<Inbox>,
     /// Who reads for this shard, and who keeps chunks.
     pub(crate) readers: Arc<Work<Order>>,
@@ -137,6 +145,22 @@ impl Log for ShardLog {
         self.push(group, Urgency::Whenever, |out, stamp| {
             entry::queue_delete(out, stamp, queue)
         })
+    }
+
+    fn begin_part(&mut self, transaction: Transaction) {
+        self.before_part = self.staging.last();
+        self.transactions
+            .begin(transaction, (self.number, &self.staging));
+    }
+
+    fn end_part(&mut self, transaction: Transaction) -> Option<Position> {
+        let last = self.staging.last();
+        let has_entries = last > self.before_part;
+        if has_entries {
+            self.staging.hurry();
+        }
+        self.transactions.end(transaction, &self.staging);
+        has_entries.then_some(last)
     }
 
     fn last(&self) -> Position {

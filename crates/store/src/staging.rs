@@ -3,6 +3,7 @@
 //! Each producer has one of its own, so that producers never wait for each other, nor for the disk: a push is a copy under a lock that is
 //! otherwise held only to swap buffers. A *position* counts the entries that were staged; the commit tells how far they are durable.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -45,10 +46,22 @@ struct Staged {
     /// A batch as the log takes it, or nothing at all.
     batch: Vec<u8>,
     what: Taken,
+    /// Where it may have to be cut, in order.
+    marks: VecDeque<Mark>,
     /// Whether the bell was rung for them to be written at once.
     hurries: bool,
     /// Up to which position somebody has asked for durability.
     hurried: u64,
+}
+
+/// A place between two entries, see [`Staging::mark`].
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    /// The entry before it.
+    position: u64,
+    /// How much of the buffer is before it, and how many entries of it.
+    batch_len: usize,
+    entries: u32,
 }
 
 /// What was taken, beside the bytes.
@@ -69,6 +82,39 @@ pub(crate) fn empty_batch(mut buffer: Vec<u8>) -> Vec<u8> {
     buffer.clear();
     buffer.resize(BATCH_HEADER_LEN, 0);
     buffer
+}
+
+impl Staged {
+    /// Moves what is before a mark into a buffer, and the rest to the front.
+    fn cut(&mut self, at: Mark, into: &mut Vec<u8>) {
+        self.marks.retain_mut(|mark| {
+            let is_left = mark.position >= at.position;
+            if is_left {
+                mark.batch_len -= at.batch_len - BATCH_HEADER_LEN;
+                mark.entries -= at.entries;
+            }
+            is_left
+        });
+        if at.entries == 0 {
+            return;
+        }
+        let is_all = at.entries == self.what.entries;
+        let rest = self.batch.get(at.batch_len..).unwrap_or_default();
+        let mut left = std::mem::take(into);
+        left.clear();
+        if !is_all {
+            left.resize(BATCH_HEADER_LEN, 0);
+            left.extend_from_slice(rest);
+        }
+        *into = std::mem::replace(&mut self.batch, left);
+        into.truncate(at.batch_len);
+        self.what.entries -= at.entries;
+        self.what.bytes -= at.batch_len - BATCH_HEADER_LEN;
+        if is_all {
+            self.what.urgent = false;
+            self.hurries = false;
+        }
+    }
 }
 
 impl Staging {
@@ -123,6 +169,25 @@ impl Staging {
         Ok(position)
     }
 
+    /// Remembers this place, as one up to which it may be taken; the position of the entry before it.
+    pub(crate) fn mark(&self) -> u64 {
+        let mut staged = self.staged.lock();
+        let mark = Mark {
+            position: staged.what.position,
+            batch_len: staged.batch.len().max(BATCH_HEADER_LEN),
+            entries: staged.what.entries,
+        };
+        if staged.marks.back().map(|last| last.position) != Some(mark.position) {
+            staged.marks.push_back(mark);
+        }
+        mark.position
+    }
+
+    /// Tells the commit that there is something for it.
+    pub(crate) fn ring(&self) {
+        self.bell.ring(true);
+    }
+
     /// Asks for everything that was staged to be made durable.
     pub fn hurry(&self) {
         let mut staged = self.staged.lock();
@@ -154,33 +219,37 @@ impl Staging {
         Position(self.durable.load(Ordering::Acquire))
     }
 
-    /// Moves what waits to the end of a batch, and says how many entries these are, how far positions go with them, and whether they are urgent.
+    /// Swaps what waits for `spare`, up to a mark's position or all of it, and says how many entries these are, how far positions go with them, and
+    /// whether they are urgent. Without any, nothing is swapped.
     ///
-    /// **Cost**: none by bytes if the batch has no entries, for then buffers are swapped; otherwise a copy.
-    pub(crate) fn take(&self, to: &mut Vec<u8>) -> Taken {
+    /// **Cost**: where it is cut, a copy of what is left; otherwise none by bytes.
+    pub(crate) fn take(&self, upto: Option<Position>, spare: &mut Vec<u8>) -> Taken {
         let mut staged = self.staged.lock();
-        let taken = staged.what;
-        staged.what = Taken {
-            position: taken.position,
-            ..Taken::default()
+        let end = Mark {
+            position: staged.what.position,
+            batch_len: staged.batch.len().max(BATCH_HEADER_LEN),
+            entries: staged.what.entries,
         };
-        staged.hurries = false;
-        if taken.entries == 0 {
-            return taken;
-        }
-        if to.len() == BATCH_HEADER_LEN {
-            std::mem::swap(&mut staged.batch, to);
-            return taken;
-        }
-        let batch = std::mem::take(&mut staged.batch);
-        drop(staged);
-        to.extend_from_slice(batch.get(BATCH_HEADER_LEN..).unwrap_or_default());
-        self.give_back(batch);
+        let cut = match upto {
+            Some(upto) if upto.0 < end.position => {
+                let cut = staged.marks.iter().find(|mark| mark.position == upto.0);
+                debug_assert!(cut.is_some(), "it is cut where a part begins");
+                cut.copied().unwrap_or(end)
+            }
+            _ => end,
+        };
+        let taken = Taken {
+            entries: cut.entries,
+            bytes: cut.batch_len - BATCH_HEADER_LEN,
+            urgent: staged.what.urgent,
+            position: cut.position,
+        };
+        staged.cut(cut, spare);
         taken
     }
 
     /// Gives a buffer back to be used again, unless there is another by now.
-    fn give_back(&self, buffer: Vec<u8>) {
+    pub(crate) fn give_back(&self, buffer: Vec<u8>) {
         let buffer = empty_batch(buffer);
         let mut staged = self.staged.lock();
         if staged.batch.is_empty() {

@@ -30,12 +30,13 @@ use crate::disk::{Disk, Filesystem, RealDisk};
 use crate::folder::Folder;
 use crate::index::Index;
 use crate::keeper::{Aims, Keeper, KeeperParts};
-use crate::log::{ChunkId, GROUPS, Group, Wanted};
+use crate::log::{ChunkId, GROUPS, Group, Position, Wanted};
 use crate::orders::Orders;
 use crate::reading::{Closed, Lost, Reader, WalFiles};
 use crate::recovery::{FileLens, Recovered, RecoveryError, WAL_FOLDER, recover};
 use crate::shard_log::{Inbox, ShardLog, WaitingChunks};
 use crate::staging::Staging;
+use crate::transactions::Transactions;
 use crate::work::Work;
 
 mod threads;
@@ -193,7 +194,9 @@ impl Store {
         let files = Arc::new(WalFiles::new(WAL_FOLDER.into()));
         let shared = Arc::new(shared(listeners));
         let stagings = Stagings::new(&shared);
-        let (orders, in_order) = (Arc::clone(&shared.orders), stagings.in_order());
+        let orders = Arc::clone(&shared.orders);
+        let transactions = Arc::<Transactions>::default();
+        let in_order = (stagings.in_order(), Arc::clone(&transactions));
         let commit = Commit::new(
             found.wal,
             Arc::clone(&applied),
@@ -218,7 +221,7 @@ impl Store {
             Arc::clone(&stagings.waits),
             indexes.first().copied().unwrap_or_default(),
         );
-        let logs = shard_logs(&shared, &stagings.shards, &indexes);
+        let logs = shard_logs(&shared, (&stagings.shards, &transactions), &indexes);
         let reader = || {
             let (disk, applied) = (Arc::clone(&disk), Arc::clone(&applied));
             Reader::new(disk, applied, Arc::clone(&files))
@@ -310,7 +313,7 @@ impl Stagings {
         }
     }
 
-    /// The definitions come last: an entry of a shard that was staged behind a definition is then never durable before it.
+    /// Those of the shards first, by their numbers. The definitions come last: an entry of a shard that was staged behind a definition is then never durable before it.
     fn in_order(&self) -> Vec<Arc<Staging>> {
         let others = [&self.keeper, &self.definitions];
         self.shards.iter().chain(others).map(Arc::clone).collect()
@@ -347,20 +350,27 @@ fn shared(mut listeners: Listeners) -> Shared {
     }
 }
 
-fn shard_logs(shared: &Shared, stagings: &[Arc<Staging>], indexes: &[u64]) -> Vec<ShardLog> {
+fn shard_logs(
+    shared: &Shared,
+    (stagings, transactions): (&[Arc<Staging>], &Arc<Transactions>),
+    indexes: &[u64],
+) -> Vec<ShardLog> {
     let readers = shared.readers.iter().cycle();
     let parts = stagings.iter().zip(&shared.inboxes).zip(readers);
     let count = stagings.len() as u64;
-    (0..)
-        .zip(parts)
+    parts
+        .enumerate()
         .map(|(number, ((staging, inbox), readers))| ShardLog {
+            number,
             staging: Arc::clone(staging),
+            transactions: Arc::clone(transactions),
+            before_part: Position::default(),
             inbox: Arc::clone(inbox),
             readers: Arc::clone(readers),
             chunks: Arc::clone(&shared.chunks),
             waiting_chunks: Arc::clone(&shared.waiting_chunks),
             indexes: indexes.to_vec(),
-            next_chunk: number,
+            next_chunk: number as u64,
             chunk_step: count,
         })
         .collect()

@@ -12,6 +12,7 @@ use crate::log::{Group, QueueId, Urgency};
 use crate::recovery::{FileLens, Recovered, WAL_FOLDER, recover};
 
 mod cost;
+mod transactions;
 
 /// Files so small that the log goes from one to the next all the time.
 const LENS: FileLens = FileLens {
@@ -30,6 +31,7 @@ struct Rig {
     orders: Arc<Orders>,
     applied: Arc<RwLock<Applied>>,
     stagings: Vec<Arc<Staging>>,
+    transactions: Arc<Transactions>,
     told: Arc<AtomicU64>,
 }
 
@@ -53,12 +55,15 @@ fn rig_on(disk: Arc<dyn Disk>, lens: FileLens, random: u128) -> Option<Rig> {
     let (files, orders) = (WalFiles::new(WAL_FOLDER.into()), Orders::default());
     let (files, orders) = (Arc::new(files), Arc::new(orders));
     let told_of = Arc::clone(&orders);
-    let commit = Commit::new(wal, Arc::clone(&applied), files, told_of, stagings.clone());
+    let transactions = Arc::<Transactions>::default();
+    let from = (stagings.clone(), Arc::clone(&transactions));
+    let commit = Commit::new(wal, Arc::clone(&applied), files, told_of, from);
     Some(Rig {
         commit,
         orders,
         applied,
         stagings,
+        transactions,
         told,
     })
 }

@@ -51,7 +51,7 @@ fn rig(disk: &SimDisk) -> Rig {
         Arc::clone(&applied),
         Arc::clone(&files),
         Arc::clone(&orders),
-        vec![Arc::clone(&shard), Arc::clone(&own)],
+        (vec![Arc::clone(&shard), Arc::clone(&own)], Arc::default()),
     );
     let keeper = Keeper::new(KeeperParts {
         disk,

@@ -72,7 +72,13 @@ impl Rig {
         Self {
             reader: Reader::new(disk, Arc::clone(&applied), Arc::clone(&files)),
             staging: Arc::clone(&stagings[0]),
-            commit: Commit::new(found.wal, applied, files, orders, stagings),
+            commit: Commit::new(
+                found.wal,
+                applied,
+                files,
+                orders,
+                (stagings, Arc::default()),
+            ),
             keeper,
             disk: sim,
             next_seq: 1,

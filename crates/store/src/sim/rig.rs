@@ -113,7 +113,7 @@ impl Rig {
             Arc::clone(&applied),
             Arc::clone(&files),
             Arc::clone(&orders),
-            stagings.clone(),
+            (stagings.clone(), Arc::default()),
         );
         let keeper = Keeper::new(KeeperParts {
             disk: Arc::clone(disk),
