@@ -15,6 +15,7 @@ use leveret_broker::command::ChannelCredit;
 use leveret_broker::error::Error;
 use leveret_broker::figures::MessageCounts;
 use leveret_broker::link::{ConsumerSlot, Reply};
+use leveret_broker::publisher::gathered::Charge;
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
 use leveret_broker::runs::{RunValue, Runs};
 use leveret_broker::vhost::door::IsKept;
@@ -26,6 +27,7 @@ use rustc_hash::FxHashMap;
 
 use crate::channel::confirm::Confirms;
 use crate::channel::content::Content;
+use crate::channel::tx::Transaction;
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -37,6 +39,7 @@ mod exchange;
 pub(crate) mod publish;
 mod queue;
 mod settle;
+pub(crate) mod tx;
 
 /// See the module.
 pub(crate) struct Channel {
@@ -59,6 +62,8 @@ pub(crate) struct Channel {
     pub(crate) replies: Option<Arc<QueueHandle>>,
     /// Present in confirm mode.
     pub(crate) confirms: Option<Confirms>,
+    /// Present on a transactional channel.
+    pub(crate) transaction: Option<Box<Transaction>>,
     /// What its client sent and was sent. What was confirmed, `confirms` knows.
     pub(crate) counts: MessageCounts,
 }
@@ -151,6 +156,8 @@ pub(crate) enum Question {
         queue: Arc<QueueHandle>,
         no_ack: bool,
     },
+    /// A commit, by so many shards; what it takes of memory is given back with it.
+    Commit { shards: usize, charge: Charge },
     /// The requeueing of what the channel holds, by so many shards; `released` has a bit for each that has answered.
     Recover {
         shards: usize,
@@ -173,6 +180,7 @@ impl Channel {
             last_queue: None,
             replies: None,
             confirms: None,
+            transaction: None,
             counts: MessageCounts::default(),
         }
     }
@@ -233,13 +241,9 @@ pub(crate) fn carry_out(
         Method::Queue(method) => queue::carry_out(core, channel, method),
         Method::Basic(method) => basic(core, channel, method),
         Method::Confirm(method::confirm::Method::Select(select)) => {
-            confirm::select(core, channel, select.nowait);
-            Ok(Next::Done)
+            confirm::select(core, channel, select.nowait).map(|()| Next::Done)
         }
-        Method::Tx(_) => Err(Exception::connection(
-            ReplyCode::NotImplemented,
-            "transactions are not implemented",
-        )),
+        Method::Tx(method) => tx::carry_out(core, channel, method),
         Method::Connection(_) | Method::Channel(_) => Err(Exception::connection(
             ReplyCode::CommandInvalid,
             "unimplemented method",
@@ -304,6 +308,11 @@ pub(crate) fn answer(
             let ok = (!nowait).then_some(declare_ok);
             return Ok(core.answer_change(channel.number, is_kept, ok));
         }
+        (Question::Commit { shards, charge }, Ok(Reply::Committed)) if shards > 1 => {
+            let shards = shards - 1;
+            return Ok(Next::Wait(Question::Commit { shards, charge }));
+        }
+        (Question::Commit { .. }, Ok(Reply::Committed)) => tx::committed(core, channel),
         (Question::Kept { ok }, Ok(Reply::Kept)) => core.send(channel.number, ok),
         (Question::Purge { nowait }, Ok(Reply::Purged(count))) => {
             queue::purged(core, channel, count, nowait);

@@ -8,6 +8,7 @@ use leveret_broker::figures::{MessageCounts, Traffic};
 use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
+use leveret_broker::publisher::gathered::{Charge, Gathered};
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
 use leveret_broker::users::{Permission, TopicPermissions, User};
 use leveret_broker::vhost::Vhost;
@@ -209,17 +210,7 @@ impl Core {
 
     /// Adds settled messages to what is handed over next; runs that continue each other are joined.
     pub(crate) fn settle(&mut self, shard: ShardId, settle: Settle) {
-        let settles = &mut self.settles[shard.0 as usize];
-        if let Some(last) = settles.last_mut()
-            && last.queue == settle.queue
-            && last.channel == settle.channel
-            && last.outcome == settle.outcome
-            && last.first_seq + last.count == settle.first_seq
-        {
-            last.count += settle.count;
-        } else {
-            settles.push(settle);
-        }
+        settle.add_to(&mut self.settles[shard.0 as usize]);
     }
 
     /// Hands over what was gathered. Confirms of the publishes in it are due when the shards have done them.
@@ -250,6 +241,21 @@ impl Core {
             self.command_all(|| Command::Resume(connection));
         }
         self.traffic.note_messages(&self.counts);
+    }
+
+    /// Sends what a transaction has gathered to the shards; how many these are, and what it takes until they have answered.
+    pub(crate) fn commit(&mut self, gathered: Gathered) -> (usize, Charge) {
+        let Self {
+            publisher,
+            broker,
+            connected,
+            link,
+            ..
+        } = self;
+        let first = |shard| connect(broker, connected, link, shard);
+        let sent = publisher.commit(gathered, first);
+        self.counts.published = self.publisher.published();
+        sent
     }
 
     /// A shard reported progress.

@@ -348,6 +348,7 @@ impl Session {
         self.hand_over();
         if let Some(channel) = self.channels.get(number) {
             channel.closing = true;
+            channel.transaction = None;
             if let Some(content) = channel.content.take() {
                 self.core.unfinished_bytes -= content.reserved();
             }

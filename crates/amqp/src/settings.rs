@@ -17,6 +17,8 @@ pub struct AmqpSettings {
     pub max_message_size: u64,
     /// Bytes of contents that have not come whole, over all channels of a connection; beyond it the connection is closed with 506.
     pub unfinished_content_bytes_max: u64,
+    /// Bytes that the transaction of a channel may gather; beyond it the channel is closed with 406.
+    pub transaction_bytes_max: usize,
     /// Bytes of deliveries that may wait for a connection's socket.
     pub outbox_bytes_max: usize,
     /// Consumers of a channel; one more closes the connection with 530.
@@ -44,6 +46,7 @@ impl Default for AmqpSettings {
             handshake_timeout: Duration::from_secs(10),
             max_message_size: 16 * 1024 * 1024,
             unfinished_content_bytes_max: 64 * 1024 * 1024,
+            transaction_bytes_max: 64 * 1024 * 1024,
             outbox_bytes_max: 4 * 1024 * 1024,
             consumers_per_channel_max: 65_536,
             unacked_per_channel_max: 1_000_000,

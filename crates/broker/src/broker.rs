@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::link::SHARDS_MAX;
 use crate::parameters::Parameters;
 use crate::placement::Placement;
+use crate::publisher::gathered::GatheredBytes;
 use crate::queue_handle::ShardId;
 use crate::shard::{QueuedBytes, Shard};
 use crate::users::{UserDirectory, Users};
@@ -48,6 +49,8 @@ pub struct Broker {
     pub shards: Shards,
     /// What all queues together hold.
     pub queued: Arc<QueuedBytes>,
+    /// What all transactions together have gathered.
+    pub gathered: Arc<GatheredBytes>,
     pub(crate) vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
     /// What operators set for others than the broker.
     pub(crate) parameters: RwLock<Parameters>,
@@ -94,6 +97,7 @@ impl Broker {
             connections: Connections::default(),
             shards,
             queued,
+            gathered: Arc::default(),
             vhosts: DashMap::default(),
             parameters: RwLock::default(),
             operator: Mutex::default(),

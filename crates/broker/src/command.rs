@@ -5,7 +5,7 @@ use std::slice;
 use std::sync::Arc;
 
 use leveret_message::batch::Batch;
-use leveret_store::log::QueueId;
+use leveret_store::log::{QueueId, Transaction};
 
 use crate::figures::Observed;
 use crate::link::{ConnectionId, ConsumerSlot, Link};
@@ -88,6 +88,23 @@ pub struct Publish {
     pub runs: Vec<Run>,
 }
 
+/// What a transaction does in one shard.
+#[derive(Debug)]
+pub struct Part {
+    /// Whose it is.
+    pub connection: ConnectionId,
+    /// Which transaction.
+    pub transaction: Transaction,
+    /// The allowance it takes until the shard gives it back.
+    pub bytes: usize,
+    /// The messages; they come before what is settled.
+    pub batch: Arc<Batch>,
+    /// Which message goes where.
+    pub runs: Vec<Run>,
+    /// What is settled.
+    pub settles: Vec<Settle>,
+}
+
 /// What becomes of messages that were handed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -112,6 +129,22 @@ pub struct Settle {
     pub count: u64,
     /// What becomes of them.
     pub outcome: Outcome,
+}
+
+impl Settle {
+    /// Adds it to others, or to the last of them where it continues that.
+    pub fn add_to(self, settles: &mut Vec<Self>) {
+        if let Some(last) = settles.last_mut()
+            && last.queue == self.queue
+            && last.channel == self.channel
+            && last.outcome == self.outcome
+            && last.first_seq + last.count == self.first_seq
+        {
+            last.count += self.count;
+        } else {
+            settles.push(self);
+        }
+    }
 }
 
 /// How many messages a channel with a limit of its own may still take; shared by its consumers on all shards.
@@ -147,6 +180,8 @@ pub enum Command {
     Publish(Publish),
     /// Settled messages.
     Settle(ConnectionId, Vec<Settle>),
+    /// A part of a transaction. Replies `Committed` when all of them are durable.
+    Transact(Box<Part>),
     /// Adds a consumer. Replies `Consuming`.
     Consume(Holder, Arc<QueueHandle>, NewConsumer),
     /// Removes a consumer; what it holds stays unacked. Replies `Cancelled`.

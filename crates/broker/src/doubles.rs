@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leveret_message::name::Name;
 use leveret_store::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run, Stream, Target};
 use leveret_store::log::{
-    Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Urgency, Wanted,
+    Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Transaction, Urgency, Wanted,
 };
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
@@ -57,6 +57,8 @@ pub(crate) struct Watched {
     pub(crate) enqueued: Vec<Enqueued>,
     pub(crate) requeued: Vec<(QueueId, Vec<RequeueRun>)>,
     pub(crate) deleted: Vec<QueueId>,
+    /// Parts of transactions: the last entry before each, and its own last one.
+    pub(crate) parts: Vec<(u64, u64)>,
     positions: BTreeMap<(QueueId, u64), Position>,
     /// Messages that cannot be read, until that was told.
     damaged: BTreeSet<(QueueId, u64)>,
@@ -79,6 +81,7 @@ impl WatchedLog {
             enqueued: Vec::new(),
             requeued: Vec::new(),
             deleted: Vec::new(),
+            parts: Vec::new(),
             positions: BTreeMap::new(),
             damaged: BTreeSet::new(),
         })))
@@ -201,6 +204,22 @@ impl Log for WatchedLog {
         let mut watched = self.lock();
         watched.deleted.push(queue);
         watched.log.delete_queue(group, queue)
+    }
+
+    fn begin_part(&mut self, transaction: Transaction) {
+        let mut watched = self.lock();
+        let last = watched.log.last().0;
+        watched.parts.push((last, last));
+        watched.log.begin_part(transaction);
+    }
+
+    fn end_part(&mut self, transaction: Transaction) -> Option<Position> {
+        let mut watched = self.lock();
+        let last = watched.log.last().0;
+        if let Some(part) = watched.parts.last_mut() {
+            part.1 = last;
+        }
+        watched.log.end_part(transaction)
     }
 
     fn last(&self) -> Position {

@@ -180,6 +180,10 @@ pub struct ChannelFigures {
     pub unacked: u64,
     /// Publishes that are not confirmed.
     pub unconfirmed: u64,
+    /// Publishes of its transaction.
+    pub uncommitted: u64,
+    /// Deliveries that its transaction has settled.
+    pub acks_uncommitted: u64,
     /// Its consumers, in no order.
     pub consumers: Vec<ConsumerFigures>,
     /// What it sent and was sent.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leveret_message::batch::{BatchBuilder, NewMessage};
 use leveret_message::table::TableRef;
+use leveret_store::log::Group;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -20,6 +21,7 @@ use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::{Reached, changes, route};
 use crate::vhost::Vhost;
 
+pub mod gathered;
 #[cfg(test)]
 mod tests;
 
@@ -66,10 +68,42 @@ pub enum NewBody<'a> {
     Shared(Bytes),
 }
 
+/// A batch that is being filled, and which of its messages goes where.
 #[derive(Debug, Default)]
-struct Lane {
+struct Filling {
     builder: BatchBuilder,
     runs: Vec<Run>,
+}
+
+impl Filling {
+    /// Adds a message; whether it begins a run.
+    #[inline]
+    fn add(&mut self, queues: &RunQueues, message: NewMessage<'_>, body: &NewBody<'_>) -> bool {
+        match body {
+            NewBody::Copied(body) => self.builder.push(message, body),
+            NewBody::Shared(body) => self.builder.push_shared(message, body.clone()),
+        }
+        match self.runs.last_mut() {
+            Some(run) if run.queues.is_same(queues) => {
+                run.count += 1;
+                false
+            }
+            _ => {
+                let first = self.builder.len() - 1;
+                self.runs.push(Run {
+                    queues: queues.clone(),
+                    first,
+                    count: 1,
+                });
+                true
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    filling: Filling,
     /// The number of the last batch that was handed over.
     number: u64,
     /// Bytes handed over and not given back.
@@ -92,6 +126,8 @@ struct Route {
     handles: Vec<Arc<QueueHandle>>,
     lanes: SmallVec<[(ShardId, RunQueues); 1]>,
     shards: ShardSet,
+    /// How many groups of queues it leads to, each of which has an entry of the log of its own.
+    groups: usize,
     /// What [`changes`] was when it was last found to hold.
     held_at: u64,
 }
@@ -277,29 +313,18 @@ impl Publisher {
         tally.came += 1;
         tally.went += route.handles.len() as u64;
         for (shard, queues) in &route.lanes {
-            let lane = &mut self.lanes[shard.0 as usize];
-            match body {
-                NewBody::Copied(body) => lane.builder.push(message, body),
-                NewBody::Shared(body) => lane.builder.push_shared(message, body.clone()),
-            }
-            match lane.runs.last_mut() {
-                Some(run) if run.queues.is_same(queues) => run.count += 1,
-                _ => {
-                    let first = lane.builder.len() - 1;
-                    lane.runs.push(Run {
-                        queues: queues.clone(),
-                        first,
-                        count: 1,
-                    });
-                }
-            }
+            self.lanes[shard.0 as usize]
+                .filling
+                .add(queues, message, body);
         }
         route.shards
     }
 
     /// Whether nothing waits to be handed over.
     pub fn is_empty(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.builder.is_empty())
+        self.lanes
+            .iter()
+            .all(|lane| lane.filling.builder.is_empty())
     }
 
     /// Sends what was gathered to the shards.
@@ -311,20 +336,21 @@ impl Publisher {
         self.changes = UNKNOWN;
         self.tell_exchanges();
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
-            if lane.builder.is_empty() {
+            let filling = &mut lane.filling;
+            if filling.builder.is_empty() {
                 continue;
             }
             let shard = ShardId(shard as u16);
             first(shard);
             lane.number += 1;
-            let bytes = lane.builder.byte_len();
+            let bytes = filling.builder.byte_len();
             lane.outstanding += bytes;
             let publish = Publish {
                 connection: self.connection,
                 number: lane.number,
                 bytes,
-                batch: lane.builder.seal(),
-                runs: take_gathered(&mut lane.runs),
+                batch: filling.builder.seal(),
+                runs: take_gathered(&mut filling.runs),
             };
             self.shards.send(shard, Command::Publish(publish));
         }
@@ -357,7 +383,8 @@ impl Publisher {
 
     /// Bytes gathered and not handed over.
     pub fn gathered_bytes(&self) -> usize {
-        self.lanes.iter().map(|lane| lane.builder.byte_len()).sum()
+        let lanes = self.lanes.iter();
+        lanes.map(|lane| lane.filling.builder.byte_len()).sum()
     }
 }
 
@@ -374,12 +401,16 @@ impl Route {
                 Some((shard, group.iter().map(|queue| queue.id).collect()))
             })
             .collect();
+        let groups = handles
+            .iter()
+            .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
         Self {
             tally,
             visited: reached.visited,
             handles,
             lanes,
             shards,
+            groups: groups.count_ones() as usize,
             held_at: changes,
         }
     }

@@ -35,6 +35,7 @@ mod settled;
 pub mod task;
 #[cfg(test)]
 mod tests;
+mod transact;
 
 /// How much all queues together may hold in memory.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub struct Shard {
     spoken_to: Vec<ConnectionId>,
     /// Connections with batches that are not done.
     undone: Vec<ConnectionId>,
+    /// Connections with a transaction that is durable once the log has come so far.
+    committing: VecDeque<(Position, ConnectionId)>,
     withheld: VecDeque<Withheld>,
     queued: Arc<QueuedBytes>,
     /// What this shard has counted into `queued`, and what it holds now.
@@ -123,6 +126,7 @@ impl Shard {
             touched: Vec::new(),
             spoken_to: Vec::new(),
             undone: Vec::new(),
+            committing: VecDeque::new(),
             withheld: VecDeque::new(),
             queued,
             counted_bytes: 0,
@@ -165,6 +169,7 @@ impl Shard {
         self.deal_touched();
         self.settled.tell(&mut *self.log);
         self.report_done();
+        self.report_committed();
         self.count_held();
         self.relieve();
         self.give_back_withheld(now);
@@ -185,6 +190,7 @@ impl Shard {
             Command::Declare(queue) => self.declare(queue),
             Command::Publish(publish) => self.publish(publish, now),
             Command::Settle(connection, settles) => self.settle(connection, &settles),
+            Command::Transact(part) => self.transact(*part, now),
             Command::Consume(holder, queue, consumer) => {
                 let reply = self.consume(holder, &queue, consumer);
                 self.reply(holder.connection, reply);

@@ -162,6 +162,7 @@ fn amqp_settings(config: &Config) -> AmqpSettings {
         handshake_timeout: Duration::from_secs(limits.handshake_timeout_secs),
         max_message_size: limits.max_message_size,
         unfinished_content_bytes_max: limits.unfinished_content_bytes_max,
+        transaction_bytes_max: size(limits.transaction_bytes_max),
         outbox_bytes_max: size(limits.outbox_bytes_max),
         consumers_per_channel_max: limits.consumers_per_channel_max as usize,
         unacked_per_channel_max: limits.unacked_per_channel_max,

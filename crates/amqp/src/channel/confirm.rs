@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 
 use leveret_broker::publisher::ShardSet;
 use leveret_broker::queue_handle::ShardId;
-use leveret_wire::encode;
+use leveret_wire::{ReplyCode, encode};
 use leveret_wire::protocol::{AMQPClass, confirm};
 
 use crate::channel::Channel;
 use crate::core::Core;
+use crate::exception::Exception;
 
 #[cfg(test)]
 mod tests;
@@ -102,10 +103,24 @@ impl Confirms {
 }
 
 /// `confirm.select`; once more changes nothing.
-pub(crate) fn select(core: &mut Core, channel: &mut Channel, nowait: bool) {
+///
+/// **Errors**: 406 on a transactional channel.
+pub(crate) fn select(
+    core: &mut Core,
+    channel: &mut Channel,
+    nowait: bool,
+) -> Result<(), Exception> {
+    if channel.transaction.is_some() {
+        let explanation = "cannot switch from tx to confirm mode";
+        return Err(Exception::channel(
+            ReplyCode::PreconditionFailed,
+            explanation,
+        ));
+    }
     channel.confirms.get_or_insert_with(Confirms::new);
     if !nowait {
         let select_ok = confirm::AMQPMethod::SelectOk(confirm::SelectOk {});
         core.send(channel.number, AMQPClass::Confirm(select_ok));
     }
+    Ok(())
 }

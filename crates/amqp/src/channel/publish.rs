@@ -11,7 +11,7 @@ use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableRef, TableWriter, Value};
 use leveret_wire::{ReplyCode, encode};
 
-use crate::channel::Channel;
+use crate::channel::{Channel, tx};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -90,9 +90,7 @@ pub(crate) fn publish(
     };
     check_properties(core, &properties)?;
     if message.mandatory && core.publisher.reaches_nobody(route) {
-        channel.counts.returned += 1;
-        core.counts.returned += 1;
-        send_back(core, channel, &message);
+        send_back(core, channel, &message)?;
     }
     let has_bcc = copies && headers.is_some_and(|h| h.find("BCC").is_some());
     let rewritten = (has_bcc || reply_to.is_some()).then(|| rewrite(&properties, reply_to));
@@ -112,6 +110,9 @@ pub(crate) fn publish(
         }
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
+    if channel.transaction.is_some() {
+        return tx::gather(core, channel, (route, message.mandatory), new, &body);
+    }
     let shards = core.publisher.publish(route, new, &body);
     channel.counts.published += 1;
     if shards.is_empty() && !message.mandatory {
@@ -252,10 +253,28 @@ fn check_user_id(core: &Core, user_id: &[u8]) -> Result<(), Exception> {
     ))
 }
 
-/// `basic.return` of a mandatory message that no queue takes.
+/// `basic.return` of a mandatory message that no queue takes: at once, or when its transaction is committed.
+///
+/// **Errors**: 406 where the transaction has no room for it.
 #[cold]
-fn send_back(core: &mut Core, channel: &Channel, message: &Published<'_>) {
-    let (out, number) = (core.out.buffer(), channel.number);
+fn send_back(
+    core: &mut Core,
+    channel: &mut Channel,
+    message: &Published<'_>,
+) -> Result<(), Exception> {
+    let (number, frame_max) = (channel.number, core.frame_max);
+    if let Some(transaction) = &mut channel.transaction {
+        let before = transaction.returns.len();
+        write_return(&mut transaction.returns, number, message, frame_max);
+        return tx::note_return(core, transaction, before);
+    }
+    channel.counts.returned += 1;
+    core.counts.returned += 1;
+    write_return(core.out.buffer(), number, message, frame_max);
+    Ok(())
+}
+
+fn write_return(out: &mut Vec<u8>, number: u16, message: &Published<'_>, frame_max: u32) {
     let body = message.body.as_bytes();
     encode::return_message(
         out,
@@ -265,7 +284,7 @@ fn send_back(core: &mut Core, channel: &Channel, message: &Published<'_>) {
         message.exchange_and_key,
     );
     encode::content_header(out, number, body.len() as u64, message.properties);
-    encode::body(out, number, body, core.frame_max);
+    encode::body(out, number, body, frame_max);
 }
 
 /// The properties as others see them: without the `BCC` header, and with the way back to who asked.

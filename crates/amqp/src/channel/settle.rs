@@ -6,7 +6,7 @@ use leveret_wire::ReplyCode;
 use leveret_wire::method::basic::{Ack, Nack, Reject};
 use leveret_wire::protocol::{AMQPClass, basic};
 
-use crate::channel::{Channel, Next, Question, deliver};
+use crate::channel::{Channel, Next, Question, deliver, tx};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -51,7 +51,7 @@ fn requeue_or_discard(requeue: bool) -> Outcome {
 
 /// Settles one tag, or with `multiple` all up to it; tag 0 with `multiple` is all there are.
 ///
-/// **Errors**: 406 for a tag that is not outstanding on this channel.
+/// **Errors**: 406 for a tag that is not outstanding on this channel, or was settled in its transaction.
 fn settle(
     core: &mut Core,
     channel: &mut Channel,
@@ -68,6 +68,9 @@ fn settle(
     }
     let first = if multiple { 0 } else { tag };
     let last = if all { u64::MAX } else { tag };
+    if channel.transaction.is_some() {
+        return tx::gather_settles(core, channel, first..=last, outcome);
+    }
     let mut unacked = std::mem::take(&mut channel.unacked);
     let mut counted = 0;
     unacked.take(first..=last, |piece| {
@@ -100,6 +103,11 @@ pub(super) fn recover(
             ReplyCode::NotImplemented,
             "requeue=false",
         ));
+    }
+    if channel.transaction.is_some() {
+        tx::recover(core, channel);
+        recovered(core, channel, reply);
+        return Ok(Next::Done);
     }
     let holder = Holder {
         connection: core.connection(),

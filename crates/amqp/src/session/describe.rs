@@ -42,16 +42,20 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
         .confirms
         .as_ref()
         .map_or((0, 0), |confirms| confirms.counts());
+    let transaction = channel.transaction.as_ref();
+    let (uncommitted, acks_uncommitted) = transaction.map_or((0, 0), |of| of.uncommitted());
     let limit = channel.credit.as_ref().map_or(0, Credit::limit);
     let is_own = limit < i64::from(core.settings.unacked_per_channel_max);
     ChannelFigures {
         number: channel.number,
         confirm: channel.confirms.is_some(),
-        transactional: false,
+        transactional: transaction.is_some(),
         prefetch: channel.prefetch,
         global_prefetch: if is_own { limit as u32 } else { 0 },
         unacked: channel.unacked.count(),
         unconfirmed: published - confirmed,
+        uncommitted,
+        acks_uncommitted,
         consumers: consumers
             .map(|consumer| ConsumerFigures {
                 tag: consumer.tag.clone(),

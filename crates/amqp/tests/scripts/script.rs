@@ -181,6 +181,9 @@ impl Run {
                 Some("unfinished-content-bytes-max") => {
                     settings.unfinished_content_bytes_max = number as u64;
                 }
+                Some("transaction-bytes-max") => {
+                    settings.transaction_bytes_max = number as usize;
+                }
                 Some("consumers-per-channel-max") => {
                     settings.consumers_per_channel_max = number as usize;
                 }

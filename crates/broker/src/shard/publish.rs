@@ -12,7 +12,7 @@ use leveret_message::batch::Batch;
 use leveret_store::entry::{NewEnqueue, Stream, Target};
 use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 
-use crate::command::Publish;
+use crate::command::{Publish, Run};
 use crate::link::ConnectionId;
 use crate::queue::{Home, Queue};
 use crate::shard::deal::{Table, deal_once, pass};
@@ -174,15 +174,7 @@ impl Shard {
             batch,
             runs,
         } = publish;
-        let mut slow = None;
-        for run in &runs {
-            for id in run.queues.iter() {
-                if self.enqueue(*id, &batch, (run.first, run.count)) {
-                    slow = Some(*id);
-                }
-            }
-        }
-        let safe = self.targets.append(&batch, &mut *self.log);
+        let (safe, slow) = self.enter(&batch, &runs);
         self.give_back(connection, bytes, slow, now);
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
@@ -195,6 +187,23 @@ impl Shard {
             .or_else(|| peer.undone.back().map(|(safe, _)| *safe))
             .unwrap_or_default();
         peer.undone.push_back((safe, number));
+    }
+
+    /// Puts a batch into its queues and the log: when that is safe, and one of the queues whose consumers cannot keep up.
+    pub(super) fn enter(
+        &mut self,
+        batch: &Arc<Batch>,
+        runs: &[Run],
+    ) -> (Option<Safe>, Option<QueueId>) {
+        let mut slow = None;
+        for run in runs {
+            for id in run.queues.iter() {
+                if self.enqueue(*id, batch, (run.first, run.count)) {
+                    slow = Some(*id);
+                }
+            }
+        }
+        (self.targets.append(batch, &mut *self.log), slow)
     }
 
     /// Puts messages of a batch into a queue. Whether its publishers should be slowed to the pace of its consumers.
@@ -246,7 +255,7 @@ impl Shard {
 
     /// Gives the allowance of a batch back, or notes that it comes later: where the batch went to a slow queue, memory is full, or the disk is
     /// behind.
-    fn give_back(
+    pub(super) fn give_back(
         &mut self,
         connection: ConnectionId,
         bytes: usize,

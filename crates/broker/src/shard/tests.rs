@@ -17,3 +17,4 @@ mod model;
 mod observing;
 mod property;
 mod stage;
+mod transact;

@@ -127,6 +127,11 @@ fn check_limits(config: &Config) -> Result<(), Nonsense> {
         limits.max_message_size..=TIB,
     )?;
     within(
+        "limits.transaction_bytes_max",
+        limits.transaction_bytes_max,
+        KIB..=256 * MIB,
+    )?;
+    within(
         "limits.outbox_bytes_max",
         limits.outbox_bytes_max,
         64 * KIB..=TIB,

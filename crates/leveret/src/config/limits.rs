@@ -28,6 +28,9 @@ pub(crate) struct Limits {
     pub(crate) unacked_per_channel_max: u32,
     /// Bytes of contents that have begun and are not whole, of one connection. More: the connection is closed.
     pub(crate) unfinished_content_bytes_max: u64,
+    /// Bytes that the transaction of one channel gathers, in the log, where a message is once for each group of its queues. More: 406
+    /// PRECONDITION_FAILED.
+    pub(crate) transaction_bytes_max: u64,
     /// Bytes of deliveries that wait for one connection's socket. At the limit it gets no further ones.
     pub(crate) outbox_bytes_max: u64,
     /// Bytes of all queued messages in memory. Beyond it some leave memory for the disk, and come back when they are wanted.
@@ -52,6 +55,7 @@ impl Default for Limits {
             consumers_per_channel_max: 65_536,
             unacked_per_channel_max: 1_000_000,
             unfinished_content_bytes_max: 64 * 1024 * 1024,
+            transaction_bytes_max: 64 * 1024 * 1024,
             outbox_bytes_max: 4 * 1024 * 1024,
             queued_bytes_budget: 64 * 1024 * 1024,
             queued_bytes_max: 0,

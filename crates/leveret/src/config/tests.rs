@@ -153,6 +153,7 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             "limits.unfinished_content_bytes_max"
             | "limits.queued_bytes_budget"
             | "store.log_bytes"
+            | "limits.transaction_bytes_max"
             | "limits.queued_bytes_max" => ("99999999", Value::from(99_999_999)),
             "limits.outbox_bytes_max" | "limits.frame_max" => ("99999", Value::from(99_999)),
             _ if default.is_integer() => ("7", Value::from(7)),

@@ -33,6 +33,7 @@ pub(super) enum Seen {
     Deleted(u64),
     Released,
     Disconnected,
+    Committed,
     Refused(Error),
     Progress(u64, usize),
 }
@@ -175,6 +176,7 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(ShardId(0)) => Seen::Released,
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
+        Reply::Committed => Seen::Committed,
         Reply::Kept => panic!("that comes from no shard"),
     }
 }

@@ -242,6 +242,7 @@ impl Model {
             }
             Command::Resume(connection) => self.resume(*connection),
             Command::Drop { .. } | Command::End(_) => panic!("the model does not end"),
+            Command::Transact(_) => panic!("the model has no transactions"),
         }
     }
 

@@ -1,0 +1,202 @@
+//! What a transaction has gathered to publish: it is kept apart until it is committed, and forgotten where it is not.
+//!
+//! How much that may be is counted as the log will have it: a message is there once for each group of queues that it goes to. All transactions of
+//! a broker share a limit, because all of them may be committed at once, and a batch of the log has its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use leveret_message::batch::NewMessage;
+use leveret_store::log::Transaction;
+
+use super::{Filling, NewBody, Publisher, RouteIndex, ShardSet, Tally};
+use crate::command::{Command, Part, Settle, Shards};
+use crate::queue_handle::ShardId;
+
+/// How many bytes all transactions together may gather; half of what a batch of the log may have.
+pub const GATHERED_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// What a message takes beside its own bytes.
+const MESSAGE_BYTES: usize = 64;
+
+/// What a queue takes for each run of messages that goes to it.
+const RUN_BYTES: usize = 64;
+
+/// What a settled run takes.
+const SETTLE_BYTES: usize = 64;
+
+/// How much all transactions of a broker have gathered.
+#[derive(Debug, Default)]
+pub struct GatheredBytes(AtomicUsize);
+
+impl GatheredBytes {
+    /// How many bytes these are now.
+    pub fn held(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one transaction takes of the limit for all; it is given back when this is dropped.
+#[derive(Debug)]
+pub struct Charge {
+    bytes: usize,
+    of: Arc<GatheredBytes>,
+}
+
+impl Charge {
+    fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.of.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.of.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gathered {
+    /// For each shard.
+    lanes: Vec<Filling>,
+    tallies: Vec<Tally>,
+    settles: Vec<Vec<Settle>>,
+    charge: Charge,
+}
+
+impl Gathered {
+    /// Nothing, for these shards.
+    pub fn new(shards: &Shards, of: &Arc<GatheredBytes>) -> Self {
+        let charge = Charge {
+            bytes: 0,
+            of: Arc::clone(of),
+        };
+        Self {
+            lanes: (0..shards.count()).map(|_| Filling::default()).collect(),
+            tallies: Vec::new(),
+            settles: (0..shards.count()).map(|_| Vec::new()).collect(),
+            charge,
+        }
+    }
+
+    /// How many bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.charge.bytes
+    }
+
+    /// Whether all transactions together have gathered too much.
+    pub fn are_too_many(&self) -> bool {
+        self.charge.of.held() > GATHERED_BYTES_MAX
+    }
+
+    /// Something is kept with it that takes so many bytes.
+    pub fn keep(&mut self, bytes: usize) {
+        self.charge.add(bytes);
+    }
+
+    /// A run of messages is to be settled with it.
+    pub fn keep_settled(&mut self) {
+        self.charge.add(SETTLE_BYTES);
+    }
+
+    /// Adds settled messages of a shard, in the order in which they are to be settled.
+    pub fn settle(&mut self, shard: ShardId, settle: Settle) {
+        if let Some(settles) = self.settles.get_mut(usize::from(shard.0)) {
+            settle.add_to(settles);
+        }
+    }
+
+    fn tally(&mut self, of: &Tally, went: u64) {
+        let is_same = |tally: &Tally| Arc::ptr_eq(&tally.exchange, &of.exchange);
+        let at = self.tallies.iter().rposition(is_same).unwrap_or_else(|| {
+            self.tallies.push(Tally {
+                exchange: Arc::clone(&of.exchange),
+                came: 0,
+                went: 0,
+            });
+            self.tallies.len() - 1
+        });
+        if let Some(tally) = self.tallies.get_mut(at) {
+            tally.came += 1;
+            tally.went += went;
+        }
+    }
+}
+
+impl Publisher {
+    /// Adds a message to what a transaction has gathered, and says to which shards it will go.
+    ///
+    /// **Effect**: in this connection's memory only, until [`Publisher::commit`]. **Cost**: as [`Publisher::publish`].
+    pub fn gather(
+        &self,
+        route: RouteIndex,
+        message: NewMessage<'_>,
+        body: &NewBody<'_>,
+        gathered: &mut Gathered,
+    ) -> ShardSet {
+        let route = &self.routes[route.0];
+        gathered.tally(&self.tallies[route.tally], route.handles.len() as u64);
+        let body_len = match body {
+            NewBody::Copied(body) => body.len(),
+            NewBody::Shared(body) => body.len(),
+        };
+        let len = message.exchange_and_key.len() + message.properties.len() + body_len;
+        let mut bytes = (len + MESSAGE_BYTES) * route.groups;
+        for (shard, queues) in &route.lanes {
+            if gathered.lanes[shard.0 as usize].add(queues, message, body) {
+                bytes += queues.len() * RUN_BYTES;
+            }
+        }
+        gathered.charge.add(bytes);
+        route.shards
+    }
+
+    /// Sends what was gathered to the shards as one transaction: how many shards answer it, and what it takes until they have.
+    ///
+    /// `first` is called with each shard before something is sent to it. **Order**: as [`Publisher::hand_over`], behind what was handed over.
+    /// **Waits**: never.
+    pub fn commit(
+        &mut self,
+        gathered: Gathered,
+        mut first: impl FnMut(ShardId),
+    ) -> (usize, Charge) {
+        let Gathered {
+            lanes,
+            tallies,
+            settles,
+            charge,
+        } = gathered;
+        for Tally {
+            exchange,
+            came,
+            went,
+        } in tallies
+        {
+            self.published += came;
+            exchange.note_published(came, went);
+        }
+        let of_shards = (0..).map(ShardId).zip(lanes.into_iter().zip(settles));
+        let is_concerned = |(_, (filling, settles)): &(ShardId, (Filling, Vec<Settle>))| {
+            !filling.builder.is_empty() || !settles.is_empty()
+        };
+        let parts: Vec<_> = of_shards.filter(is_concerned).collect();
+        let (count, transaction) = (parts.len(), Transaction::new(parts.len()));
+        for (shard, (mut filling, settles)) in parts {
+            first(shard);
+            let bytes = filling.builder.byte_len();
+            self.lanes[shard.0 as usize].outstanding += bytes;
+            let part = Part {
+                connection: self.connection,
+                transaction,
+                bytes,
+                batch: filling.builder.seal(),
+                runs: filling.runs,
+                settles,
+            };
+            self.shards.send(shard, Command::Transact(Box::new(part)));
+        }
+        (count, charge)
+    }
+}

@@ -1,0 +1,39 @@
+//! Transactions: a shard does its part when it comes to it, and answers once all parts are durable. That they are so together is the log's to see to.
+
+use std::time::Instant;
+
+use crate::command::Part;
+use crate::link::Reply;
+use crate::shard::{Shard, peer};
+
+impl Shard {
+    pub(super) fn transact(&mut self, part: Part, now: Instant) {
+        let connection = part.connection;
+        // What was settled before is of no transaction.
+        self.settled.tell(&mut *self.log);
+        self.log.begin_part(part.transaction);
+        let (_, slow) = self.enter(&part.batch, &part.runs);
+        self.settle(connection, &part.settles);
+        self.settled.tell(&mut *self.log);
+        let last = self.log.end_part(part.transaction);
+        if part.bytes > 0 {
+            self.give_back(connection, part.bytes, slow, now);
+        }
+        self.committing
+            .push_back((last.unwrap_or_default(), connection));
+    }
+
+    /// Answers connections whose transactions are durable.
+    pub(super) fn report_committed(&mut self) {
+        let durable = self.log.durable();
+        while let Some((position, connection)) = self.committing.front().copied() {
+            if position > durable {
+                return;
+            }
+            self.committing.pop_front();
+            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+                peer.reply(self.id, Ok(Reply::Committed));
+            }
+        }
+    }
+}
