@@ -25,3 +25,4 @@ mod queue_lifetime;
 mod reply_to;
 mod requeue;
 mod routing;
+mod tx;

@@ -8,3 +8,4 @@ mod damage;
 mod disk;
 mod kill;
 mod stop;
+mod tx;

@@ -349,8 +349,9 @@ impl Channel {
         self.next_content_of(method).expect("a whole content")
     }
 
+    /// Returns a method with its content; none when the peer has closed before it was whole.
     #[track_caller]
-    fn next_content_of<M>(&self, method: M) -> Option<Content<M>> {
+    pub fn next_content_of<M>(&self, method: M) -> Option<Content<M>> {
         let header = self.connection.next_on(self.number)?;
         assert_eq!(header.kind, Kind::Header as u8, "expected a content header");
         let (_, parsed) =

@@ -4,7 +4,7 @@
 //! Only what a client may send or receive is listed.
 
 use amq_protocol::protocol::{
-    AMQPClass, access, basic, channel, confirm, connection, exchange, queue,
+    AMQPClass, access, basic, channel, confirm, connection, exchange, queue, tx,
 };
 
 /// A method as its own type, in and out of the enum of all methods.
@@ -56,6 +56,7 @@ methods! {
     Basic in basic: Qos, QosOk, Consume, ConsumeOk, Cancel, CancelOk, Publish, Return, Deliver, Get,
         GetOk, GetEmpty, Ack, Reject, RecoverAsync, Recover, RecoverOk, Nack;
     Confirm in confirm: Select, SelectOk;
+    Tx in tx: Select, SelectOk, Commit, CommitOk, Rollback, RollbackOk;
 }
 
 answers! {
@@ -67,4 +68,5 @@ answers! {
         Unbind => UnbindOk;
     basic: Qos => QosOk, Consume => ConsumeOk, Cancel => CancelOk, Recover => RecoverOk;
     confirm: Select => SelectOk;
+    tx: Select => SelectOk, Commit => CommitOk, Rollback => RollbackOk;
 }
