@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 
 use leveret_broker::publisher::ShardSet;
 use leveret_broker::queue_handle::ShardId;
-use leveret_wire::{ReplyCode, encode};
 use leveret_wire::protocol::{AMQPClass, confirm};
+use leveret_wire::{ReplyCode, encode};
 
 use crate::channel::Channel;
 use crate::core::Core;
