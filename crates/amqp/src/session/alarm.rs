@@ -28,10 +28,12 @@ impl Session {
         }
     }
 
-    /// Alarms went on or off. Who has published and waits is told at once: it may have nothing more to publish until that is confirmed.
+    /// Alarms went on or off. Who has published and waits is told at once: it may have nothing more to publish until that is
+    /// confirmed, or is to be committed.
     pub(super) fn alarms_changed(&mut self, alarms: Alarms) {
         self.alarms = alarms;
-        if alarms.any() && !self.blocked && self.core.publisher.is_waiting() {
+        let publishes = || self.core.publisher.is_waiting() || self.has_uncommitted();
+        if alarms.any() && !self.blocked && publishes() {
             self.block();
         }
         if self.blocked && !alarms.any() {
@@ -41,5 +43,11 @@ impl Session {
                 self.core.send(0, AMQPClass::Connection(unblocked));
             }
         }
+    }
+
+    /// Whether there are messages that only a commit has to follow.
+    fn has_uncommitted(&self) -> bool {
+        let mut transactions = self.channels.iter().filter_map(|c| c.transaction.as_ref());
+        transactions.any(|transaction| transaction.uncommitted().0 > 0)
     }
 }
