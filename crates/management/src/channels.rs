@@ -100,8 +100,8 @@ fn describe(caller: &Caller, facts: &ConnectionFacts, channel: &ChannelFigures) 
         "consumer_count": channel.consumers.len(),
         "messages_unacknowledged": channel.unacked,
         "messages_unconfirmed": channel.unconfirmed,
-        "messages_uncommitted": 0,
-        "acks_uncommitted": 0,
+        "messages_uncommitted": channel.uncommitted,
+        "acks_uncommitted": channel.acks_uncommitted,
         "prefetch_count": channel.prefetch,
         "global_prefetch_count": channel.global_prefetch,
     });

@@ -27,7 +27,7 @@ fn script(disk: &SimDisk) -> u64 {
             let turned = rig.commit.turn(round);
             rig.transactions.end(transaction, staging);
             enqueue(staging, Urgency::Synced, 2 + part, round + 1, 1);
-            if turned.and(rig.commit.turn(round)).is_err() {
+            if turned.and_then(|_| rig.commit.turn(round)).is_err() {
                 return durable;
             }
         }
