@@ -27,7 +27,7 @@ const FRAME_MAX: u32 = 131_072;
 
 /// Class, method and arguments: `s` a zero short, `n` a name, `k` a routing key, `b` an octet of bits, `t` a table, `1` an octet, `2` a small short, `4`
 /// a small long, `8` a small long long, `S` a long string.
-const METHODS: [(u16, u16, &str); 34] = [
+const METHODS: [(u16, u16, &str); 36] = [
     (50, 10, "snbt"),
     (50, 10, "snbt"),
     (50, 20, "snnkbt"),
@@ -55,6 +55,8 @@ const METHODS: [(u16, u16, &str); 34] = [
     (60, 120, "8b"),
     (85, 10, "b"),
     (90, 10, ""),
+    (90, 20, ""),
+    (90, 30, ""),
     (20, 10, "c"),
     (20, 10, "c"),
     (20, 20, "b"),

@@ -337,6 +337,27 @@ def nack_and_reject(uri):
 
 
 @scenario
+def transactions(uri):
+    with connected(uri) as connection:
+        channel, other = connection.channel(), connection.channel()
+        queue, moved = exclusive_queue(other), exclusive_queue(other)
+        channel.tx_select()
+        channel.basic_publish("", queue, b"forgotten")
+        channel.tx_rollback()
+        channel.basic_publish("", queue, b"a")
+        expect("before the commit", ready(other, queue), 0)
+        channel.tx_commit()
+        expect("after the commit", ready(other, queue), 1)
+        method, _, body = channel.basic_get(queue)
+        channel.basic_publish("", moved, body)
+        channel.basic_ack(method.delivery_tag)
+        channel.tx_commit()
+        channel.close()
+        expect("left over", drain(other, queue), [])
+        expect("moved", drain(other, moved), [b"a"])
+
+
+@scenario
 def prefetch(uri):
     with connected(uri) as connection:
         channel = connection.channel()

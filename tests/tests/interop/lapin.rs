@@ -11,6 +11,7 @@ mod lifecycle;
 mod properties;
 mod routing;
 mod settles;
+mod transactions;
 
 use std::future::Future;
 use std::time::Duration;
