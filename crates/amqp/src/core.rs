@@ -13,6 +13,7 @@ use leveret_broker::queue_handle::{QueueHandle, ShardId};
 use leveret_broker::users::{Permission, TopicPermissions, User};
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::IsKept;
+use leveret_message::batch::Message;
 use leveret_message::name::Name;
 use leveret_message::table::Table;
 use leveret_wire::encode::{self, DeliverPrefix};
@@ -243,17 +244,23 @@ impl Core {
         self.traffic.note_messages(&self.counts);
     }
 
-    /// Sends what a transaction has gathered to the shards; how many these are, and what it takes until they have answered.
-    pub(crate) fn commit(&mut self, gathered: Gathered) -> (usize, Charge) {
+    /// Sends what a transaction has gathered to the shards; how many these are, and what it takes until they have answered. Calls `returned` with
+    /// the output and each message that is to come back.
+    pub(crate) fn commit(
+        &mut self,
+        gathered: Gathered,
+        mut returned: impl FnMut(&mut Vec<u8>, &Message<'_>),
+    ) -> (usize, Charge) {
         let Self {
             publisher,
             broker,
             connected,
             link,
+            out,
             ..
         } = self;
         let first = |shard| connect(broker, connected, link, shard);
-        let sent = publisher.commit(gathered, first);
+        let sent = publisher.commit(gathered, first, |message| returned(out.buffer(), message));
         self.counts.published = self.publisher.published();
         sent
     }

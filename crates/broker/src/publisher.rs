@@ -123,7 +123,7 @@ struct Route {
     /// The tally of the exchange that it begins at.
     tally: usize,
     visited: Vec<(Arc<Exchange>, u64)>,
-    handles: Vec<Arc<QueueHandle>>,
+    handles: Arc<[Arc<QueueHandle>]>,
     lanes: SmallVec<[(ShardId, RunQueues); 1]>,
     shards: ShardSet,
     /// How many groups of queues it leads to, each of which has an entry of the log of its own.
@@ -407,7 +407,7 @@ impl Route {
         Self {
             tally,
             visited: reached.visited,
-            handles,
+            handles: handles.into(),
             lanes,
             shards,
             groups: groups.count_ones() as usize,

@@ -258,6 +258,26 @@ fn a_queue_that_is_gone_at_the_commit_takes_nothing() {
 }
 
 #[test]
+fn a_mandatory_message_comes_back_where_its_queues_are_gone_at_the_commit() {
+    let (channel, other, queue) = transactional();
+    let gone = other.queue();
+    channel.publish_mandatory("", &gone, "returned");
+    channel.publish_mandatory("", &queue, "kept");
+    channel.publish("", &gone, "dropped");
+    channel.sync();
+    other.call(queue::Delete {
+        queue: gone.as_str().into(),
+        ..Default::default()
+    });
+    channel.send(tx::Commit {});
+    let returned = channel.content::<basic::Return>();
+    assert_eq!(returned.text(), "returned");
+    assert_eq!(returned.method.reply_code, 312);
+    channel.expect::<tx::CommitOk>();
+    holds(&other, &queue, &["kept"]);
+}
+
+#[test]
 fn acks_take_effect_with_the_commit() {
     let (channel, other, queue) = with_unacked(&["1", "2", "3"]);
     channel.ack(2);

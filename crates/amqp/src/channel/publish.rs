@@ -263,6 +263,8 @@ fn send_back(
     message: &Published<'_>,
 ) -> Result<(), Exception> {
     let (number, frame_max) = (channel.number, core.frame_max);
+    let body = message.body.as_bytes();
+    let message = (message.exchange_and_key, message.properties, body);
     if let Some(transaction) = &mut channel.transaction {
         let before = transaction.returns.len();
         write_return(&mut transaction.returns, number, message, frame_max);
@@ -274,16 +276,16 @@ fn send_back(
     Ok(())
 }
 
-fn write_return(out: &mut Vec<u8>, number: u16, message: &Published<'_>, frame_max: u32) {
-    let body = message.body.as_bytes();
-    encode::return_message(
-        out,
-        number,
-        ReplyCode::NoRoute,
-        "NO_ROUTE",
-        message.exchange_and_key,
-    );
-    encode::content_header(out, number, body.len() as u64, message.properties);
+/// `basic.return` of a message: `exchange_and_key`, properties and body.
+pub(super) fn write_return(
+    out: &mut Vec<u8>,
+    number: u16,
+    (exchange_and_key, properties, body): (&[u8], &[u8], &[u8]),
+    frame_max: u32,
+) {
+    let code = ReplyCode::NoRoute;
+    encode::return_message(out, number, code, "NO_ROUTE", exchange_and_key);
+    encode::content_header(out, number, body.len() as u64, properties);
     encode::body(out, number, body, frame_max);
 }
 

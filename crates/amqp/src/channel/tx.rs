@@ -1,6 +1,7 @@
 //! Transactions: `tx.select`, `commit` and `rollback`, and what a transactional channel gathers meanwhile.
 //!
-//! A publish is checked and routed when it comes; its message, or its return, is kept until the commit. So is what the client settles: those
+//! A publish is checked and routed when it comes; its message, or its return, is kept until the commit, at which a mandatory one comes back too
+//! if its queues are gone by then. So is what the client settles: those
 //! messages are neither unacked any more nor gone. A commit sends each shard its part; what all of them do is durable together, or lost
 //! together. A rollback forgets the messages, and what was settled is unacked again.
 
@@ -16,7 +17,7 @@ use leveret_wire::ReplyCode;
 use leveret_wire::method::tx::Method;
 use leveret_wire::protocol::{AMQPClass, tx};
 
-use crate::channel::{Channel, Next, Question, Unacked, deliver};
+use crate::channel::{Channel, Next, Question, Unacked, deliver, publish};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -98,7 +99,7 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
         mut gathered,
         settled,
         returns,
-        counts,
+        mut counts,
     } = take(core, channel)?;
     core.out.buffer().extend_from_slice(&returns);
     let mut counted = 0;
@@ -117,10 +118,16 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
             },
         );
     }
+    let (number, frame_max) = (channel.number, core.frame_max);
+    let (shards, charge) = core.commit(gathered, |out, message| {
+        let body = message.body.as_bytes();
+        let message = (message.exchange_and_key, message.properties, body);
+        publish::write_return(out, number, message, frame_max);
+        counts.returned += 1;
+    });
     channel.counts += counts;
     core.counts.returned += counts.returned;
     core.counts.dropped += counts.dropped;
-    let (shards, charge) = core.commit(gathered);
     core.return_credit(channel, counted);
     if shards == 0 {
         committed(core, channel);
@@ -166,7 +173,9 @@ pub(super) fn gather(
         return Ok(());
     };
     let gathered = &mut transaction.gathered;
-    let shards = core.publisher.gather(route, message, body, gathered);
+    let shards = core
+        .publisher
+        .gather((route, mandatory), message, body, gathered);
     transaction.counts.published += 1;
     if shards.is_empty() && !mandatory {
         transaction.counts.dropped += 1;

@@ -6,17 +6,17 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use leveret_message::batch::NewMessage;
+use leveret_message::batch::{Message, NewMessage};
 use leveret_store::log::Transaction;
 
 use super::{Filling, NewBody, Publisher, RouteIndex, ShardSet, Tally};
 use crate::command::{Command, Part, Settle, Shards};
-use crate::queue_handle::ShardId;
+use crate::queue_handle::{QueueHandle, ShardId};
 
 /// How many bytes all transactions together may gather; half of what a batch of the log may have.
 pub const GATHERED_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-/// What a message takes beside its own bytes.
+/// What a message takes beside its own bytes, once for each group.
 const MESSAGE_BYTES: usize = 64;
 
 /// What a queue takes for each run of messages that goes to it.
@@ -24,6 +24,16 @@ const RUN_BYTES: usize = 64;
 
 /// What a settled run takes.
 const SETTLE_BYTES: usize = 64;
+
+/// A message that is to come back where it reaches no queue.
+#[derive(Debug)]
+struct Mandatory {
+    /// The queues it had when it was published.
+    queues: Arc<[Arc<QueueHandle>]>,
+    /// Where it is among what was gathered.
+    shard: ShardId,
+    index: u32,
+}
 
 /// How much all transactions of a broker have gathered.
 #[derive(Debug, Default)]
@@ -63,6 +73,7 @@ pub struct Gathered {
     lanes: Vec<Filling>,
     tallies: Vec<Tally>,
     settles: Vec<Vec<Settle>>,
+    mandatory: Vec<Mandatory>,
     charge: Charge,
 }
 
@@ -77,6 +88,7 @@ impl Gathered {
             lanes: (0..shards.count()).map(|_| Filling::default()).collect(),
             tallies: Vec::new(),
             settles: (0..shards.count()).map(|_| Vec::new()).collect(),
+            mandatory: Vec::new(),
             charge,
         }
     }
@@ -131,7 +143,7 @@ impl Publisher {
     /// **Effect**: in this connection's memory only, until [`Publisher::commit`]. **Cost**: as [`Publisher::publish`].
     pub fn gather(
         &self,
-        route: RouteIndex,
+        (route, mandatory): (RouteIndex, bool),
         message: NewMessage<'_>,
         body: &NewBody<'_>,
         gathered: &mut Gathered,
@@ -150,22 +162,31 @@ impl Publisher {
             }
         }
         gathered.charge.add(bytes);
+        if mandatory && let Some((shard, _)) = route.lanes.first() {
+            gathered.mandatory.push(Mandatory {
+                queues: Arc::clone(&route.handles),
+                shard: *shard,
+                index: gathered.lanes[shard.0 as usize].builder.len() - 1,
+            });
+        }
         route.shards
     }
 
     /// Sends what was gathered to the shards as one transaction: how many shards answer it, and what it takes until they have.
     ///
-    /// `first` is called with each shard before something is sent to it. **Order**: as [`Publisher::hand_over`], behind what was handed over.
-    /// **Waits**: never.
+    /// `first` is called with each shard before something is sent to it, `returned` with each mandatory message whose queues are all gone by now.
+    /// **Order**: as [`Publisher::hand_over`], behind what was handed over. **Waits**: never.
     pub fn commit(
         &mut self,
         gathered: Gathered,
         mut first: impl FnMut(ShardId),
+        mut returned: impl FnMut(&Message<'_>),
     ) -> (usize, Charge) {
         let Gathered {
             lanes,
             tallies,
             settles,
+            mandatory,
             charge,
         } = gathered;
         for Tally {
@@ -181,20 +202,31 @@ impl Publisher {
         let is_concerned = |(_, (filling, settles)): &(ShardId, (Filling, Vec<Settle>))| {
             !filling.builder.is_empty() || !settles.is_empty()
         };
-        let parts: Vec<_> = of_shards.filter(is_concerned).collect();
-        let (count, transaction) = (parts.len(), Transaction::new(parts.len()));
-        for (shard, (mut filling, settles)) in parts {
-            first(shard);
-            let bytes = filling.builder.byte_len();
-            self.lanes[shard.0 as usize].outstanding += bytes;
+        let concerned: Vec<_> = of_shards.filter(is_concerned).collect();
+        let (count, transaction) = (concerned.len(), Transaction::new(concerned.len()));
+        let part = |(shard, (mut filling, settles)): (ShardId, (Filling, Vec<Settle>))| {
             let part = Part {
                 connection: self.connection,
                 transaction,
-                bytes,
+                bytes: filling.builder.byte_len(),
                 batch: filling.builder.seal(),
                 runs: filling.runs,
                 settles,
             };
+            (shard, part)
+        };
+        let parts: Vec<(ShardId, Part)> = concerned.into_iter().map(part).collect();
+        for of in mandatory {
+            let part = parts.iter().find(|(shard, _)| *shard == of.shard);
+            if of.queues.iter().all(|queue| queue.is_deleted())
+                && let Some(message) = part.and_then(|(_, part)| part.batch.message(of.index))
+            {
+                returned(&message);
+            }
+        }
+        for (shard, part) in parts {
+            first(shard);
+            self.lanes[shard.0 as usize].outstanding += part.bytes;
             self.shards.send(shard, Command::Transact(Box::new(part)));
         }
         (count, charge)
