@@ -35,6 +35,8 @@ pub struct Node {
     home: Arc<tempfile::TempDir>,
     data_dir: PathBuf,
     is_managed: bool,
+    /// Where all its brokers speak AMQP and serve HTTP, if at the same addresses.
+    settled: Option<(SocketAddr, SocketAddr)>,
 }
 
 /// A broker that runs on a node.
@@ -78,6 +80,7 @@ impl Node {
             data_dir: data_dir.map_or(own, Path::to_owned),
             home,
             is_managed: false,
+            settled: None,
         };
         node.configured("")
     }
@@ -85,6 +88,12 @@ impl Node {
     /// The same node, whose brokers serve the management API.
     pub fn managed(mut self) -> Self {
         self.is_managed = true;
+        self
+    }
+
+    /// The same node, whose brokers come back at the same addresses: for clients that connect again by themselves.
+    pub fn settled(mut self) -> Self {
+        self.settled = Some((free_address(), free_address()));
         self
     }
 
@@ -130,8 +139,10 @@ impl Node {
         let (log, errors) = errors
             .and_then(|file| Ok(file.keep()?))
             .expect("a file in our own folder");
-        let amqp = free_address();
-        let management = self.is_managed.then(free_address);
+        let (amqp, http) = self
+            .settled
+            .unwrap_or_else(|| (free_address(), free_address()));
+        let management = self.is_managed.then_some(http);
         let management_flags =
             management.map(|at| ["--management-listen".to_owned(), at.to_string()]);
         let process = Command::new(binary())

@@ -20,7 +20,7 @@ use crate::workspace::Workspace;
 pub(crate) struct LeftOut {
     /// What is left out, and why.
     pub(crate) reason: String,
-    /// The tests that need it, as `cargo test` filters them; empty where a step of its own does.
+    /// The tests that need it, as `cargo test` filters them, with spaces between them; empty where a step of its own does.
     pub(crate) tests: &'static str,
     /// Whether it could be had.
     pub(crate) lack: Lack,
@@ -37,6 +37,7 @@ pub(crate) enum Lack {
 
 /// A program, the package that brings it, and the tests that need it.
 struct Package {
+    /// A program on the path, or a file by its whole name.
     program: &'static str,
     package: &'static str,
     tests: &'static str,
@@ -44,7 +45,42 @@ struct Package {
 
 /// Not run by `cargo xtask test`: it is what the conformance tests can be checked against.
 const RABBITMQ: &str = "rabbitmq-server";
-const PACKAGES: [Package; 3] = [
+const PACKAGES: [Package; 10] = [
+    Package {
+        program: "java",
+        package: "default-jdk-headless",
+        tests: "interop::java",
+    },
+    Package {
+        program: "/usr/share/java/amqp-client.jar",
+        package: "librabbitmq-client-java",
+        tests: "interop::java",
+    },
+    Package {
+        program: "go",
+        package: "golang-go",
+        tests: "interop::go",
+    },
+    Package {
+        program: "/usr/share/gocode/src/github.com/rabbitmq/amqp091-go",
+        package: "golang-github-rabbitmq-amqp091-go-dev",
+        tests: "interop::go",
+    },
+    Package {
+        program: "/usr/share/doc/ruby-bunny",
+        package: "ruby-bunny",
+        tests: "interop::bunny",
+    },
+    Package {
+        program: "php",
+        package: "php-cli",
+        tests: "interop::php",
+    },
+    Package {
+        program: "/usr/share/php/PhpAmqpLib/autoload.php",
+        package: "php-amqplib",
+        tests: "interop::php",
+    },
     Package {
         program: "amqp-publish",
         package: "amqp-tools",
@@ -75,11 +111,7 @@ const TRIAL_DISK_BYTES: u64 = 8 << 20;
 /// Installs the packages whose programs are missing. Without root, or without `apt-get`, the
 /// missing ones are left out.
 pub(crate) fn packages() -> Outcome<Vec<LeftOut>> {
-    let missing = || {
-        PACKAGES
-            .iter()
-            .filter(|package| find_program(package.program).is_none())
-    };
+    let missing = || PACKAGES.iter().filter(|package| !package.is_here());
     let names: Vec<&str> = missing().map(|package| package.package).collect();
     if names.is_empty() {
         println!("all programs are here");
@@ -106,6 +138,13 @@ pub(crate) fn packages() -> Outcome<Vec<LeftOut>> {
 }
 
 impl Package {
+    fn is_here(&self) -> bool {
+        match self.program.starts_with('/') {
+            true => Path::new(self.program).exists(),
+            false => find_program(self.program).is_some(),
+        }
+    }
+
     fn left_out(&self, obstacle: &str) -> LeftOut {
         let Self {
             program,
@@ -172,7 +211,7 @@ impl Drop for NoServices {
 /// Makes the Python environment with the packages of the list. The tests look for it at the same
 /// place, with the same stamp.
 pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
-    let tests = "interop::pika";
+    let tests = "interop::pika interop::aio_pika interop::celery";
     let list = workspace.root.join(PYTHON_FOLDER).join("requirements.txt");
     let folder = workspace.target.join(PYTHON_ENVIRONMENT);
     if is_stamped(&folder, &list)? {
@@ -181,7 +220,7 @@ pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
     }
     if find_program("python3").is_none() {
         return Ok(vec![LeftOut {
-            reason: "pika: there is no `python3`".to_owned(),
+            reason: "Python's clients: there is no `python3`".to_owned(),
             tests,
             lack: Lack::Program,
         }]);
@@ -189,7 +228,7 @@ pub(crate) fn python(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
     remove_folder(&folder)?;
     let path = folder.display().to_string();
     if let Err(error) = Line::new("python3", &["-m", "venv", &path]).output() {
-        let reason = format!("pika: python3 cannot make an environment: {error}");
+        let reason = format!("Python's clients: python3 cannot make an environment: {error}");
         return Ok(vec![LeftOut {
             reason,
             tests,
@@ -225,7 +264,7 @@ pub(crate) fn node(workspace: &Workspace) -> Outcome<Vec<LeftOut>> {
     }
     for program in ["node", "npm"] {
         if find_program(program).is_none() {
-            let reason = format!("amqplib: there is no `{program}`");
+            let reason = format!("Node's clients: there is no `{program}`");
             return Ok(vec![LeftOut {
                 reason,
                 tests: "interop::amqplib",

@@ -78,6 +78,7 @@ impl Steps {
             .iter()
             .map(|item| item.tests)
             .filter(|tests| !tests.is_empty());
+        let tests = tests.flat_map(|tests| tests.split(' '));
         tests.flat_map(|tests| ["--skip", tests]).collect()
     }
 

@@ -1,13 +1,34 @@
-//! amqplib, the client for Node: `tests/interop/node/interop.js`.
+//! amqplib, the client for Node: `tests/interop/node/interop.js`, and the flow.
 
 use std::process::Command;
+use std::sync::OnceLock;
 
-use super::{folder, program};
+use super::{flow, folder, program};
 
 #[test]
 fn all_scenarios() {
-    if !program::are_here("amqplib", &["node", "npm"]) {
-        return;
+    if modules() {
+        let script = folder("node").join("interop.js");
+        program::run_scenarios(Command::new("node").arg(script), "connection_close");
+    }
+}
+
+#[test]
+fn whole_flow() {
+    if modules() {
+        flow::run(Command::new("node").arg(folder("node").join("flow_amqplib.js")));
+    }
+}
+
+/// Whether there is Node; then the modules of the clients are there, too, installed by the first test that asks.
+pub(super) fn modules() -> bool {
+    static MODULES: OnceLock<bool> = OnceLock::new();
+    *MODULES.get_or_init(installed)
+}
+
+fn installed() -> bool {
+    if !program::are_here("Node", &["node", "npm"]) {
+        return false;
     }
     let folder = folder("node");
     let (modules, list) = (
@@ -19,6 +40,5 @@ fn all_scenarios() {
         program::run(Command::new("npm").args(install).current_dir(&folder));
         program::stamp(&modules, &list);
     }
-    let script = folder.join("interop.js");
-    program::run_scenarios(Command::new("node").arg(script), "connection_close");
+    true
 }

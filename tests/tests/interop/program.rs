@@ -22,6 +22,15 @@ pub(super) fn are_here(client: &str, programs: &[&str]) -> bool {
     false
 }
 
+/// Says whether a client's own files are there; `path` is one of them. As [`are_here`] otherwise.
+pub(super) fn is_there(client: &str, path: &str) -> bool {
+    let there = Path::new(path).exists();
+    if !there {
+        leave_out(&format!("{client}: there is no {path}"));
+    }
+    there
+}
+
 /// Says that a test is left out, and why, past the capture of what passing tests print.
 ///
 /// Panics where `CI=true`.
