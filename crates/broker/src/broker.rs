@@ -1,6 +1,7 @@
 //! The broker: what protocols get hold of. It ties the parts together and owns none of their state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
@@ -36,6 +37,8 @@ pub struct BrokerSettings {
     pub queued_bytes_budget: usize,
     /// How many bytes of messages all queues together may hold in memory, because they cannot leave it, before publishers wait.
     pub queued_bytes_max: usize,
+    /// How long a delivery may stay unsettled where neither its consumer nor its queue says so; none is for ever.
+    pub consumer_timeout: Option<Duration>,
 }
 
 /// See the module.
@@ -92,6 +95,9 @@ impl Broker {
         let mut machines: Vec<Shard> = machines
             .map(|(id, log)| Shard::new(ShardId(id), log, Arc::clone(&queued)))
             .collect();
+        for shard in &mut machines {
+            shard.consumer_timeout = settings.consumer_timeout;
+        }
         let broker = Self {
             users: settings.users,
             connections: Connections::default(),

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use leveret_message::batch::Batch;
 use leveret_store::log::{QueueId, Transaction};
@@ -165,6 +166,8 @@ pub struct NewConsumer {
     pub channel_credit: Option<ChannelCredit>,
     /// Higher ones are served first.
     pub priority: i64,
+    /// How long it may keep a message unsettled; none is as the queue says, or the broker.
+    pub timeout: Option<Duration>,
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.

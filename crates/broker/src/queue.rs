@@ -26,6 +26,7 @@ use crate::queue::away::Away;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
 use crate::queue::holders::Holders;
+use crate::queue::overdue::Tick;
 use crate::queue::reading::Reading;
 use crate::queue_handle::QueueHandle;
 use crate::runs::{Piece, RunValue, Runs};
@@ -34,6 +35,7 @@ mod away;
 pub mod consumers;
 pub mod counts;
 mod holders;
+pub mod overdue;
 mod purge;
 mod reading;
 mod relief;
@@ -83,6 +85,8 @@ struct Held {
     home: Home,
     /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
     consumer: Option<ConsumerKey>,
+    /// When they were handed out, as the shard counts time.
+    handed_at: Tick,
 }
 
 impl RunValue for Held {
@@ -98,6 +102,7 @@ impl From<Ready> for Held {
             index,
             home,
             consumer: None,
+            handed_at: Tick(0),
         }
     }
 }
@@ -164,6 +169,8 @@ pub struct Queue {
     pub used_at: Option<Instant>,
     /// See `used_at`.
     pub expiry_due: Option<Instant>,
+    /// When its shard will look for deliveries that are not settled in time; see `queue/overdue.rs`.
+    pub overdue_look: Option<Instant>,
 }
 
 impl Queue {
@@ -197,6 +204,7 @@ impl Queue {
             is_resident: false,
             used_at: None,
             expiry_due: None,
+            overdue_look: None,
         }
     }
 
@@ -353,13 +361,20 @@ impl Queue {
     }
 
     /// Notes that a channel holds messages that were taken.
-    pub fn hold(&mut self, holder: Holder, taken: Taken, consumer: Option<ConsumerKey>) {
+    pub fn hold(
+        &mut self,
+        holder: Holder,
+        taken: Taken,
+        consumer: Option<ConsumerKey>,
+        handed_at: Tick,
+    ) {
         let Taken { piece, bytes, .. } = taken;
         self.unacked_count += piece.count;
         self.unacked_bytes += bytes;
         self.handed_out |= piece.value.home == Home::Log;
         let value = Held {
             consumer,
+            handed_at,
             ..Held::from(piece.value)
         };
         let piece = Piece {

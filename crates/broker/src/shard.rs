@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
@@ -19,6 +19,7 @@ use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::expiry::Expiries;
+use crate::shard::overdue::{Clock, Looks};
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
 use crate::shard::settled::Settled;
@@ -28,6 +29,7 @@ mod deal;
 mod ending;
 mod expiry;
 mod observe;
+mod overdue;
 mod peer;
 mod publish;
 pub(crate) mod recover;
@@ -104,8 +106,12 @@ pub struct Shard {
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
     expiries: Expiries,
-    /// When this turn began; none before the first one.
-    now: Option<Instant>,
+    /// When queues are due to be looked through for deliveries that are not settled in time.
+    looks: Looks,
+    /// How long a delivery may stay unsettled where neither its consumer nor its queue says so.
+    pub(crate) consumer_timeout: Option<Duration>,
+    /// When this turn began.
+    clock: Clock,
     /// Queues that were there before the first turn.
     recovered: Vec<QueueId>,
     /// What became of the messages of queues that have ended.
@@ -141,7 +147,9 @@ impl Shard {
             asked_at: Position::default(),
             arrived: Vec::new(),
             expiries: Expiries::default(),
-            now: None,
+            looks: Looks::default(),
+            consumer_timeout: None,
+            clock: Clock::default(),
             recovered: Vec::new(),
             ended: MessageCounts::default(),
             created: 0,
@@ -156,7 +164,7 @@ impl Shard {
 
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
-        self.now = Some(now);
+        self.clock.set(now);
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
         }
@@ -166,6 +174,7 @@ impl Shard {
         self.take_arrived();
         self.ask_again();
         self.expire_queues(now);
+        self.take_overdue(now);
         self.deal_touched();
         self.settled.tell(&mut *self.log);
         self.report_done();
@@ -179,7 +188,7 @@ impl Shard {
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
-        let due = [withheld, self.expiries.next()];
+        let due = [withheld, self.expiries.next(), self.looks.next()];
         due.into_iter().flatten().min()
     }
 
@@ -309,7 +318,9 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        queue.consumers.add(holder, new);
+        let timeout = new.timeout.or(handle.settings.consumer_timeout);
+        let timeout = timeout.or(self.consumer_timeout);
+        queue.consumers.add(holder, NewConsumer { timeout, ..new });
         touch(&mut self.touched, queue);
         peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
         Ok(Reply::Consuming)
@@ -357,6 +368,7 @@ impl Shard {
     }
 
     fn take_one(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
+        let tick = self.clock.tick;
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err(Error::Unavailable);
         };
@@ -379,7 +391,7 @@ impl Shard {
             remaining: queue.ready_count(),
         };
         if !no_ack {
-            queue.hold(holder, taken, None);
+            queue.hold(holder, taken, None, tick);
         } else if taken.piece.value.home == Home::Log {
             self.settled.push(id, got.seq, 1);
         }

@@ -78,6 +78,7 @@ impl Server {
             users: Users::new(config.user_directory()),
             queued_bytes_budget: size(config.limits.queued_bytes_budget),
             queued_bytes_max: size(config.limits.queued_bytes(machine)),
+            consumer_timeout: config.limits.consumer_timeout(),
         };
         let (broker, shards) =
             Broker::new(settings, backing).map_err(|error| StartError::Found { folder, error })?;

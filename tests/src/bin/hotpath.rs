@@ -176,6 +176,7 @@ impl Machine {
             users: Users::new(users),
             queued_bytes_budget: usize::MAX,
             queued_bytes_max: 256 * 1024 * 1024,
+            consumer_timeout: None,
         };
         let made = Broker::new(settings, Backing::memory(2));
         let (broker, shards) = made.expect("nothing was there");

@@ -358,3 +358,24 @@ fn one_channel_may_have_many_consumers() {
     queues.sort_unstable();
     assert_eq!(got, queues);
 }
+
+#[test]
+fn a_delivery_that_is_not_settled_in_time_goes_back_and_its_consumer_is_cancelled() {
+    let connection = Connection::open();
+    let channel = connection.channel(1);
+    let queue = channel.queue();
+    channel.publish("", &queue, "one");
+    let tag = channel.consume_with(basic::Consume {
+        arguments: table([("x-consumer-timeout", 200.into())]),
+        ..consume(&queue, "late")
+    });
+    assert_eq!(channel.deliver().text(), "one");
+    let cancel: basic::Cancel = channel.expect();
+    assert_eq!(cancel.consumer_tag.as_str(), tag);
+    let again = channel.get(&queue).expect("it went back");
+    assert_eq!((again.text(), again.method.redelivered), ("one", true));
+    // What the channel says of its first delivery does no harm.
+    channel.ack(1);
+    channel.ack(2);
+    channel.sync();
+}

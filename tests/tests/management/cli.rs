@@ -246,7 +246,9 @@ fn rabbitmqctl_has_rabbitmqs_exit_codes() {
     assert_eq!(failed(&["rabbitmqctl", "no_such_command"]).0, 64);
     assert_eq!(failed(&["rabbitmqctl", "add_user", "only"]).0, 64);
     assert_eq!(failed(&["rabbitmqctl", "delete_user", "nobody"]).0, 67);
-    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 65);
+    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{"]).0, 65);
+    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 69);
+    assert_eq!(failed(&["rabbitmqctl", "add_user", "guest", "x"]).0, 70);
     let nowhere = Command::new(broker::binary())
         .args(["rabbitmqctl", "ping"])
         .env(

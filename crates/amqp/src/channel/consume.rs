@@ -152,6 +152,7 @@ pub(super) fn consume(
         prefetch: channel.prefetch,
         channel_credit,
         priority: settings.priority,
+        timeout: settings.timeout,
     };
     let holder = Holder {
         connection: core.connection(),

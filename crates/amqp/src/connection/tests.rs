@@ -50,6 +50,7 @@ fn broker_on(backing: Backing) -> (Arc<Broker>, Shard) {
         users: users(),
         queued_bytes_budget: usize::MAX,
         queued_bytes_max: 64 * 1024 * 1024,
+        consumer_timeout: None,
     };
     let made = Broker::new(settings, backing);
     let (broker, mut shards) = made.expect("nothing was there");

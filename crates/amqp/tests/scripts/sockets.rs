@@ -85,6 +85,7 @@ impl Sockets {
             users: users(),
             queued_bytes_budget: usize::MAX,
             queued_bytes_max: 64 * 1024 * 1024,
+            consumer_timeout: None,
         };
         let made = Broker::new(settings, Backing::memory(2));
         let (broker, shards) = made.expect("nothing was there");

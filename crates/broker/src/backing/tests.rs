@@ -67,6 +67,7 @@ impl Folder {
             users: Users::new(UserDirectory::default()),
             queued_bytes_budget: usize::MAX,
             queued_bytes_max: usize::MAX,
+            consumer_timeout: None,
         };
         let log = |log: &WatchedLog| Box::new(log.clone()) as Box<dyn Log>;
         let backing = Backing {
@@ -341,6 +342,7 @@ fn recovered_queues_are_consumed_from_purged_and_deleted_like_others() {
         prefetch: 0,
         channel_credit: None,
         priority: 0,
+        timeout: None,
     };
     let consume = Command::Consume(HOLDER, Arc::clone(&consumed), new);
     let events = running.tell(&consumed, consume);

@@ -9,7 +9,9 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -21,7 +23,7 @@ mod tests;
 
 /// Numbers the consumers of a queue in the order in which they came. Never used twice in a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConsumerKey(u64);
+pub struct ConsumerKey(NonZeroU64);
 
 /// One consumer.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub struct Consumer {
     pub slot: ConsumerSlot,
     /// Whether messages are settled by being sent.
     pub no_ack: bool,
+    /// How long it may keep a message unsettled.
+    pub timeout: Option<Duration>,
     exclusive: bool,
     priority: i64,
     /// How many more it may take; none is no limit.
@@ -50,6 +54,7 @@ impl Consumer {
             holder: self.holder,
             slot: self.slot,
             no_ack: self.no_ack,
+            timeout: self.timeout,
             count,
         }
     }
@@ -95,6 +100,8 @@ pub struct Turn {
     pub slot: ConsumerSlot,
     /// Whether messages are settled by being sent.
     pub no_ack: bool,
+    /// How long it may keep them unsettled.
+    pub timeout: Option<Duration>,
     /// How many messages it takes.
     pub count: u64,
 }
@@ -112,7 +119,7 @@ pub struct Consumers {
     members: SmallVec<[Consumer; 1]>,
     /// Highest priority first. A ring may be empty until the next consumer goes.
     rings: Vec<Ring>,
-    next_key: u64,
+    last_key: u64,
     exclusive: bool,
 }
 
@@ -134,14 +141,15 @@ impl Consumers {
 
     /// Adds one, last in its priority's turn.
     pub fn add(&mut self, holder: Holder, new: NewConsumer) -> ConsumerKey {
-        let key = ConsumerKey(self.next_key);
-        self.next_key += 1;
+        self.last_key += 1;
+        let key = ConsumerKey(NonZeroU64::new(self.last_key).unwrap_or(NonZeroU64::MAX));
         self.exclusive |= new.exclusive;
         self.members.push(Consumer {
             key,
             holder,
             slot: new.slot,
             no_ack: new.no_ack,
+            timeout: new.timeout.filter(|_| !new.no_ack),
             exclusive: new.exclusive,
             priority: new.priority,
             credit: (new.prefetch > 0 && !new.no_ack).then_some(i64::from(new.prefetch)),

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::command::Holder;
 use crate::queue::Held;
-use crate::runs::Runs;
+use crate::runs::{Piece, Runs};
 
 /// See the module. A channel stays in it, with nothing perhaps, until it is removed.
 #[derive(Debug, Default)]
@@ -40,6 +40,14 @@ impl Holders {
         match self.first.take_if(|(first, _)| *first == holder) {
             Some((_, runs)) => Some(runs),
             None => self.others.remove(&holder),
+        }
+    }
+
+    /// Calls `each` with every piece, and who holds it.
+    pub(super) fn each(&self, mut each: impl FnMut(Holder, &Piece<Held>)) {
+        let first = self.first.iter().map(|(holder, runs)| (holder, runs));
+        for (holder, runs) in first.chain(&self.others) {
+            runs.iter().for_each(|piece| each(*holder, piece));
         }
     }
 

@@ -70,7 +70,7 @@ fn take(queue: &mut Queue, holder: Holder, most: u64) -> Vec<(u64, u8, bool)> {
     };
     assert_eq!(taken.bytes, taken.piece.count as usize * SIZE);
     let piece = taken.piece.clone();
-    queue.hold(holder, taken.clone(), None);
+    queue.hold(holder, taken.clone(), None, Tick(0));
     (0..piece.count)
         .map(|i| {
             let index = piece.value.index + i as u32;

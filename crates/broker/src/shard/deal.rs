@@ -12,6 +12,7 @@ use crate::queue::consumers::{Consumer, Turn};
 use crate::queue::{Home, Queue, Taken};
 use crate::queue_handle::ShardId;
 use crate::runs::Piece;
+use crate::shard::overdue::{Clock, Looks};
 use crate::shard::peer::Peer;
 use crate::shard::settled::Settled;
 use crate::shard::{Shard, peer};
@@ -30,6 +31,8 @@ impl Shard {
                 peers: &mut self.peers,
                 spoken_to: &mut self.spoken_to,
                 settled: &mut self.settled,
+                looks: &mut self.looks,
+                clock: self.clock,
             };
             while deal_once(queue, &mut table) {}
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
@@ -48,6 +51,8 @@ pub(super) struct Table<'a> {
     pub(super) peers: &'a mut FxHashMap<ConnectionId, Peer>,
     pub(super) spoken_to: &'a mut Vec<ConnectionId>,
     pub(super) settled: &'a mut Settled,
+    pub(super) looks: &'a mut Looks,
+    pub(super) clock: Clock,
 }
 
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
@@ -113,7 +118,10 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
         .counts
         .note_delivered(turn.no_ack, taken.redelivered, taken.piece.count);
     if !turn.no_ack {
-        queue.hold(turn.holder, taken, Some(turn.key));
+        queue.hold(turn.holder, taken, Some(turn.key), table.clock.tick);
+        if let Some(timeout) = turn.timeout {
+            table.looks.note(queue, timeout, table.clock);
+        }
     } else if taken.piece.value.home == Home::Log {
         let Piece { first, count, .. } = taken.piece;
         table.settled.push(queue.id, first, count);

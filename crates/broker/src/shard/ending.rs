@@ -63,6 +63,7 @@ impl Shard {
         self.ended += queue.message_counts();
         queue.forget_chunks(&mut *self.log);
         self.expiries.forget(&queue);
+        self.looks.forget(&queue);
         if let Some(owner) = queue.handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {

@@ -43,7 +43,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
-        let Some((expires, now)) = queue.handle.settings.expires.zip(self.now) else {
+        let Some((expires, now)) = queue.handle.settings.expires.zip(self.clock.now) else {
             return;
         };
         queue.used_at = Some(now);

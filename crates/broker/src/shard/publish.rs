@@ -223,6 +223,8 @@ impl Shard {
             peers: &mut self.peers,
             spoken_to: &mut self.spoken_to,
             settled: &mut self.settled,
+            looks: &mut self.looks,
+            clock: self.clock,
         };
         let mut enter = |queue: &mut Queue, (first, count), home| {
             if is_idle && room && queue.ready_count() == 0 {

@@ -15,6 +15,7 @@ mod lifetime;
 mod memory;
 mod model;
 mod observing;
+mod overdue;
 mod property;
 mod stage;
 mod transact;

@@ -148,6 +148,11 @@ fn check_limits(config: &Config) -> Result<(), Nonsense> {
             MIB..=1024 * TIB,
         )?;
     }
+    within(
+        "limits.consumer_timeout_secs",
+        limits.consumer_timeout_secs,
+        0..=100_000_000,
+    )?;
     within("limits.shards", limits.shards, 0..=64)
 }
 

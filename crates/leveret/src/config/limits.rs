@@ -2,6 +2,8 @@
 //!
 //! Where 0 stands for "as the machine is", the number is worked out by the functions here, from a measured [`Machine`].
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
@@ -41,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) shards: usize,
     /// The prefetch of a consumer whose channel set none; 0 for unlimited.
     pub(crate) default_consumer_prefetch: u16,
+    /// How long a delivery may stay unsettled, in seconds; 0 is for ever. Longer: it goes back to its queue, and its consumer is cancelled.
+    pub(crate) consumer_timeout_secs: u64,
 }
 
 impl Default for Limits {
@@ -61,6 +65,7 @@ impl Default for Limits {
             queued_bytes_max: 0,
             shards: 0,
             default_consumer_prefetch: 0,
+            consumer_timeout_secs: 0,
         }
     }
 }
@@ -85,6 +90,11 @@ impl Limits {
             0 => machine.memory_bytes / 5 * 2,
             set => set,
         }
+    }
+
+    /// How long a delivery may stay unsettled; none is for ever.
+    pub(crate) fn consumer_timeout(&self) -> Option<Duration> {
+        (self.consumer_timeout_secs > 0).then(|| Duration::from_secs(self.consumer_timeout_secs))
     }
 
     /// The connections at a time: as many as the process may open files, less 256 or half of them.

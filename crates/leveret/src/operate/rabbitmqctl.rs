@@ -23,6 +23,9 @@ mod words;
 
 use words::Words;
 
+/// The exit code for a user that is not there.
+const NO_SUCH_USER: u8 = 67;
+
 /// Why a command was not carried out.
 #[derive(Debug, Error)]
 enum CtlError {
@@ -30,6 +33,8 @@ enum CtlError {
     Usage(String),
     #[error("{0}")]
     BadData(String),
+    #[error("{0}")]
+    Exists(String),
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -51,11 +56,12 @@ impl CtlError {
         match self {
             Self::Usage(_) => 64,
             Self::BadData(_) => 65,
+            Self::Exists(_) => 70,
             Self::Failed(Failure::Client(ClientError::NoAnswer { .. })) => 69,
             Self::Failed(Failure::Client(ClientError::Refused { status, .. })) => match status {
-                400 => 65,
-                404 if command.contains("user") || command.contains("permission") => 67,
-                503 => 69,
+                404 if command.contains("user") || command.contains("permission") => NO_SUCH_USER,
+                // As RabbitMQ's tool, also for what is no good value.
+                400 | 503 => 69,
                 _ => 70,
             },
             Self::Failed(_) => 70,
@@ -94,8 +100,14 @@ pub(super) fn run(flags: &Flags, words: &[String]) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Where it cannot be told either, the exit code tells.
-            let _ = writeln!(io::stderr(), "Error:\n{error}");
-            ExitCode::from(error.exit_code(&name))
+            let code = error.exit_code(&name);
+            let _ = match words.iter().skip_while(|word| **word != name).nth(1) {
+                Some(user) if code == NO_SUCH_USER => {
+                    writeln!(io::stderr(), "Error:\nUser \"{user}\" does not exist")
+                }
+                _ => writeln!(io::stderr(), "Error:\n{error}"),
+            };
+            ExitCode::from(code)
         }
     }
 }

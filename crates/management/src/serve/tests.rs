@@ -31,6 +31,7 @@ fn api() -> Arc<Api> {
         users: Users::new(users),
         queued_bytes_budget: usize::MAX,
         queued_bytes_max: usize::MAX,
+        consumer_timeout: None,
     };
     let (broker, shards) = Broker::new(settings, Backing::memory(1)).unwrap();
     for shard in shards {

@@ -23,6 +23,7 @@ fn new(slot: u32, priority: i64, prefetch: u16) -> NewConsumer {
         prefetch,
         channel_credit: None,
         priority,
+        timeout: None,
     }
 }
 

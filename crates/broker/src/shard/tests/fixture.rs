@@ -364,6 +364,7 @@ pub(super) fn consumer(slot: u32) -> NewConsumer {
         prefetch: 0,
         channel_credit: None::<ChannelCredit>,
         priority: 0,
+        timeout: None,
     }
 }
 

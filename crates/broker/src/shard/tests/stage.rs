@@ -282,6 +282,7 @@ impl Stage {
                     prefetch: new.prefetch,
                     channel_credit: counts(channel).then(|| Arc::clone(&of.credit)),
                     priority: new.priority,
+                    timeout: None,
                 };
                 Command::Consume(of.client.holder(channel), queue, new)
             }

@@ -95,7 +95,7 @@ fn users(words: &Words, client: &Client) -> Result<Changes, CtlError> {
         "add_user" => {
             let [user, password] = exactly(words)?;
             if is_there(user).is_ok() {
-                return Err(CtlError::BadData(format!("User \"{user}\" already exists")));
+                return Err(CtlError::Exists(format!("User \"{user}\" already exists")));
             }
             let new = json!({"password": password, "tags": ""});
             one(
