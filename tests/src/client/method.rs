@@ -47,7 +47,8 @@ macro_rules! answers {
 }
 
 methods! {
-    Connection in connection: Start, StartOk, Secure, Tune, TuneOk, Open, OpenOk, Close, CloseOk;
+    Connection in connection: Start, StartOk, Secure, Tune, TuneOk, Open, OpenOk, Close, CloseOk, Blocked,
+        Unblocked, UpdateSecret, UpdateSecretOk;
     Channel in channel: Open, OpenOk, Flow, FlowOk, Close, CloseOk;
     Access in access: Request, RequestOk;
     Exchange in exchange: Declare, DeclareOk, Delete, DeleteOk, Bind, BindOk, Unbind, UnbindOk;
@@ -60,7 +61,7 @@ methods! {
 }
 
 answers! {
-    connection: StartOk => Tune, Open => OpenOk, Close => CloseOk;
+    connection: StartOk => Tune, Open => OpenOk, Close => CloseOk, UpdateSecret => UpdateSecretOk;
     channel: Open => OpenOk, Flow => FlowOk, Close => CloseOk;
     access: Request => RequestOk;
     exchange: Declare => DeclareOk, Delete => DeleteOk, Bind => BindOk, Unbind => UnbindOk;

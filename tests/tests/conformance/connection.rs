@@ -429,3 +429,13 @@ fn open_is_refused_once_the_connection_is_open() {
     let text = "CHANNEL_ERROR - unexpected method in connection state running";
     connection.expect_close(504, text);
 }
+
+#[test]
+fn a_new_secret_is_taken() {
+    let connection = Connection::open();
+    connection.call(connection::UpdateSecret {
+        new_secret: "guest".into(),
+        reason: "the old one has expired".into(),
+    });
+    connection.channel(1).sync();
+}

@@ -1,8 +1,16 @@
 //! Peers that mean harm or are broken: deep nesting, silence, floods, half a close. The broker and
 //! its other connections go on.
 
-use amq_protocol::protocol::{basic, connection, queue};
-use leveret_tests::client::{Connection, Frame, Kind, Login, Method, PROTOCOL_HEADER, unique};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use amq_protocol::protocol::{basic, channel, connection, queue};
+use leveret_tests::client::{
+    Channel, Connection, Frame, Kind, Login, Method, PROTOCOL_HEADER, unique,
+};
+
+/// Beside a flood, no answer takes longer; much longer than it should, for the machine may have other things to do.
+const SERVED: Duration = Duration::from_secs(5);
 
 /// A field table with one field: arrays, `depth` of them one in the other.
 fn nested_arrays(depth: usize) -> Vec<u8> {
@@ -221,4 +229,77 @@ fn an_unfinished_content_is_dropped_with_its_channel() {
     let close: connection::Close = channel.connection().expect(0);
     assert_eq!(close.reply_code, 505);
     the_broker_lives();
+}
+
+/// Publishes and gets, and returns the longest time that took.
+fn slowest_of(neighbour: &Channel, rounds: u32) -> Duration {
+    let queue = neighbour.queue();
+    let rounds = (0..rounds).map(|round| {
+        let began = Instant::now();
+        neighbour.publish("", &queue, &round.to_string());
+        assert_eq!(neighbour.take(&queue), round.to_string());
+        began.elapsed()
+    });
+    rounds.max().expect("at least one round")
+}
+
+/// Runs a flood beside a neighbour, which has to be served meanwhile.
+fn neighbour_of(flood: impl FnOnce(&Connection) + Send) {
+    thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood(&Connection::open()));
+        let neighbour = Connection::open().channel(1);
+        let mut slowest = Duration::ZERO;
+        while !flooding.is_finished() {
+            slowest = slowest.max(slowest_of(&neighbour, 10));
+        }
+        // What is kept for tests that show what they print.
+        eprintln!("the slowest answer beside the flood took {slowest:?}");
+        assert!(slowest < SERVED, "a neighbour waited {slowest:?}");
+        flooding.join().expect("the flood ends");
+    });
+    the_broker_lives();
+}
+
+#[test]
+fn a_flood_of_channel_opens_leaves_neighbours_alone() {
+    neighbour_of(|connection| {
+        for _ in 0..20 {
+            for number in 1..=500 {
+                connection.send(number, channel::Open {});
+            }
+            for number in 1..=500 {
+                connection.expect::<channel::OpenOk>(number);
+                connection.send(number, channel_close());
+            }
+            for number in 1..=500 {
+                connection.expect::<channel::CloseOk>(number);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_declares_leaves_neighbours_alone() {
+    neighbour_of(|connection| {
+        let channel = connection.channel(1);
+        let prefix = unique("flood");
+        for number in 0..1000 {
+            channel.send(queue::Declare {
+                queue: format!("{prefix}-{number}").into(),
+                exclusive: true,
+                nowait: true,
+                ..Default::default()
+            });
+        }
+        channel.sync();
+    });
+}
+
+fn channel_close() -> channel::Close {
+    channel::Close {
+        reply_code: 200,
+        reply_text: "".into(),
+        class_id: 0,
+        method_id: 0,
+    }
 }
