@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
 use leveret_message::name::Name;
-use leveret_message::table::Table;
+use leveret_message::table::{Table, TableWriter};
 use leveret_store::log::Definitions;
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxBuildHasher;
@@ -26,6 +26,9 @@ pub mod limits;
 pub mod reply;
 #[cfg(test)]
 mod tests;
+
+/// The argument that names a queue's type.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// The exchanges that every vhost has from the start.
 const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
@@ -189,6 +192,26 @@ impl Vhost {
             name: &exchange.name,
             queue_type: None,
         })
+    }
+
+    /// Gives a declaration without a queue type the vhost's default one, where a queue like that can have it: only classic ones are exclusive,
+    /// transient or end by themselves (<https://www.rabbitmq.com/docs/vhosts#default-queue-type>).
+    fn give_type(&self, declaration: &mut QueueDeclaration) {
+        let metadata = self.metadata.read();
+        let Some(kind) = metadata.default_queue_type.as_deref() else {
+            return;
+        };
+        let is_plain =
+            declaration.durable && declaration.owner.is_none() && !declaration.auto_delete;
+        let arguments = declaration.arguments.view();
+        if arguments.find(QUEUE_TYPE).is_none() && (is_plain || kind == "classic") {
+            let mut with_type = TableWriter::new();
+            arguments.iter().for_each(|(key, value)| {
+                with_type.put(key, value);
+            });
+            with_type.put(QUEUE_TYPE, kind);
+            declaration.arguments = with_type.finish();
+        }
     }
 
     /// How many queues there are.

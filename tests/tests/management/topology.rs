@@ -306,3 +306,32 @@ fn a_vhost_comes_changes_and_goes_with_what_is_in_it() {
     assert_eq!(api.get(&format!("/queues/{name}")), json!([]));
     assert_eq!(api.delete(&path), 204);
 }
+
+#[test]
+fn a_vhosts_default_queue_type_is_given_to_queues_without_one() {
+    let (api, name) = (api(), unique("vhost"));
+    let path = format!("/vhosts/{name}");
+    assert_eq!(
+        api.put(&path, &json!({"default_queue_type": "quorum"})).0,
+        201
+    );
+    let queue = |queue: &str| format!("/queues/{name}/{queue}");
+    assert_eq!(api.put(&queue("plain"), &json!({})).0, 201);
+    assert_eq!(
+        api.put(
+            &queue("own"),
+            &json!({"arguments": {"x-queue-type": "classic"}})
+        )
+        .0,
+        201
+    );
+    assert_eq!(
+        api.put(&queue("fleeting"), &json!({"auto_delete": true})).0,
+        201
+    );
+    let types = ["plain", "own", "fleeting"].map(|one| api.get(&queue(one))["type"].clone());
+    assert_eq!(types, [json!("quorum"), json!("classic"), json!("classic")]);
+    // Declared again as before, it is the same.
+    assert_eq!(api.put(&queue("plain"), &json!({})).0, 204);
+    assert_eq!(api.delete(&path), 204);
+}

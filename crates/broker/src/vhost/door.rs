@@ -71,9 +71,10 @@ impl Vhost {
     pub fn declare_queue(
         &self,
         connection: ConnectionId,
-        declaration: QueueDeclaration,
+        mut declaration: QueueDeclaration,
         name_is_own: bool,
     ) -> Result<Declared, Error> {
+        self.give_type(&mut declaration);
         let _door = self.door.lock();
         if let Some(queue) = self.find_queue(&declaration.name) {
             check_equivalent_queue(connection, &queue, &declaration)?;
