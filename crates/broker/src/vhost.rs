@@ -195,8 +195,9 @@ impl Vhost {
     }
 
     /// Gives a declaration without a queue type the vhost's default one, where a queue like that can have it: only classic ones are exclusive,
-    /// transient or end by themselves (<https://www.rabbitmq.com/docs/vhosts#default-queue-type>).
-    fn give_type(&self, declaration: &mut QueueDeclaration) {
+    /// transient or end by themselves (<https://www.rabbitmq.com/docs/vhosts#default-queue-type>). For what clients declare; definitions that come in
+    /// say what they mean.
+    pub fn give_type(&self, declaration: &mut QueueDeclaration) {
         let metadata = self.metadata.read();
         let Some(kind) = metadata.default_queue_type.as_deref() else {
             return;

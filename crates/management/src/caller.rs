@@ -93,13 +93,17 @@ impl Caller {
         self.is_monitor().then_some(()).ok_or_else(refused)
     }
 
+    /// **Errors**: 401.
+    pub(crate) fn must_make_policies(&self) -> Result<(), Refusal> {
+        let refused = || Refusal::not_authorised("Not policymaker user");
+        self.is_policymaker().then_some(()).ok_or_else(refused)
+    }
+
     /// The vhost, whose policies and parameters the caller wants to change.
     ///
     /// **Errors**: 401, 404.
     pub(crate) fn policies_of(&self, vhost: &str) -> Result<Arc<Vhost>, Refusal> {
-        if !self.is_policymaker() {
-            return Err(Refusal::not_authorised("Not policymaker user"));
-        }
+        self.must_make_policies()?;
         self.vhost(vhost)
     }
 
@@ -134,6 +138,16 @@ impl Caller {
     /// Whether the caller may see a connection of a user.
     pub(crate) fn sees_connections_of(&self, user: &str) -> bool {
         self.is_monitor() || *self.user.name == *user
+    }
+
+    /// Whether the caller may close a connection of a user.
+    ///
+    /// **Errors**: 401.
+    pub(crate) fn must_close_connections_of(&self, user: &str) -> Result<(), Refusal> {
+        match *self.user.name == *user {
+            true => Ok(()),
+            false => self.must_administrate(),
+        }
     }
 
     /// Whether the caller may do something as a client of the vhost; the default exchange goes by the name `amq.default`.

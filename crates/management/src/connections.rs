@@ -63,6 +63,7 @@ pub(crate) async fn close(
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
     let facts = named(&caller, &name)?;
+    caller.must_close_connections_of(user_of(&facts).unwrap_or_default())?;
     facts.link.events.push(Event::Close(reason(&headers)));
     Ok(StatusCode::NO_CONTENT)
 }
@@ -73,6 +74,7 @@ pub(crate) async fn close_of_user(
     Path(user): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Refusal> {
+    caller.must_close_connections_of(&user)?;
     let reason = reason(&headers);
     for facts in visible(&caller, |facts| user_of(facts) == Some(user.as_str())) {
         facts.link.events.push(Event::Close(reason.clone()));

@@ -75,6 +75,7 @@ pub(crate) async fn of_vhost(
     Path(vhost): Path<String>,
     UrlQuery(download): UrlQuery<Download>,
 ) -> Result<Response, Refusal> {
+    caller.must_administrate()?;
     let vhost = caller.vhost(&vhost)?;
     let mut document = head(&caller, "single_virtual_host");
     let mut parts = Parts::default();
@@ -106,7 +107,8 @@ pub(crate) async fn import_vhost(
     Path(vhost): Path<String>,
     request: Request,
 ) -> Result<StatusCode, Refusal> {
-    let vhost = caller.policies_of(&vhost)?;
+    caller.must_administrate()?;
+    let vhost = caller.vhost(&vhost)?;
     take_in(&caller, Some(&vhost), request).await
 }
 

@@ -96,11 +96,14 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Parameters as definitions have them.
+/// Parameters as definitions have them. What is in them may be secret: only who may change them sees them.
+///
+/// **Errors**: 401.
 pub(crate) fn found(
     caller: &Caller,
     wanted: impl Fn(&ParameterKey) -> bool,
 ) -> Result<Vec<Value>, Refusal> {
+    caller.must_make_policies()?;
     let vhosts = caller.vhosts(None)?;
     let is_visible = |key: &ParameterKey| vhosts.iter().any(|vhost| vhost.name == key.vhost);
     let mut parameters = caller.api.broker.parameters().by_key;
@@ -134,7 +137,7 @@ pub(crate) async fn all_global(
     caller: Caller,
     UrlQuery(query): UrlQuery<list::Query>,
 ) -> Result<Response, Refusal> {
-    caller.must_monitor()?;
+    caller.must_make_policies()?;
     query.answer(global(&caller))
 }
 
@@ -152,7 +155,7 @@ pub(crate) async fn one_global(
     caller: Caller,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Refusal> {
-    caller.must_monitor()?;
+    caller.must_make_policies()?;
     let value = caller.api.broker.parameters().global.remove(name.as_str());
     let value = value.ok_or_else(Refusal::not_found)?;
     Ok(Json(json!({"name": name, "value": value})))

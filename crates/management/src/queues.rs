@@ -83,13 +83,14 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, Refusal> {
     let vhost = caller.vhost(&vhost)?;
     caller.check(&vhost, Access::Configure, (Kind::Queue, &name))?;
-    let declaration = QueueDeclaration {
+    let mut declaration = QueueDeclaration {
         name: named(&name)?,
         durable: new.durable.unwrap_or(true),
         owner: None,
         auto_delete: new.auto_delete,
         arguments: json::to_table(new.arguments.as_ref())?,
     };
+    vhost.give_type(&mut declaration);
     let connection = caller.api.broker.connections.next_id();
     let declared = vhost.declare_queue(connection, declaration, false)?;
     ask::kept(&caller.api.broker).await;

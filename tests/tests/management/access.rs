@@ -78,7 +78,21 @@ fn tags_say_what_a_user_sees_and_changes() {
     let path = format!("/policies/%2F/{}", unique("policy"));
     assert_eq!(management.put(&path, &policy).0, 401);
 
+    // Parameters may have secrets in them.
+    for secret in [
+        "/parameters",
+        "/global-parameters",
+        "/definitions",
+        "/definitions/%2F",
+    ] {
+        assert_eq!(management.try_get(secret).0, 401, "{secret}");
+    }
+    let document = json!({"queues": []});
+    assert_eq!(management.post("/definitions/%2F", &document).status, 401);
+
     let policymaker = as_user(&user("policymaker", Some([".*"; 3])));
+    assert_eq!(policymaker.try_get("/parameters").0, 200);
+    assert_eq!(policymaker.post("/definitions/%2F", &document).status, 401);
     assert_eq!(policymaker.put(&path, &policy).0, 201);
     assert_eq!(policymaker.delete(&path), 204);
     assert_eq!(policymaker.put("/vhosts/never", &json!({})).0, 401);
@@ -88,6 +102,22 @@ fn tags_say_what_a_user_sees_and_changes() {
     let monitor = as_user(&user("monitoring", None));
     assert_eq!(monitor.try_get("/nodes").0, 200);
     assert_eq!(monitor.put(&path, &policy).0, 401);
+}
+
+#[test]
+fn connections_are_closed_by_their_own_users_and_administrators() {
+    let name = user("management", Some([".*"; 3]));
+    let connection = connect(&name);
+    connection.channel(1).sync();
+    let path = format!("/connections/username/{name}");
+    let monitor = as_user(&user("monitoring", None));
+    let listed = monitor.get(&path);
+    let own = listed[0]["name"].as_str().expect("it is open");
+    let one = own.replace(' ', "%20").replace('>', "%3E");
+    assert_eq!(monitor.delete(&format!("/connections/{one}")), 401);
+    assert_eq!(monitor.delete(&path), 401);
+    assert_eq!(as_user(&name).delete(&path), 204);
+    connection.expect_close(320, "CONNECTION_FORCED - Closed via management plugin");
 }
 
 #[test]

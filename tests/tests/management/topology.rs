@@ -331,6 +331,20 @@ fn a_vhosts_default_queue_type_is_given_to_queues_without_one() {
     );
     let types = ["plain", "own", "fleeting"].map(|one| api.get(&queue(one))["type"].clone());
     assert_eq!(types, [json!("quorum"), json!("classic"), json!("classic")]);
+    let login = Login {
+        vhost: name.clone(),
+        ..Login::default()
+    };
+    let channel = Connection::open_at(broker::own().amqp, &login).channel(1);
+    let durable = |queue: &str| queue::Declare {
+        queue: queue.into(),
+        durable: true,
+        ..Default::default()
+    };
+    channel.call(durable("by-client"));
+    assert_eq!(api.get(&queue("by-client"))["type"], "quorum");
+    channel.call(durable("plain"));
+    drop(channel);
     // Declared again as before, it is the same.
     assert_eq!(api.put(&queue("plain"), &json!({})).0, 204);
     assert_eq!(api.delete(&path), 204);

@@ -106,7 +106,7 @@ fn declare(
     core.check(Access::Configure, Kind::Queue, &name)?;
     check_dead_letter_access(core, &name, declare.arguments)?;
     let connection = core.connection();
-    let declaration = QueueDeclaration {
+    let mut declaration = QueueDeclaration {
         name,
         // It never outlives its connection.
         durable: declare.durable && !declare.exclusive,
@@ -114,6 +114,7 @@ fn declare(
         auto_delete: declare.auto_delete,
         arguments,
     };
+    core.vhost.give_type(&mut declaration);
     if declare.exclusive {
         // An exclusive queue belongs to a connection its shard knows: that is how it goes with it.
         core.know_all_shards();

@@ -71,10 +71,9 @@ impl Vhost {
     pub fn declare_queue(
         &self,
         connection: ConnectionId,
-        mut declaration: QueueDeclaration,
+        declaration: QueueDeclaration,
         name_is_own: bool,
     ) -> Result<Declared, Error> {
-        self.give_type(&mut declaration);
         let _door = self.door.lock();
         if let Some(queue) = self.find_queue(&declaration.name) {
             check_equivalent_queue(connection, &queue, &declaration)?;
