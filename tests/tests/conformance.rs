@@ -25,4 +25,5 @@ mod queue_lifetime;
 mod reply_to;
 mod requeue;
 mod routing;
+mod single_active;
 mod tx;

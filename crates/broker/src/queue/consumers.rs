@@ -4,6 +4,9 @@
 //! leaves the turn order (`rings`) and comes back, last, when it has some again; so finding the next one does not cost more with many that
 //! wait.
 //!
+//! A queue with a single active consumer deals to that one alone: the others stay out of the turn order until it is their time, in the order in
+//! which they came (<https://www.rabbitmq.com/docs/consumers#single-active-consumer>).
+//!
 //! A channel's own limit is a counter that its consumers on all shards share: credit is claimed from it before messages are taken, so that two
 //! shards never both spend the last of it.
 
@@ -121,9 +124,20 @@ pub struct Consumers {
     rings: Vec<Ring>,
     last_key: u64,
     exclusive: bool,
+    single_active: bool,
+    /// The only one that is dealt to, where it is `single_active`.
+    active: Option<ConsumerKey>,
 }
 
 impl Consumers {
+    /// Nobody yet; with `single_active` one at a time gets messages.
+    pub fn new(single_active: bool) -> Self {
+        Self {
+            single_active,
+            ..Self::default()
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.members.len()
@@ -134,9 +148,9 @@ impl Consumers {
         self.members.is_empty()
     }
 
-    /// Whether another consumer may come; an exclusive one has to be alone.
+    /// Whether another consumer may come; an exclusive one has to be alone, and has no place where a single one is active anyway.
     pub fn admits(&self, exclusive: bool) -> bool {
-        !self.exclusive && (!exclusive || self.is_empty())
+        !self.exclusive && (!exclusive || (self.is_empty() && !self.single_active))
     }
 
     /// Adds one, last in its priority's turn.
@@ -156,6 +170,9 @@ impl Consumers {
             channel_credit: new.channel_credit.filter(|_| !new.no_ack),
             in_ring: false,
         });
+        if self.single_active && self.active.is_none() {
+            self.active = Some(key);
+        }
         self.enter(self.members.len() - 1);
         key
     }
@@ -175,7 +192,29 @@ impl Consumers {
         });
         self.exclusive = self.members.iter().any(|consumer| consumer.exclusive);
         self.rings.retain(|ring| !ring.turn.is_empty());
+        self.hand_over_activity();
         before - self.members.len()
+    }
+
+    /// Where the active one has gone, the next is active: of the highest priority the one that came first.
+    fn hand_over_activity(&mut self) {
+        let Some(active) = self.active else {
+            return;
+        };
+        if self.find(active).is_some() {
+            return;
+        }
+        let next = (0..self.members.len()).min_by_key(|at| Reverse(self.members[*at].priority));
+        self.active = next.map(|at| self.members[at].key);
+        if let Some(at) = next {
+            self.enter(at);
+        }
+    }
+
+    /// Who is dealt to, where that is one at a time.
+    pub fn single_active(&self) -> Option<&Consumer> {
+        let at = self.find(self.active?)?;
+        self.members.get(at)
     }
 
     /// Whether one of them may have credit.
@@ -260,7 +299,7 @@ impl Consumers {
 
     fn enter(&mut self, at: usize) {
         let consumer = &mut self.members[at];
-        if consumer.in_ring {
+        if consumer.in_ring || self.active.is_some_and(|active| active != consumer.key) {
             return;
         }
         consumer.in_ring = true;

@@ -209,3 +209,35 @@ fn priorities_that_nobody_has_any_more_are_forgotten() {
     }
     assert_eq!(some.rings.len(), 1);
 }
+
+#[test]
+fn a_single_active_one_takes_all_until_it_goes() {
+    let mut some = Consumers::new(true);
+    let keys: Vec<_> = [(0, 2), (0, 0), (5, 0), (5, 0)]
+        .iter()
+        .zip(1..)
+        .map(|((priority, prefetch), slot)| some.add(holder(), new(slot, *priority, *prefetch)))
+        .collect();
+    assert_eq!(turns(&mut some, 9, 4), [(1, 2)], "nobody steps in");
+    some.wake(ANYONE);
+    assert_eq!(turns(&mut some, 9, 4), []);
+    some.give_back(keys[0], 1);
+    assert_eq!(turns(&mut some, 9, 4), [(1, 1)]);
+    assert_eq!(some.single_active().map(|c| c.key), Some(keys[0]));
+    some.remove(|consumer| consumer.key == keys[1]);
+    assert_eq!(turns(&mut some, 9, 4), []);
+    some.remove(|consumer| consumer.key == keys[0]);
+    assert_eq!(turns(&mut some, 9, 2), [(3, 9), (3, 9)]);
+    some.remove(|consumer| consumer.key == keys[2]);
+    assert_eq!(turns(&mut some, 9, 1), [(4, 9)]);
+    some.remove(ANYONE);
+    assert!(some.single_active().is_none());
+    some.add(holder(), new(5, 0, 0));
+    assert_eq!(turns(&mut some, 9, 1), [(5, 9)]);
+}
+
+#[test]
+fn a_single_active_one_is_not_exclusive() {
+    assert!(!Consumers::new(true).admits(true));
+    assert!(Consumers::new(true).admits(false));
+}

@@ -1,0 +1,98 @@
+//! `x-single-active-consumer`: one consumer at a time, the others wait in the order in which they came (<https://www.rabbitmq.com/docs/consumers#single-active-consumer>).
+
+use amq_protocol::protocol::{basic, queue};
+use leveret_tests::client::{Channel, Connection, table};
+
+fn queue(channel: &Channel) -> String {
+    channel.queue_with(table([("x-single-active-consumer", true.into())]))
+}
+
+fn consume(channel: &Channel, queue: &str, tag: &str) {
+    channel.consume_with(basic::Consume {
+        queue: queue.into(),
+        consumer_tag: tag.into(),
+        ..Default::default()
+    });
+}
+
+#[test]
+fn the_first_one_takes_everything() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    consume(&channel, &queue, "first");
+    consume(&channel, &queue, "second");
+    for _ in 0..6 {
+        channel.publish("", &queue, "for the first");
+        assert_eq!(channel.deliver().method.consumer_tag.as_str(), "first");
+    }
+}
+
+#[test]
+fn a_cancel_hands_over_to_the_one_that_came_next() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    for tag in ["first", "second", "third"] {
+        consume(&channel, &queue, tag);
+    }
+    for tag in ["first", "second", "third"] {
+        channel.publish("", &queue, "for one");
+        assert_eq!(channel.deliver().method.consumer_tag.as_str(), tag);
+        channel.cancel(tag);
+    }
+}
+
+#[test]
+fn a_lost_connection_hands_over_with_what_it_held() {
+    let first = Connection::open().channel(1);
+    let second = Connection::open().channel(1);
+    // Not exclusive: two connections use it.
+    let name = leveret_tests::client::unique("single");
+    first.call(queue::Declare {
+        queue: name.as_str().into(),
+        auto_delete: true,
+        durable: true,
+        arguments: table([("x-single-active-consumer", true.into())]),
+        ..Default::default()
+    });
+    consume(&first, &name, "first");
+    consume(&second, &name, "second");
+    for body in ["one", "two"] {
+        second.publish("", &name, body);
+        assert_eq!(first.deliver().text(), body);
+    }
+    first.connection().clone().cut();
+    for body in ["one", "two"] {
+        let delivery = second.deliver();
+        assert_eq!(delivery.text(), body);
+        assert!(delivery.method.redelivered);
+    }
+}
+
+#[test]
+fn the_active_one_without_credit_is_waited_for() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    channel.qos(1, false);
+    consume(&channel, &queue, "first");
+    consume(&channel, &queue, "second");
+    channel.publish("", &queue, "held");
+    let held = channel.deliver().method;
+    channel.publish("", &queue, "waits");
+    channel.await_ready(&queue, 1);
+    channel.quiet(&queue);
+    channel.ack(held.delivery_tag);
+    assert_eq!(channel.deliver().method.consumer_tag.as_str(), "first");
+}
+
+#[test]
+fn nobody_consumes_exclusively() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    let text = format!("ACCESS_REFUSED - queue '{queue}' in vhost '/' in exclusive use");
+    let consume = basic::Consume {
+        queue: queue.as_str().into(),
+        exclusive: true,
+        ..Default::default()
+    };
+    channel.fails(consume, 403, &text);
+}
