@@ -5,6 +5,7 @@
 
 mod backlog;
 mod damage;
+mod dead_letters;
 mod disk;
 mod kill;
 mod stop;

@@ -93,7 +93,7 @@ impl Broker {
         let queued = Arc::new(queued);
         let machines = (0..).zip(logs);
         let mut machines: Vec<Shard> = machines
-            .map(|(id, log)| Shard::new(ShardId(id), log, Arc::clone(&queued)))
+            .map(|(id, log)| Shard::new(ShardId(id), shards.clone(), log, Arc::clone(&queued)))
             .collect();
         for shard in &mut machines {
             shard.consumer_timeout = settings.consumer_timeout;

@@ -92,8 +92,8 @@ pub struct Publish {
 /// What a transaction does in one shard.
 #[derive(Debug)]
 pub struct Part {
-    /// Whose it is.
-    pub connection: ConnectionId,
+    /// Who waits for it; nobody where a shard moves dead letters.
+    pub connection: Option<ConnectionId>,
     /// Which transaction.
     pub transaction: Transaction,
     /// The allowance it takes until the shard gives it back.

@@ -10,6 +10,7 @@ pub mod bindings;
 pub mod broker;
 pub mod command;
 pub mod connections;
+pub mod dead_letter;
 pub mod definitions;
 #[cfg(test)]
 mod doubles;

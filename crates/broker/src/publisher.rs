@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use leveret_message::batch::{BatchBuilder, NewMessage};
+use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
 use leveret_message::table::TableRef;
 use leveret_store::log::Group;
 use rustc_hash::FxHashMap;
@@ -70,12 +70,33 @@ pub enum NewBody<'a> {
 
 /// A batch that is being filled, and which of its messages goes where.
 #[derive(Debug, Default)]
-struct Filling {
+pub(crate) struct Filling {
     builder: BatchBuilder,
     runs: Vec<Run>,
 }
 
 impl Filling {
+    /// Whether there is nothing in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.builder.is_empty()
+    }
+
+    /// Ends the batch and begins the next one.
+    pub(crate) fn seal(&mut self) -> (Arc<Batch>, Vec<Run>) {
+        (self.builder.seal(), std::mem::take(&mut self.runs))
+    }
+
+    /// Adds a dead letter.
+    pub(crate) fn add_dead(
+        &mut self,
+        queues: &RunQueues,
+        letter: NewMessage<'_>,
+        body: &NewBody<'_>,
+    ) {
+        self.add(queues, letter, body);
+        self.builder.mark_died();
+    }
+
     /// Adds a message; whether it begins a run.
     #[inline]
     fn add(&mut self, queues: &RunQueues, message: NewMessage<'_>, body: &NewBody<'_>) -> bool {

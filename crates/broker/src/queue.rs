@@ -34,6 +34,7 @@ use crate::runs::{Piece, RunValue, Runs};
 mod away;
 pub mod consumers;
 pub mod counts;
+mod dying;
 mod holders;
 pub mod overdue;
 mod purge;
@@ -136,6 +137,8 @@ pub struct Queue {
     pub is_kept: bool,
     /// [`QueueHandle::syncs`].
     pub syncs: bool,
+    /// How many ready messages it keeps, the oldest going first; see `shard/bury.rs`.
+    max_ready: u64,
     /// Who consumes from it.
     pub consumers: Consumers,
     fresh: VecDeque<Piece<Ready>>,
@@ -180,6 +183,7 @@ impl Queue {
             id: handle.id,
             is_kept: handle.is_kept(),
             syncs: handle.syncs,
+            max_ready: dying::max_ready(&handle.settings.length),
             consumers: Consumers::new(handle.settings.single_active_consumer),
             handle,
             fresh: VecDeque::new(),

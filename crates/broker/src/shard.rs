@@ -11,13 +11,14 @@ use std::time::{Duration, Instant};
 use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
-use crate::command::{Command, Holder, NewConsumer, Settle};
+use crate::command::{Command, Holder, NewConsumer, Shards};
 use crate::error::Error;
 use crate::figures::MessageCounts;
 use crate::link::{ConnectionId, ConsumerSlot, Got, Link, Reply};
 use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::shard::bury::Dead;
 use crate::shard::expiry::Expiries;
 use crate::shard::overdue::{Clock, Looks};
 use crate::shard::peer::Peer;
@@ -25,6 +26,7 @@ use crate::shard::publish::{Targets, Withheld};
 use crate::shard::settled::Settled;
 
 mod away;
+mod bury;
 mod deal;
 mod ending;
 mod expiry;
@@ -33,6 +35,7 @@ mod overdue;
 mod peer;
 mod publish;
 pub(crate) mod recover;
+mod settle;
 mod settled;
 pub mod task;
 #[cfg(test)]
@@ -75,6 +78,8 @@ impl QueuedBytes {
 pub struct Shard {
     id: ShardId,
     log: Box<dyn Log>,
+    /// All shards, this one too: where dead letters go.
+    shards: Shards,
     queues: FxHashMap<QueueId, Queue>,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
@@ -92,6 +97,8 @@ pub struct Shard {
     held_bytes: i64,
     targets: Targets,
     settled: Settled,
+    /// What has died and is to be moved.
+    dead: Vec<Dead>,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
     /// Queues with messages in memory, those that have had some for longest first.
@@ -123,10 +130,11 @@ pub struct Shard {
 
 impl Shard {
     /// An empty shard.
-    pub fn new(id: ShardId, log: Box<dyn Log>, queued: Arc<QueuedBytes>) -> Self {
+    pub fn new(id: ShardId, shards: Shards, log: Box<dyn Log>, queued: Arc<QueuedBytes>) -> Self {
         Self {
             id,
             log,
+            shards,
             queues: FxHashMap::default(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
@@ -139,6 +147,7 @@ impl Shard {
             held_bytes: 0,
             targets: Targets::default(),
             settled: Settled::default(),
+            dead: Vec::new(),
             resident_max: usize::MAX,
             resident: VecDeque::new(),
             reading: 0,
@@ -155,6 +164,11 @@ impl Shard {
             created: 0,
             deleted: 0,
         }
+    }
+
+    /// What the calendar says when the shard is started, since 1970.
+    pub fn begins_at(&mut self, unix: Duration) {
+        self.clock.began_unix = unix;
     }
 
     /// Which shard it is.
@@ -198,7 +212,7 @@ impl Shard {
             Command::Disconnect(connection) => self.disconnect(connection),
             Command::Declare(queue) => self.declare(queue),
             Command::Publish(publish) => self.publish(publish, now),
-            Command::Settle(connection, settles) => self.settle(connection, &settles),
+            Command::Settle(connection, settles) => self.settle_now(connection, &settles),
             Command::Transact(part) => self.transact(*part, now),
             Command::Consume(holder, queue, consumer) => {
                 let reply = self.consume(holder, &queue, consumer);
@@ -275,30 +289,6 @@ impl Shard {
         self.created += 1;
         self.queues.insert(id, Queue::new(handle));
         self.used(id);
-    }
-
-    fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
-        for settle in settles {
-            let Some(queue) = self.queues.get_mut(&settle.queue) else {
-                continue;
-            };
-            let holder = Holder {
-                connection,
-                channel: settle.channel,
-            };
-            let (settled, id) = (&mut self.settled, settle.queue);
-            let before = queue.held_bytes();
-            queue.settle(
-                holder,
-                (settle.first_seq, settle.count),
-                settle.outcome,
-                |first, count| settled.push(id, first, count),
-            );
-            self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            if queue.ready_count() > 0 {
-                touch(&mut self.touched, queue);
-            }
-        }
     }
 
     fn consume(

@@ -8,7 +8,7 @@
 //! ```text
 //! 0   u32  body length in bytes (the inline body, or the shared one)
 //! 4   u32  properties length
-//! 8   u8   flags (PERSISTENT, SHARED_BODY)
+//! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED)
 //! 9   u8   priority
 //! 10  u16  length of "exchange and key"
 //! 12       exchange and key: u8 length, exchange, u8 length, routing key
@@ -35,6 +35,7 @@ const HEAD: usize = 12;
 const FLAGS_AT: usize = 8;
 const PERSISTENT: u8 = 1;
 const SHARED_BODY: u8 = 2;
+const DIED: u8 = 4;
 
 /// What a publisher knows of one message when it adds it to a batch.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +92,8 @@ pub struct Message<'a> {
     pub persistent: bool,
     /// The `priority` property, 0 if there is none.
     pub priority: u8,
+    /// Whether what its headers say of deaths in other queues is the broker's own.
+    pub died: bool,
 }
 
 /// A sealed run of messages. Shared by reference, never changed.
@@ -192,6 +195,7 @@ impl Batch {
             body,
             persistent,
             priority,
+            died: flags & DIED != 0,
         })
     }
 
@@ -305,6 +309,15 @@ impl BatchBuilder {
         let len = body.len();
         self.batch.shared.push(body);
         self.push_record(message, flags, len, &index);
+    }
+
+    /// The message that was added last carries what the broker says of its deaths: see [`Message::died`].
+    pub fn mark_died(&mut self) {
+        let before = self.batch.starts.iter().rev().nth(1);
+        let flags = before.and_then(|start| self.batch.bytes.get_mut(*start as usize + FLAGS_AT));
+        if let Some(flags) = flags {
+            *flags |= DIED;
+        }
     }
 
     #[inline]

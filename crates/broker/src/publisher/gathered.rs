@@ -206,7 +206,7 @@ impl Publisher {
         let (count, transaction) = (concerned.len(), Transaction::new(concerned.len()));
         let part = |(shard, (mut filling, settles)): (ShardId, (Filling, Vec<Settle>))| {
             let part = Part {
-                connection: self.connection,
+                connection: Some(self.connection),
                 transaction,
                 bytes: filling.builder.byte_len(),
                 batch: filling.builder.seal(),

@@ -106,6 +106,10 @@ impl Queue {
             }
         });
         self.ready_bytes -= bytes;
+        if self.handle.settings.dead_letter.exchange.is_some() {
+            // Whoever holds them may reject them: then they are needed at once.
+            return;
+        }
         let mut bytes = 0;
         for held in self.unacked.values_mut() {
             held.each_value(|held, count| {

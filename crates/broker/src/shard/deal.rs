@@ -12,6 +12,7 @@ use crate::queue::consumers::{Consumer, Turn};
 use crate::queue::{Home, Queue, Taken};
 use crate::queue_handle::ShardId;
 use crate::runs::Piece;
+use crate::shard::bury::drop_head;
 use crate::shard::overdue::{Clock, Looks};
 use crate::shard::peer::Peer;
 use crate::shard::settled::Settled;
@@ -20,6 +21,17 @@ use crate::shard::{Shard, peer};
 impl Shard {
     /// Deals from every queue that was touched. A message that goes to a no-ack consumer is gone when it is in the connection's outbox.
     pub(super) fn deal_touched(&mut self) {
+        loop {
+            self.deal_once_touched();
+            // Dead letters may enter queues of this shard, which is a touch again. Cycles end: see `dead_letter.rs`.
+            if self.dead.is_empty() {
+                return;
+            }
+            self.bury();
+        }
+    }
+
+    fn deal_once_touched(&mut self) {
         while let Some(id) = self.touched.pop() {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
@@ -35,6 +47,9 @@ impl Shard {
                 clock: self.clock,
             };
             while deal_once(queue, &mut table) {}
+            if queue.is_too_long() {
+                drop_head(queue, &mut self.dead, &mut self.settled);
+            }
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             if queue.has_away() || queue.is_next_away() || !queue.gets.is_empty() {
                 self.ask(id);

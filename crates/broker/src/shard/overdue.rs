@@ -22,6 +22,8 @@ pub(super) struct Clock {
     pub(super) now: Option<Instant>,
     /// The same, as deliveries are marked with it.
     pub(super) tick: Tick,
+    /// What the calendar said when the shard was started: it is not asked again, so that a clock that is set does not matter.
+    pub(super) began_unix: Duration,
 }
 
 impl Clock {
@@ -30,6 +32,12 @@ impl Clock {
         let began = *self.began.get_or_insert(now);
         self.now = Some(now);
         self.tick = Tick::after(now - began);
+    }
+
+    /// The time of the turn, in seconds since 1970.
+    pub(super) fn unix_secs(&self) -> u64 {
+        let since = self.now.zip(self.began).map(|(now, began)| now - began);
+        (self.began_unix + since.unwrap_or_default()).as_secs()
     }
 }
 

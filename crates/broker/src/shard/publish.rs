@@ -247,6 +247,9 @@ impl Shard {
         }
         if is_idle && !queue.is_next_away() {
             while deal_once(queue, &mut table) {}
+            if queue.is_too_long() {
+                touch(&mut self.touched, queue);
+            }
         } else {
             touch(&mut self.touched, queue);
         }

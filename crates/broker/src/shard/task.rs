@@ -1,7 +1,7 @@
 //! Runs a shard: takes what has come, one turn, waits for more. The shard itself never waits.
 
 use std::future::poll_fn;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use crate::command::Shards;
 use crate::shard::Shard;
@@ -10,6 +10,8 @@ use crate::shard::Shard;
 pub async fn shard_task(mut shard: Shard, shards: Shards) {
     let mailbox = shards.mailbox(shard.id());
     let mut commands = Vec::new();
+    let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    shard.begins_at(unix.unwrap_or_default());
     // Queues that were there before are looked at once without being asked.
     shard.turn(std::iter::empty(), Instant::now());
     loop {

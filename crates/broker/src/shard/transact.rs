@@ -13,9 +13,16 @@ impl Shard {
         self.settled.tell(&mut *self.log);
         self.log.begin_part(part.transaction);
         let (_, slow) = self.enter(&part.batch, &part.runs);
-        self.settle(connection, &part.settles);
+        if let Some(connection) = connection {
+            self.settle(connection, &part.settles);
+        }
         self.settled.tell(&mut *self.log);
         let last = self.log.end_part(part.transaction);
+        // What it rejected goes to the dead letters right behind it, and is waited for as well.
+        let last = last.max(self.bury());
+        let Some(connection) = connection else {
+            return;
+        };
         if part.bytes > 0 {
             self.give_back(connection, part.bytes, slow, now);
         }

@@ -203,7 +203,12 @@ impl Fixture {
         let queued = Arc::new(QueuedBytes::new(budget, max));
         let log = WatchedLog::new();
         Self {
-            shard: Shard::new(ShardId(0), Box::new(log.clone()), Arc::clone(&queued)),
+            shard: Shard::new(
+                ShardId(0),
+                shards.clone(),
+                Box::new(log.clone()),
+                Arc::clone(&queued),
+            ),
             vhost: doubles::vhost("/", &shards),
             log,
             queued,

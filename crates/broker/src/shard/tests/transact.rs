@@ -31,7 +31,7 @@ fn transact(
         outcome: *outcome,
     });
     Command::Transact(Box::new(Part {
-        connection: client.id(),
+        connection: Some(client.id()),
         transaction: Transaction::new(1),
         bytes: publish.bytes,
         batch: publish.batch,
