@@ -1,5 +1,6 @@
 //! The live connections: who they are, and the way to ask them to close.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -70,11 +71,17 @@ pub struct Connections {
     next: AtomicU64,
     live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
     /// What those that have ended had read, written and done.
-    ended: Mutex<TrafficFigures>,
+    ended: Mutex<Ended>,
     /// Held while one opens where there is a limit, so that two do not both become the last one.
     opening: Mutex<()>,
     /// Why all are closing, once they are.
     closing: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    all: TrafficFigures,
+    by_vhost: HashMap<Name, TrafficFigures, FxBuildHasher>,
 }
 
 impl Connections {
@@ -142,7 +149,10 @@ impl Connections {
         if let Some((_, facts)) = self.live.remove(&connection) {
             let mut figures = facts.traffic.figures();
             figures.channels = 0;
-            *ended += figures;
+            ended.all += figures;
+            if let Some(open) = &facts.open_as {
+                *ended.by_vhost.entry(open.vhost.clone()).or_default() += figures;
+            }
         }
     }
 
@@ -169,11 +179,28 @@ impl Connections {
     /// What all connections have read, written and done since the broker was started.
     pub fn traffic(&self) -> TrafficFigures {
         let ended = self.ended.lock();
-        let mut sum = *ended;
+        let mut sum = ended.all;
         for facts in &self.live {
             sum += facts.traffic.figures();
         }
         sum
+    }
+
+    /// What the connections of each vhost that had any have read, written and done.
+    pub fn traffic_by_vhost(&self) -> HashMap<Name, TrafficFigures, FxBuildHasher> {
+        let ended = self.ended.lock();
+        let mut sums = ended.by_vhost.clone();
+        for facts in &self.live {
+            if let Some(open) = &facts.open_as {
+                *sums.entry(open.vhost.clone()).or_default() += facts.traffic.figures();
+            }
+        }
+        sums
+    }
+
+    /// What ended connections of a vhost did is of no interest any longer.
+    pub(crate) fn forget_vhost(&self, vhost: &str) {
+        self.ended.lock().by_vhost.remove(vhost);
     }
 
     /// Asks those to close that `of` names: they get `connection.close` 320 with this reason. **Waits**: never.

@@ -15,7 +15,9 @@ use serde_json::{Value, json};
 
 use crate::body::Body;
 use crate::caller::Caller;
+use crate::figure::{Figure, Figures};
 use crate::queues::{Conditions, named};
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
 use crate::{ask, json, list};
 
@@ -35,12 +37,17 @@ pub(crate) async fn all(
 ) -> Result<Response, Refusal> {
     let vhosts = caller.vhosts(vhost.as_ref().map(|Path(name)| name.as_str()))?;
     let mut all = Vec::new();
-    for vhost in vhosts {
+    for vhost in &vhosts {
         let mut exchanges = vhost.exchanges();
         exchanges.sort_by(|a, b| a.name.cmp(&b.name));
-        all.extend(exchanges.iter().map(|exchange| describe(&vhost, exchange)));
+        all.extend(exchanges.into_iter().map(|exchange| (vhost, exchange)));
     }
-    query.answer(all)
+    let things = all.iter();
+    let things = things.map(|(_, exchange)| (key(exchange), figures(exchange)));
+    let rated = Rates::of_list(&caller.api, things);
+    let described = all.iter().zip(&rated);
+    let described = described.map(|((vhost, exchange), rated)| describe(vhost, exchange, rated));
+    query.answer(described.collect())
 }
 
 /// `GET /exchanges/{vhost}/{name}`.
@@ -51,7 +58,9 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     let vhost = caller.vhost(&vhost)?;
     let exchange = vhost.exchange(of_path(&name))?;
-    Ok(query.one(describe(&vhost, &exchange)))
+    let ranges = query.ranges()?;
+    let rated = Rates::of_one(&caller.api, key(&exchange), figures(&exchange), &ranges);
+    Ok(query.one(describe(&vhost, &exchange, &rated)))
 }
 
 /// `PUT /exchanges/{vhost}/{name}`.
@@ -115,7 +124,18 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn describe(vhost: &Vhost, exchange: &Arc<Exchange>) -> Value {
+fn key(exchange: &Exchange) -> Key {
+    Key::Exchange(exchange.vhost.clone(), exchange.name.clone())
+}
+
+pub(crate) fn figures(exchange: &Exchange) -> Figures {
+    let (came, went) = exchange.published();
+    Figures::default()
+        .with(Figure::PublishIn, came)
+        .with(Figure::PublishOut, went)
+}
+
+fn describe(vhost: &Vhost, exchange: &Arc<Exchange>, rated: &Rated) -> Value {
     let policy = vhost.exchange_policy(exchange).policy;
     let mut described = json!({
         "name": &*exchange.name,
@@ -128,9 +148,8 @@ fn describe(vhost: &Vhost, exchange: &Arc<Exchange>) -> Value {
         "policy": policy.map(|policy| policy.name.to_string()),
         "user_who_performed_action": null,
     });
-    let (came, went) = exchange.published();
-    if came > 0 {
-        described["message_stats"] = json!({"publish_in": came, "publish_out": went});
+    if let Some(stats) = rated.stats(&[&[Figure::PublishIn], &[Figure::PublishOut]]) {
+        described["message_stats"] = stats;
     }
     described
 }

@@ -9,6 +9,7 @@ use regex::RegexBuilder;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::rates::{Range, Ranges};
 use crate::refusal::Refusal;
 
 /// The largest page, as in RabbitMQ.
@@ -28,6 +29,14 @@ pub(crate) struct Query {
     name: Option<String>,
     use_regex: Option<String>,
     pagination: Option<String>,
+    lengths_age: Option<String>,
+    lengths_incr: Option<String>,
+    msg_rates_age: Option<String>,
+    msg_rates_incr: Option<String>,
+    data_rates_age: Option<String>,
+    data_rates_incr: Option<String>,
+    node_stats_age: Option<String>,
+    node_stats_incr: Option<String>,
 }
 
 impl Query {
@@ -48,6 +57,21 @@ impl Query {
             return Ok(Json(self.cut(items)).into_response());
         }
         self.page(total, items)
+    }
+
+    /// Of which samples are asked for.
+    ///
+    /// **Errors**: 400 for what is no number, or too many samples.
+    pub(crate) fn ranges(&self) -> Result<Ranges, Refusal> {
+        let of = |age: &Option<String>, apart: &Option<String>| {
+            Range::of(age.as_deref(), apart.as_deref())
+        };
+        Ok(Ranges {
+            lengths: of(&self.lengths_age, &self.lengths_incr)?,
+            messages: of(&self.msg_rates_age, &self.msg_rates_incr)?,
+            data: of(&self.data_rates_age, &self.data_rates_incr)?,
+            node: of(&self.node_stats_age, &self.node_stats_incr)?,
+        })
     }
 
     /// One thing, with the columns that are asked for.

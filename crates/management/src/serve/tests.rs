@@ -51,7 +51,7 @@ fn api() -> Arc<Api> {
         listeners: Vec::new(),
         measure: Box::new(Readings::default),
     };
-    Arc::new(Api { broker, node })
+    Arc::new(Api::new(broker, node))
 }
 
 /// A server on a port of its own.
