@@ -38,7 +38,7 @@ mod users;
 mod vhosts;
 
 pub use node::{Listener, Node, Readings};
-pub use serve::serve;
+pub use serve::{Encrypted, Handshake, Io, serve};
 
 use std::sync::Arc;
 

@@ -217,7 +217,7 @@ fn contexts(caller: &Caller) -> Vec<Value> {
     let http = node
         .listeners
         .iter()
-        .filter(|listener| listener.protocol == "http");
+        .filter(|listener| listener.protocol.starts_with("http"));
     let described = http.map(|listener| {
         json!({
             "node": node.name,
