@@ -80,6 +80,7 @@ pub struct Connections {
 
 #[derive(Debug, Default)]
 struct Ended {
+    count: u64,
     all: TrafficFigures,
     by_vhost: HashMap<Name, TrafficFigures, FxBuildHasher>,
 }
@@ -149,6 +150,7 @@ impl Connections {
         if let Some((_, facts)) = self.live.remove(&connection) {
             let mut figures = facts.traffic.figures();
             figures.channels = 0;
+            ended.count += 1;
             ended.all += figures;
             if let Some(open) = &facts.open_as {
                 *ended.by_vhost.entry(open.vhost.clone()).or_default() += figures;
@@ -163,7 +165,15 @@ impl Connections {
 
     /// How many there were since the broker was started, those that are live included.
     pub fn created(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
+        let ended = self.ended.lock();
+        ended.count + self.live.len() as u64
+    }
+
+    /// Something was done in a vhost without a connection.
+    pub fn note(&self, vhost: &Name, done: TrafficFigures) {
+        let mut ended = self.ended.lock();
+        ended.all += done;
+        *ended.by_vhost.entry(vhost.clone()).or_default() += done;
     }
 
     /// All of them, in no order.

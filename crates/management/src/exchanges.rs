@@ -13,7 +13,7 @@ use leveret_broker::vhost::Vhost;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::body::Body;
+use crate::body::{Body, Flag};
 use crate::caller::Caller;
 use crate::figure::{Figure, Figures};
 use crate::queues::{Conditions, named};
@@ -60,7 +60,10 @@ pub(crate) async fn one(
     let exchange = vhost.exchange(of_path(&name))?;
     let ranges = query.ranges()?;
     let rated = Rates::of_one(&caller.api, key(&exchange), figures(&exchange), &ranges);
-    Ok(query.one(describe(&vhost, &exchange, &rated)))
+    let mut described = describe(&vhost, &exchange, &rated);
+    described["incoming"] = json!([]);
+    described["outgoing"] = json!([]);
+    Ok(query.one(described))
 }
 
 /// `PUT /exchanges/{vhost}/{name}`.
@@ -68,11 +71,11 @@ pub(crate) async fn one(
 pub(crate) struct NewExchange {
     #[serde(rename = "type")]
     kind: Option<String>,
-    durable: Option<bool>,
+    durable: Option<Flag>,
     #[serde(default)]
-    auto_delete: bool,
+    auto_delete: Flag,
     #[serde(default)]
-    internal: bool,
+    internal: Flag,
     arguments: Option<Value>,
 }
 
@@ -83,9 +86,9 @@ impl NewExchange {
         Ok(ExchangeDeclaration {
             name: named(name)?,
             kind: known.ok_or_else(|| Error::UnknownExchangeType(kind.to_owned()))?,
-            durable: self.durable.unwrap_or(true),
-            auto_delete: self.auto_delete,
-            internal: self.internal,
+            durable: self.durable.is_none_or(|Flag(durable)| durable),
+            auto_delete: self.auto_delete.0,
+            internal: self.internal.0,
             arguments: json::to_table(self.arguments.as_ref())?,
         })
     }
@@ -145,9 +148,11 @@ fn describe(vhost: &Vhost, exchange: &Arc<Exchange>, rated: &Rated) -> Value {
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
         "arguments": json::of_table(exchange.arguments.view()),
-        "policy": policy.map(|policy| policy.name.to_string()),
         "user_who_performed_action": null,
     });
+    if let Some(policy) = policy {
+        described["policy"] = policy.name.to_string().into();
+    }
     if let Some(stats) = rated.stats(&[&[Figure::PublishIn], &[Figure::PublishOut]]) {
         described["message_stats"] = stats;
     }

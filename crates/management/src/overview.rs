@@ -224,7 +224,7 @@ fn contexts(caller: &Caller) -> Vec<Value> {
             "description": "Management API",
             "path": "/",
             "ip": listener.ip,
-            "port": listener.port,
+            "port": listener.port.to_string(),
             "ssl_opts": [],
         })
     });

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::ask::{self, OperatorLink};
-use crate::body::Body;
+use crate::body::{Body, Flag};
 use crate::caller::Caller;
 use crate::figure::{self, Figures};
 use crate::rates::{Key, Rated, Rates};
@@ -80,8 +80,8 @@ pub(crate) async fn one(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NewQueue {
-    durable: Option<bool>,
-    auto_delete: bool,
+    durable: Option<Flag>,
+    auto_delete: Flag,
     arguments: Option<Value>,
 }
 
@@ -95,9 +95,9 @@ pub(crate) async fn put(
     caller.check(&vhost, Access::Configure, (Kind::Queue, &name))?;
     let mut declaration = QueueDeclaration {
         name: named(&name)?,
-        durable: new.durable.unwrap_or(true),
+        durable: new.durable.is_none_or(|Flag(durable)| durable),
         owner: None,
-        auto_delete: new.auto_delete,
+        auto_delete: new.auto_delete.0,
         arguments: json::to_table(new.arguments.as_ref())?,
     };
     vhost.give_type(&mut declaration);
@@ -165,7 +165,8 @@ pub(crate) async fn act(
     caller.vhost(&vhost)?.queue(&name)?;
     match action.get("action").and_then(Value::as_str) {
         Some("sync" | "cancel_sync") => Ok(StatusCode::NO_CONTENT),
-        _ => Err(Refusal::bad_request("unknown action")),
+        None => Err(Refusal::key_missing("action")),
+        Some(_) => Err(Refusal::bad_request("unknown action")),
     }
 }
 
@@ -207,10 +208,12 @@ fn describe(
     }
     if let Some((figures, rated)) = told {
         let kept = figures.ready + figures.unacked;
+        // Whether a message would be sent at once; RabbitMQ tells for how much of the time that was so.
+        let capacity = f64::from(u8::from(figures.consumers > 0 && figures.ready == 0));
         described.extend(object(json!({
             "consumers": figures.consumers,
-            "consumer_utilisation": 0,
-            "consumer_capacity": 0,
+            "consumer_utilisation": capacity,
+            "consumer_capacity": capacity,
             "exclusive_consumer_tag": null,
             "single_active_consumer_tag": null,
             "memory": figures.ready_bytes + figures.unacked_bytes,

@@ -3,10 +3,13 @@
 use axum::extract::{Path, Query as UrlQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
+use leveret_broker::broker::Broker;
 use leveret_broker::figures::{Detail, MessageCounts, QueueSum, TrafficFigures};
 use leveret_broker::operator::IsNew;
+use leveret_broker::users::Permission;
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::limits::VhostMetadata;
+use leveret_message::name::Name;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -88,22 +91,29 @@ pub(crate) async fn put(
         .vhost(&name)
         .ok()
         .map(|vhost| vhost.metadata.read().clone());
-    let is_new = broker.put_vhost(
-        &named(&name)?,
-        metadata(before.clone().unwrap_or_default(), &given)?,
-    )?;
-    if is_new == IsNew(true) {
-        let user = caller.user.name.clone();
-        let everything = leveret_broker::users::Permission::new(".*", ".*", ".*");
-        let everything = everything.map_err(|error| Refusal::bad_request(error.to_string()))?;
-        // Who makes a vhost may use it, as in RabbitMQ.
-        broker.put_permission(&user, &named(&name)?, everything)?;
-    }
+    let metadata = metadata(before.unwrap_or_default(), &given)?;
+    let is_new = put_for(broker, &caller.user.name, &named(&name)?, metadata)?;
     ask::kept(broker).await;
     Ok(match is_new {
         IsNew(true) => StatusCode::CREATED,
         IsNew(false) => StatusCode::NO_CONTENT,
     })
+}
+
+/// Puts a vhost. Who makes one may use it, as in RabbitMQ.
+pub(crate) fn put_for(
+    broker: &Broker,
+    user: &Name,
+    name: &Name,
+    metadata: VhostMetadata,
+) -> Result<IsNew, Refusal> {
+    let is_new = broker.put_vhost(name, metadata)?;
+    if is_new == IsNew(true) {
+        let everything = Permission::new(".*", ".*", ".*");
+        let everything = everything.map_err(|error| Refusal::bad_request(error.to_string()))?;
+        broker.put_permission(user, name, everything)?;
+    }
+    Ok(is_new)
 }
 
 /// What was said of a vhost, with what is given put over it.

@@ -17,15 +17,10 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// **Errors**: 400 for what RabbitMQ refuses too. Without both there is no range.
+    /// **Errors**: 400 for what RabbitMQ refuses too. Without two numbers there is no range.
     pub(crate) fn of(age: Option<&str>, apart: Option<&str>) -> Result<Option<Self>, Refusal> {
-        let number = |given: &str| {
-            let wrong = || Refusal::bad_request(format!("not_integer: {given}"));
-            given.parse::<i64>().map_err(|_| wrong())
-        };
-        let (Some(age), Some(apart)) =
-            (age.map(number).transpose()?, apart.map(number).transpose()?)
-        else {
+        let number = |given: Option<&str>| given?.parse::<i64>().ok();
+        let (Some(age), Some(apart)) = (number(age), number(apart)) else {
             return Ok(None);
         };
         let seconds = (u64::try_from(age).ok(), u64::try_from(apart).ok());
@@ -34,10 +29,9 @@ impl Range {
                 age: age.saturating_mul(1000),
                 apart: apart.saturating_mul(1000),
             })),
-            _ => Err(Refusal {
-                error: "invalid_range_parameters",
-                ..Refusal::bad_request(format!("Invalid range parameters: age {age}, incr {apart}"))
-            }),
+            _ => Err(Refusal::bad_request(format!(
+                "Invalid range parameters: age {age}, incr {apart}"
+            ))),
         }
     }
 }

@@ -130,13 +130,8 @@ fn ranges_that_make_no_sense_are_refused() {
     };
     assert_eq!(of("60", "5"), Ok(Some(expected)));
     assert_eq!(Range::of(Some("60"), None), Ok(None));
-    for (age, apart) in [
-        ("0", "5"),
-        ("60", "0"),
-        ("-1", "5"),
-        ("x", "5"),
-        ("6000", "1"),
-    ] {
+    assert_eq!(of("x", "5"), Ok(None));
+    for (age, apart) in [("0", "5"), ("60", "0"), ("-1", "5"), ("6000", "1")] {
         assert!(of(age, apart).is_err(), "{age} {apart}");
     }
 }
