@@ -111,10 +111,12 @@ pub fn binary() -> PathBuf {
         return named.into();
     }
     let own = env::current_exe().expect("a test knows its own path");
-    let profile_dir = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/PROFILE/deps/test");
+    let folder = own.parent().expect("target/PROFILE/deps/test");
+    // A program of this crate, which is no test, is not in deps.
+    let profile_dir = match folder.ends_with("deps") {
+        true => folder.parent().expect("target/PROFILE/deps"),
+        false => folder,
+    };
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
     build.args([

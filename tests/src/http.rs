@@ -54,8 +54,16 @@ impl Http {
     #[track_caller]
     pub fn request(&self, method: &Method, path: &str, body: Option<&Value>) -> Answer {
         let body = body.map(Value::to_string).unwrap_or_default();
+        self.request_text(method, path, body)
+    }
+
+    /// One request below `/api`, whose body may be no JSON.
+    #[track_caller]
+    pub fn request_text(&self, method: &Method, path: &str, body: String) -> Answer {
+        // RabbitMQ refuses some bodies that it is not told the type of.
         let request = Request::builder()
             .method(method.clone())
+            .header("content-type", "application/json")
             .uri(format!("http://{}/api{path}", self.address))
             .header("authorization", &self.authorization)
             .body(body)

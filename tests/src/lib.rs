@@ -14,4 +14,5 @@ pub mod ledger;
 pub mod load;
 pub mod node;
 pub mod rabbitmq;
+pub mod side_by_side;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! A RabbitMQ node of our own, to hold the conformance suite against the original.
+//! A RabbitMQ node of our own, to hold the conformance suite and the management API against the original.
 //!
 //! It listens on loopback with everything it writes in a temporary folder, and is gone when the
 //! value is dropped. It needs the Debian package `rabbitmq-server`, or another installation whose
@@ -6,13 +6,15 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::broker::{await_listener, free_address};
+use crate::http::Http;
 
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const START_DEADLINE: Duration = Duration::from_secs(120);
@@ -21,6 +23,8 @@ const START_DEADLINE: Duration = Duration::from_secs(120);
 pub struct RabbitMq {
     /// Where it speaks AMQP.
     pub amqp: SocketAddr,
+    /// Where it serves its management API, if it does.
+    pub management: Option<SocketAddr>,
     process: Child,
     _folder: tempfile::TempDir,
 }
@@ -28,10 +32,34 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts a node and returns when it accepts connections.
     pub fn start() -> io::Result<Self> {
+        Self::start_with("[].", "", None)
+    }
+
+    /// Starts a node with its management API. It tells statistics after a second, not after five as RabbitMQ usually does.
+    pub fn start_managed() -> io::Result<Self> {
+        let management = free_address();
+        let (ip, port) = (management.ip(), management.port());
+        let config = format!(
+            "management.tcp.ip = {ip}\nmanagement.tcp.port = {port}\n\
+             collect_statistics_interval = 1000\n"
+        );
+        let node = Self::start_with("[rabbitmq_management].", &config, Some(management))?;
+        let whoami = Http::guest(management);
+        let end = Instant::now() + START_DEADLINE;
+        while TcpStream::connect(management).is_err() || whoami.try_get("/whoami").0 != 200 {
+            if Instant::now() > end {
+                return Err(io::Error::other("the management API does not answer"));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(node)
+    }
+
+    fn start_with(plugins: &str, config: &str, management: Option<SocketAddr>) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
         let at = |name: &str| folder.path().join(name);
-        fs::write(at("enabled_plugins"), "[].")?;
-        fs::write(at("rabbitmq.conf"), "")?;
+        fs::write(at("enabled_plugins"), plugins)?;
+        fs::write(at("rabbitmq.conf"), config)?;
         let (amqp, distribution) = (free_address(), free_address());
         let log = File::create(at("output.log"))?;
         let process = Command::new(start_script())
@@ -56,6 +84,7 @@ impl RabbitMq {
             .spawn()?;
         let node = Self {
             amqp,
+            management,
             process,
             _folder: folder,
         };

@@ -20,6 +20,7 @@ mod php;
 mod pika;
 mod program;
 mod python;
+mod rabbitmqadmin;
 mod readme;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ mod cli;
 mod definitions;
 mod lists;
 mod live;
+mod rates;
 mod topology;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,7 +1,8 @@
-//! AMQP over TLS, logins by certificate, certificates that change, connections through proxies.
+//! AMQP and the management API over TLS, logins by certificate, certificates that change, connections through proxies.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::{basic, connection};
@@ -22,6 +23,7 @@ struct Encrypted {
     authority: Authority,
     broker: Broker,
     amqps: SocketAddr,
+    https: SocketAddr,
     /// Keeps the configuration.
     _config: tempfile::NamedTempFile,
 }
@@ -31,10 +33,10 @@ impl Encrypted {
     fn start(tls: &str) -> Self {
         let authority = Authority::new();
         let shown = authority.issue(HOST);
-        let amqps = free_address();
+        let (amqps, https) = (free_address(), free_address());
         let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
         let text = format!(
-            "listeners.amqps = [\"{amqps}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n\
+            "listeners.amqps = [\"{amqps}\"]\nlisteners.management_tls = [\"{https}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n\
              ca_file = {:?}\n{tls}\n",
             shown.certificate,
             shown.key,
@@ -46,6 +48,7 @@ impl Encrypted {
             broker: Broker::start(&broker::binary(), &["--config", path]),
             authority,
             amqps,
+            https,
             _config: config,
         }
     }
@@ -54,6 +57,23 @@ impl Encrypted {
     fn reached_as(&self, name: Option<&str>) -> SocketAddr {
         let shown = name.map(|name| self.authority.issue(name));
         bridge(self.amqps, HOST, self.authority.client(shown.as_ref()))
+    }
+
+    /// The management API over TLS, as [`Encrypted::reached_as`].
+    fn https_as(&self, name: Option<&str>) -> SocketAddr {
+        let shown = name.map(|name| self.authority.issue(name));
+        bridge(self.https, HOST, self.authority.client(shown.as_ref()))
+    }
+
+    /// Replaces the broker's certificate by one of another authority, which is returned.
+    fn replace_certificate(&self) -> Authority {
+        let other = Authority::new();
+        let shown = other.issue(HOST);
+        let old = self.authority.issue("unused");
+        let place = old.certificate.with_file_name(format!("{HOST}.pem"));
+        fs::copy(shown.key, place.with_extension("key")).expect("a file of ours");
+        fs::copy(shown.certificate, &place).expect("a file of ours");
+        other
     }
 
     fn api(&self) -> Http {
@@ -182,13 +202,8 @@ fn without_a_certificate_there_is_no_connection_where_one_is_required() {
 fn a_certificate_that_is_replaced_is_shown_to_new_connections() {
     let encrypted = Encrypted::start("");
     let before = Connection::open_at(encrypted.reached_as(None), &Login::default());
-    // Another authority's: clients of the old one refuse it.
-    let other = Authority::new();
-    let shown = other.issue(HOST);
-    let old = encrypted.authority.issue("unused");
-    let place = old.certificate.with_file_name(format!("{HOST}.pem"));
-    fs::copy(shown.key, place.with_extension("key")).expect("a file of ours");
-    fs::copy(shown.certificate, &place).expect("a file of ours");
+    // Clients of the old authority refuse it.
+    let other = encrypted.replace_certificate();
     let reached = bridge(encrypted.amqps, HOST, other.client(None));
     let end = Instant::now() + DEADLINE;
     loop {
@@ -200,6 +215,66 @@ fn a_certificate_that_is_replaced_is_shown_to_new_connections() {
         assert!(Instant::now() < end, "the new certificate is not shown");
     }
     before.channel(1).sync();
+}
+
+/// What answers to a question for the health of the broker; no HTTP where there is no handshake.
+fn health(at: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(at).expect("it listens");
+    let request = b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    // A connection that is cut has no answer.
+    let _ = stream.write_all(request);
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn the_management_api_is_served_over_tls() {
+    let encrypted = Encrypted::start("");
+    let api = Http::guest(encrypted.https_as(None));
+    assert_eq!(api.put("/queues/%2F/over-tls", &json!({})).0, 201);
+    let stranger = Http::new(encrypted.https_as(None), "guest", "wrong");
+    assert_eq!(stranger.try_get("/whoami").0, 401);
+    let told = api.get("/overview");
+    let mut listeners = told["listeners"].as_array().expect("a list").iter();
+    let found = listeners.find(|one| one["protocol"] == "https");
+    assert_eq!(
+        found.expect("it is told")["port"],
+        encrypted.https.port(),
+        "{told}"
+    );
+    let check = "/health/checks/protocol-listener/https";
+    assert_eq!(api.try_get(check).0, 200);
+    // Without TLS there is no answer but TLS's alert, and the others go on.
+    let answer = health(encrypted.https);
+    assert!(!answer.contains("HTTP"), "{answer}");
+    assert_eq!(api.try_get("/whoami").0, 200);
+}
+
+#[test]
+fn the_management_api_shows_a_certificate_that_is_replaced() {
+    let encrypted = Encrypted::start("");
+    assert!(health(encrypted.https_as(None)).starts_with("HTTP/1.1 200 OK"));
+    let other = encrypted.replace_certificate();
+    let reached = bridge(encrypted.https, HOST, other.client(None));
+    let end = Instant::now() + DEADLINE;
+    while !health(reached).starts_with("HTTP/1.1 200 OK") {
+        assert!(Instant::now() < end, "the new certificate is not shown");
+    }
+}
+
+#[test]
+fn the_management_api_asks_for_certificates_only_where_it_is_told_to() {
+    let of_amqp = Encrypted::start("client_certificates = \"required\"");
+    assert!(health(of_amqp.https_as(None)).starts_with("HTTP/1.1 200 OK"));
+    let of_both = Encrypted::start("management_client_certificates = \"required\"");
+    Connection::open_at(of_both.reached_as(None), &Login::default()).close();
+    assert_eq!(health(of_both.https_as(None)), "");
+    // A certificate is no login.
+    let api = Http::new(of_both.https_as(Some("anna")), "anna", "");
+    assert_eq!(api.try_get("/whoami").0, 401);
+    let api = Http::guest(of_both.https_as(Some("anna")));
+    assert_eq!(api.get("/whoami")["name"], "guest");
 }
 
 #[test]

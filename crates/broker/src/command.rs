@@ -8,7 +8,7 @@ use std::time::Duration;
 use leveret_message::batch::Batch;
 use leveret_store::log::{QueueId, Transaction};
 
-use crate::figures::Observed;
+use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
 use crate::queue_handle::{QueueHandle, ShardId};
@@ -235,8 +235,8 @@ pub enum Command {
     Observe {
         /// About which queues; those that are gone are left out.
         queues: Vec<QueueId>,
-        /// Whether it is to be told who consumes from them.
-        with_consumers: bool,
+        /// What is to be told of each.
+        detail: Detail,
         /// Takes the answer.
         then: Observed,
     },

@@ -1,5 +1,6 @@
 //! The live connections: who they are, and the way to ask them to close.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -70,11 +71,18 @@ pub struct Connections {
     next: AtomicU64,
     live: DashMap<ConnectionId, ConnectionFacts, FxBuildHasher>,
     /// What those that have ended had read, written and done.
-    ended: Mutex<TrafficFigures>,
+    ended: Mutex<Ended>,
     /// Held while one opens where there is a limit, so that two do not both become the last one.
     opening: Mutex<()>,
     /// Why all are closing, once they are.
     closing: OnceLock<String>,
+}
+
+#[derive(Debug, Default)]
+struct Ended {
+    count: u64,
+    all: TrafficFigures,
+    by_vhost: HashMap<Name, TrafficFigures, FxBuildHasher>,
 }
 
 impl Connections {
@@ -142,7 +150,11 @@ impl Connections {
         if let Some((_, facts)) = self.live.remove(&connection) {
             let mut figures = facts.traffic.figures();
             figures.channels = 0;
-            *ended += figures;
+            ended.count += 1;
+            ended.all += figures;
+            if let Some(open) = &facts.open_as {
+                *ended.by_vhost.entry(open.vhost.clone()).or_default() += figures;
+            }
         }
     }
 
@@ -153,7 +165,15 @@ impl Connections {
 
     /// How many there were since the broker was started, those that are live included.
     pub fn created(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
+        let ended = self.ended.lock();
+        ended.count + self.live.len() as u64
+    }
+
+    /// Something was done in a vhost without a connection.
+    pub fn note(&self, vhost: &Name, done: TrafficFigures) {
+        let mut ended = self.ended.lock();
+        ended.all += done;
+        *ended.by_vhost.entry(vhost.clone()).or_default() += done;
     }
 
     /// All of them, in no order.
@@ -169,11 +189,28 @@ impl Connections {
     /// What all connections have read, written and done since the broker was started.
     pub fn traffic(&self) -> TrafficFigures {
         let ended = self.ended.lock();
-        let mut sum = *ended;
+        let mut sum = ended.all;
         for facts in &self.live {
             sum += facts.traffic.figures();
         }
         sum
+    }
+
+    /// What the connections of each vhost that had any have read, written and done.
+    pub fn traffic_by_vhost(&self) -> HashMap<Name, TrafficFigures, FxBuildHasher> {
+        let ended = self.ended.lock();
+        let mut sums = ended.by_vhost.clone();
+        for facts in &self.live {
+            if let Some(open) = &facts.open_as {
+                *sums.entry(open.vhost.clone()).or_default() += facts.traffic.figures();
+            }
+        }
+        sums
+    }
+
+    /// What ended connections of a vhost did is of no interest any longer.
+    pub(crate) fn forget_vhost(&self, vhost: &str) {
+        self.ended.lock().by_vhost.remove(vhost);
     }
 
     /// Asks those to close that `of` names: they get `connection.close` 320 with this reason. **Waits**: never.

@@ -85,11 +85,55 @@ pub struct QueueFigures {
     pub consumed_by: Vec<Holder>,
 }
 
+/// How much is told of each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing: the sum of all is enough.
+    Sum,
+    /// Its figures.
+    Each,
+    /// Its figures, and who consumes from it.
+    Consumers,
+}
+
+/// Several queues together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueSum {
+    /// Ready messages.
+    pub ready: u64,
+    /// Messages that were handed out and are not settled.
+    pub unacked: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// What became of their messages.
+    pub counts: MessageCounts,
+}
+
+impl AddAssign<&QueueFigures> for QueueSum {
+    fn add_assign(&mut self, queue: &QueueFigures) {
+        self.ready += queue.ready;
+        self.unacked += queue.unacked;
+        self.consumers += queue.consumers;
+        self.counts += queue.counts;
+    }
+}
+
+impl AddAssign for QueueSum {
+    fn add_assign(&mut self, other: Self) {
+        self.ready += other.ready;
+        self.unacked += other.unacked;
+        self.consumers += other.consumers;
+        self.counts += other.counts;
+    }
+}
+
 /// What a shard answers to `Command::Observe`.
 #[derive(Clone, Debug, Default)]
 pub struct ShardFigures {
-    /// Those of the queues it was asked about that are there.
+    /// Those of the queues it was asked about that are there, if more than their sum was asked for.
     pub queues: Vec<QueueFigures>,
+    /// All of them together.
+    pub sum: QueueSum,
     /// What became of the messages of queues that have ended.
     pub ended: MessageCounts,
     /// How many queues it was given since the broker was started.

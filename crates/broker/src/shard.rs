@@ -263,9 +263,9 @@ impl Shard {
             }
             Command::Observe {
                 queues,
-                with_consumers,
+                detail,
                 then,
-            } => then.answer(self.observe(&queues, with_consumers)),
+            } => then.answer(self.observe(&queues, detail)),
             Command::Resume(connection) => self.resume(connection),
             Command::Drop { queues, done } => self.drop_queues(queues, &done),
             Command::End(done) => {

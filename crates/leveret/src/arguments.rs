@@ -81,6 +81,9 @@ pub(crate) struct Flags {
     /// Serve HTTP here [env: LEVERET_MANAGEMENT_LISTEN] [default: 127.0.0.1:15672]
     #[arg(long, value_name = "IP:PORT", global = true)]
     management_listen: Option<ListenAddress>,
+    /// Serve HTTP over TLS here; may be given several times [env: LEVERET_MANAGEMENT_TLS_LISTEN]
+    #[arg(long, value_name = "IP:PORT", global = true)]
+    management_tls_listen: Vec<ListenAddress>,
     /// Log this much: error, warn, info, debug, trace [env: LEVERET_LOG_LEVEL] [default: info]
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
@@ -103,6 +106,10 @@ impl Flags {
         }
         if let Some(address) = &self.management_listen {
             config.listeners.management = vec![address.clone()];
+        }
+        if !self.management_tls_listen.is_empty() {
+            let addresses = &mut config.listeners.management_tls;
+            addresses.clone_from(&self.management_tls_listen);
         }
         if let Some(level) = &self.log_level {
             config.log.level.clone_from(level);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use leveret_management::Handshake;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -21,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::server::TlsStream;
 
 use crate::config::{ListenAddress, Listeners};
-use crate::tls::Tls;
+use crate::tls::{Encryption, Tls};
 
 mod accept;
 mod open;
@@ -47,7 +48,7 @@ pub(crate) struct ListenError {
 #[derive(Debug)]
 pub(crate) struct Bound {
     amqp: Vec<Listener>,
-    management: Vec<TcpListener>,
+    management: Vec<(TcpListener, Option<Handshake>)>,
 }
 
 impl Bound {
@@ -68,8 +69,19 @@ impl Bound {
         let amqp = self.amqp.iter();
         let amqp = amqp.map(|listener| Ok(of(listener.protocol(), listener.address()?)));
         let http = self.management.iter();
-        let http = http.map(|listener| Ok(of("http", ListenAddress::Tcp(listener.local_addr()?))));
+        let http = http.map(|(listener, handshake)| {
+            let address = ListenAddress::Tcp(listener.local_addr()?);
+            Ok(of(http_protocol(handshake.as_ref()), address))
+        });
         amqp.chain(http).collect()
+    }
+}
+
+/// RabbitMQ's word for HTTP with or without a handshake before.
+fn http_protocol(handshake: Option<&Handshake>) -> &'static str {
+    match handshake {
+        Some(_) => "https",
+        None => "http",
     }
 }
 
@@ -81,7 +93,7 @@ impl Bound {
 /// **Errors**: the first address that cannot be had.
 pub(crate) fn bind(
     listeners: &Listeners,
-    tls: Option<&Arc<Tls>>,
+    tls: &Encryption,
     timeout: Duration,
 ) -> Result<Bound, ListenError> {
     let mut wrapping = Wrapping {
@@ -104,7 +116,7 @@ pub(crate) fn bind(
             }
         }
     }
-    wrapping.tls = tls.cloned();
+    wrapping.tls = tls.amqp.clone();
     for address in &listeners.amqps {
         let listener = Listener::bind(address, &wrapping).map_err(|error| ListenError {
             address: address.clone(),
@@ -112,8 +124,21 @@ pub(crate) fn bind(
         });
         amqp.push(listener?);
     }
-    let mut management = Vec::new();
-    for address in &listeners.management {
+    let mut management = bind_management(&listeners.management, None)?;
+    if let Some(tls) = &tls.management {
+        management.extend(bind_management(
+            &listeners.management_tls,
+            Some(&tls.handshake()),
+        )?);
+    }
+    Ok(Bound { amqp, management })
+}
+
+fn bind_management(
+    addresses: &[ListenAddress],
+    handshake: Option<&Handshake>,
+) -> Result<Vec<(TcpListener, Option<Handshake>)>, ListenError> {
+    let bind = |address: &ListenAddress| {
         let listener = match address {
             ListenAddress::Tcp(ip_and_port) => bind_tcp(*ip_and_port),
             ListenAddress::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
@@ -121,10 +146,10 @@ pub(crate) fn bind(
         let listener = listener.map_err(|error| ListenError {
             address: address.clone(),
             error,
-        })?;
-        management.push(listener);
-    }
-    Ok(Bound { amqp, management })
+        });
+        Ok((listener?, handshake.cloned()))
+    };
+    addresses.iter().map(bind).collect()
 }
 
 /// Whether `address` is `[::]` and `0.0.0.0` is there with the same port.

@@ -21,7 +21,7 @@ use crate::listen::{ListenError, Open};
 use crate::machine::Machine;
 use crate::serve::{Server, StartError};
 use crate::signals::{HANGUP, Signals};
-use crate::tls::{Tls, TlsError};
+use crate::tls::{Encryption, TlsError};
 
 mod alarms;
 mod arguments;
@@ -100,12 +100,9 @@ fn run(flags: &Flags) -> Result<(), Failure> {
 /// Listens, recovers, serves, waits for a signal, and shuts down.
 async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     let since = Instant::now();
-    let tls = match config.listeners.amqps.is_empty() {
-        true => None,
-        false => Some(Arc::new(Tls::new(&config.tls)?)),
-    };
+    let tls = Encryption::new(config)?;
     let handshake = Duration::from_secs(config.limits.handshake_timeout_secs);
-    let bound = listen::bind(&config.listeners, tls.as_ref(), handshake)?;
+    let bound = listen::bind(&config.listeners, &tls, handshake)?;
     let mut signals = Signals::catch()?;
     make_data_dir(&config.data_dir)?;
     let server = Arc::new(Server::start(config, machine)?);
@@ -115,7 +112,7 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
 
     let signal = loop {
         match signals.next().await {
-            HANGUP => tls.iter().for_each(|tls| tls.reload()),
+            HANGUP => tls.reload(),
             signal => break signal,
         }
     };

@@ -19,7 +19,10 @@ pub(crate) fn describe(
 ) -> Node {
     let data_dir = std::path::absolute(&config.data_dir);
     let data_dir = data_dir.unwrap_or_else(|_| config.data_dir.clone());
-    let shown = (!config.listeners.amqps.is_empty()).then(|| config.tls.clone());
+    let shown = config
+        .listeners
+        .need_certificate()
+        .then(|| config.tls.clone());
     Node {
         name: format!("leveret@{}", host_name()),
         product: config.compat.product.clone(),

@@ -121,7 +121,7 @@ impl Server {
     /// What the HTTP side gets hold of.
     pub(crate) fn management(&self, node: Node) -> Arc<Api> {
         let broker = Arc::clone(&self.broker);
-        Arc::new(Api { broker, node })
+        Arc::new(Api::new(broker, node))
     }
 
     /// Serves one connection until it is closed.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use leveret_amqp::settings::TlsFacts;
+use leveret_management::{Handshake, Io};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -20,7 +21,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
-use crate::config::{ClientCertificates, Tls as TlsConfig};
+use crate::config::{ClientCertificates, Config, ListenAddress, Tls as TlsConfig};
 
 mod certificate;
 #[cfg(test)]
@@ -49,6 +50,8 @@ impl TlsError {
 /// See the module.
 pub(crate) struct Tls {
     config: TlsConfig,
+    /// Whether clients show certificates.
+    asks: ClientCertificates,
     current: Mutex<Current>,
 }
 
@@ -71,11 +74,12 @@ impl Tls {
     /// Reads the files.
     ///
     /// **Errors**: the file that cannot be used.
-    pub(crate) fn new(config: &TlsConfig) -> Result<Self, TlsError> {
+    pub(crate) fn new(config: &TlsConfig, asks: ClientCertificates) -> Result<Self, TlsError> {
         let changed = changed(config);
         Ok(Self {
+            asks,
             current: Mutex::new(Current {
-                server: Arc::new(read(config)?),
+                server: Arc::new(read(config, asks)?),
                 changed,
                 looked: Instant::now(),
             }),
@@ -86,6 +90,18 @@ impl Tls {
     /// Takes a connection through its handshake. **Waits** for the peer.
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(self.server()).accept(stream).await
+    }
+
+    /// The same for connections of the management API.
+    pub(crate) fn handshake(self: &Arc<Self>) -> Handshake {
+        let this = Arc::clone(self);
+        Handshake::new(move |stream| {
+            let this = Arc::clone(&this);
+            Box::pin(async move {
+                let stream = this.accept(stream).await?;
+                Ok(Box::new(stream) as Box<dyn Io>)
+            })
+        })
     }
 
     /// What is to be known of a connection, and the user that its certificate names.
@@ -129,12 +145,47 @@ impl Tls {
     }
 
     fn read_again(&self, current: &mut Current) {
-        match read(&self.config) {
+        match read(&self.config, self.asks) {
             Ok(server) => {
                 current.server = Arc::new(server);
                 tracing::info!(file = %self.config.cert_file.display(), "certificate read again");
             }
             Err(error) => tracing::error!("the certificate stays as it was: {error}"),
+        }
+    }
+}
+
+/// What listeners encrypt with; none where they do not.
+#[derive(Debug, Default)]
+pub(crate) struct Encryption {
+    pub(crate) amqp: Option<Arc<Tls>>,
+    pub(crate) management: Option<Arc<Tls>>,
+}
+
+impl Encryption {
+    /// Reads what the configuration needs.
+    ///
+    /// **Errors**: the file that cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Self, TlsError> {
+        let tls = &config.tls;
+        let read = |addresses: &[ListenAddress], asks| match addresses.is_empty() {
+            true => Ok(None),
+            false => Tls::new(tls, asks).map(|tls| Some(Arc::new(tls))),
+        };
+        let listeners = &config.listeners;
+        Ok(Self {
+            amqp: read(&listeners.amqps, tls.client_certificates)?,
+            management: read(
+                &listeners.management_tls,
+                tls.management_client_certificates,
+            )?,
+        })
+    }
+
+    /// Reads the files again, changed or not.
+    pub(crate) fn reload(&self) {
+        for tls in [&self.amqp, &self.management].into_iter().flatten() {
+            tls.reload();
         }
     }
 }
@@ -155,7 +206,7 @@ fn changed(config: &TlsConfig) -> Vec<Option<SystemTime>> {
     times.into()
 }
 
-fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
+fn read(config: &TlsConfig, asks: ClientCertificates) -> Result<ServerConfig, TlsError> {
     let chain = certificates(&config.cert_file)?;
     let key = PrivateKeyDer::from_pem_file(&config.key_file);
     let key = key.map_err(|error| TlsError::new(&config.key_file, error))?;
@@ -163,7 +214,7 @@ fn read(config: &TlsConfig) -> Result<ServerConfig, TlsError> {
     let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::new(&config.cert_file, error))?;
-    let clients = match config.client_certificates {
+    let clients = match asks {
         ClientCertificates::None => versions.with_no_client_auth(),
         asked => {
             let mut roots = RootCertStore::empty();

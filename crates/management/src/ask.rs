@@ -9,7 +9,9 @@ use std::time::Duration;
 use leveret_broker::broker::Broker;
 use leveret_broker::command::Command;
 use leveret_broker::connections::ConnectionFacts;
-use leveret_broker::figures::{ConnectionFigures, Described, Observed, QueueFigures, ShardFigures};
+use leveret_broker::figures::{
+    ConnectionFigures, Described, Detail, Observed, QueueFigures, QueueSum, ShardFigures,
+};
 use leveret_broker::link::{ConnectionId, Event, Link, Reply};
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
 use tokio::sync::oneshot;
@@ -32,25 +34,53 @@ const LINK_BYTES_MAX: usize = usize::MAX;
 pub(crate) async fn queues(
     broker: &Broker,
     queues: &[Arc<QueueHandle>],
-    with_consumers: bool,
+    detail: Detail,
 ) -> HashMap<QueueId, QueueFigures> {
+    by_id(observed(broker, &ids(queues), detail).await)
+}
+
+/// As [`queues`], for those whose numbers are known.
+pub(crate) async fn each_queue(
+    broker: &Broker,
+    queues: &[(ShardId, QueueId)],
+) -> HashMap<QueueId, QueueFigures> {
+    by_id(observed(broker, queues, Detail::Each).await)
+}
+
+/// What queues tell together.
+pub(crate) async fn sum(broker: &Broker, queues: &[Arc<QueueHandle>]) -> QueueSum {
+    let mut sum = QueueSum::default();
+    for figures in observed(broker, &ids(queues), Detail::Sum).await {
+        sum += figures.sum;
+    }
+    sum
+}
+
+fn ids(queues: &[Arc<QueueHandle>]) -> Vec<(ShardId, QueueId)> {
+    queues.iter().map(|queue| (queue.shard, queue.id)).collect()
+}
+
+fn by_id(all: Vec<ShardFigures>) -> HashMap<QueueId, QueueFigures> {
+    let queues = all.into_iter().flat_map(|figures| figures.queues);
+    queues.map(|queue| (queue.id, queue)).collect()
+}
+
+async fn observed(
+    broker: &Broker,
+    queues: &[(ShardId, QueueId)],
+    detail: Detail,
+) -> Vec<ShardFigures> {
     let mut answers = Vec::new();
-    for shard in 0..broker.shards.count() as u16 {
-        let its = queues.iter().filter(|queue| queue.shard == ShardId(shard));
-        let ids: Vec<QueueId> = its.map(|queue| queue.id).collect();
+    for shard in (0..broker.shards.count() as u16).map(ShardId) {
+        let its = queues.iter().filter(|(other, _)| *other == shard);
+        let ids: Vec<QueueId> = its.map(|(_, id)| *id).collect();
         for ids in ids.chunks(QUEUES_AT_ONCE) {
-            answers.push(observe(
-                broker,
-                ShardId(shard),
-                ids.to_vec(),
-                with_consumers,
-            ));
+            answers.push(observe(broker, shard, ids.to_vec(), detail));
         }
     }
-    let mut all = HashMap::new();
+    let mut all = Vec::new();
     for answer in answers {
-        let figures = answered(answer).await.unwrap_or_default();
-        all.extend(figures.queues.into_iter().map(|queue| (queue.id, queue)));
+        all.extend(answered(answer).await);
     }
     all
 }
@@ -59,7 +89,7 @@ pub(crate) async fn queues(
 pub(crate) async fn shards(broker: &Broker) -> Vec<ShardFigures> {
     let shards = 0..broker.shards.count() as u16;
     let answers: Vec<_> = shards
-        .map(|shard| observe(broker, ShardId(shard), Vec::new(), false))
+        .map(|shard| observe(broker, ShardId(shard), Vec::new(), Detail::Sum))
         .collect();
     let mut all = Vec::new();
     for answer in answers {
@@ -72,7 +102,7 @@ fn observe(
     broker: &Broker,
     shard: ShardId,
     queues: Vec<QueueId>,
-    with_consumers: bool,
+    detail: Detail,
 ) -> oneshot::Receiver<ShardFigures> {
     let (sender, receiver) = oneshot::channel();
     let then = Observed::new(move |figures| {
@@ -82,7 +112,7 @@ fn observe(
         shard,
         Command::Observe {
             queues,
-            with_consumers,
+            detail,
             then,
         },
     );

@@ -17,6 +17,7 @@ use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::Binding;
 use leveret_message::table::{Table, TableRef};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -62,7 +63,6 @@ pub(crate) async fn of_exchange(
 ) -> Result<Response, Refusal> {
     let vhost = caller.vhost(&vhost)?;
     let name = of_path(&name);
-    vhost.exchange(name)?;
     let bound = match end.as_str() {
         "source" => of(&vhost, |bound| bound.source == name),
         "destination" => of(&vhost, |bound| {
@@ -208,9 +208,9 @@ fn find(caller: &Caller, place: Place) -> Result<(Arc<Vhost>, Bound), Refusal> {
     let vhost = caller.vhost(&vhost)?;
     let ends = (vhost.name.to_string(), source, kind, destination);
     let bound = of_ends(&vhost, &ends)?;
-    let found = bound
-        .into_iter()
-        .find(|bound| bound.properties_key() == key);
+    let key = escaped_again(&key);
+    let mut bound = bound.into_iter();
+    let found = bound.find(|bound| bound.properties_key() == key);
     Ok((vhost, found.ok_or_else(Refusal::not_found)?))
 }
 
@@ -238,10 +238,9 @@ fn is_queue(kind: &str) -> Result<bool, Refusal> {
 
 fn of_ends(vhost: &Vhost, (_, source, kind, destination): &Ends) -> Result<Vec<Bound>, Refusal> {
     let (source, to_queue) = (of_path(source), is_queue(kind)?);
-    vhost.exchange(source)?;
     let destination = match to_queue {
-        true => vhost.queue(destination)?.name().to_string(),
-        false => vhost.exchange(of_path(destination))?.name.to_string(),
+        true => destination,
+        false => of_path(destination),
     };
     Ok(of(vhost, |bound| {
         bound.source == source
@@ -324,9 +323,7 @@ impl Bound {
 }
 
 fn properties_key(key: &[u8], arguments: TableRef<'_>) -> String {
-    let key = String::from_utf8_lossy(key)
-        .replace('%', "%25")
-        .replace('~', "%7E");
+    let key = as_in_query(key);
     match (key.is_empty(), arguments.is_empty()) {
         (true, true) => "~".to_owned(),
         (false, true) => key,
@@ -335,6 +332,20 @@ fn properties_key(key: &[u8], arguments: TableRef<'_>) -> String {
             format!("{key}~{}", BASE64.encode(&hash[..HASH_LEN]))
         }
     }
+}
+
+/// The properties key that is meant by one whose key may not be escaped.
+fn escaped_again(given: &str) -> String {
+    let end = given.find('~').unwrap_or(given.len());
+    let (key, hash) = given.split_at(end);
+    let key: Vec<u8> = percent_decode_str(&key.replace('+', " ")).collect();
+    as_in_query(&key) + hash
+}
+
+/// A space is a plus, and what separates a key from the hash is escaped too.
+fn as_in_query(key: &[u8]) -> String {
+    let key = escape(&String::from_utf8_lossy(key));
+    key.replace("%20", "+").replace('~', "%7E")
 }
 
 /// Escapes what has a meaning in a path.

@@ -37,7 +37,10 @@ impl FromRequestParts<Arc<Api>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Refusal> {
-        let failed = || Refusal::not_authorised("Login failed");
+        let failed = || Refusal {
+            error: "not_authorized",
+            ..Refusal::not_authorised("Login failed")
+        };
         let header = parts.headers.get(AUTHORIZATION).ok_or_else(failed)?;
         let (name, password) = credentials(header.as_bytes()).ok_or_else(failed)?;
         let from = parts.extensions.get::<From>();
@@ -95,7 +98,7 @@ impl Caller {
 
     /// **Errors**: 401.
     pub(crate) fn must_make_policies(&self) -> Result<(), Refusal> {
-        let refused = || Refusal::not_authorised("Not policymaker user");
+        let refused = || Refusal::not_authorised("User not authorised to access object");
         self.is_policymaker().then_some(()).ok_or_else(refused)
     }
 
@@ -150,19 +153,31 @@ impl Caller {
         }
     }
 
-    /// Whether the caller may do something as a client of the vhost; the default exchange goes by the name `amq.default`.
+    /// As [`Caller::may`], told as RabbitMQ tells it.
     ///
     /// **Errors**: 401.
     pub(crate) fn check(
         &self,
         vhost: &Vhost,
         access: Access,
-        (kind, name): (Kind, &str),
+        what: (Kind, &str),
     ) -> Result<(), Refusal> {
+        Ok(self.may(vhost, access, what)?)
+    }
+
+    /// Whether the caller may do something as a client of the vhost; the default exchange goes by the name `amq.default`.
+    ///
+    /// **Errors**: [`Error::VhostRefused`], [`Error::AccessRefused`].
+    pub(crate) fn may(
+        &self,
+        vhost: &Vhost,
+        access: Access,
+        (kind, name): (Kind, &str),
+    ) -> Result<(), Error> {
         let user = self.user.name.clone();
         let Some(permission) = self.permission(&vhost.name) else {
             let vhost = vhost.name.clone();
-            return Err(Error::VhostRefused { vhost, user }.into());
+            return Err(Error::VhostRefused { vhost, user });
         };
         if permission.allows(access, name) {
             return Ok(());
@@ -172,7 +187,6 @@ impl Caller {
             access,
             resource,
             user,
-        }
-        .into())
+        })
     }
 }

@@ -7,8 +7,10 @@ use leveret_broker::figures::ChannelFigures;
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
+use crate::figure::{self, Figures};
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
-use crate::{ask, connections, consumers, list, queues};
+use crate::{ask, connections, consumers, list};
 
 /// `GET /channels`.
 pub(crate) async fn all(
@@ -56,7 +58,9 @@ pub(crate) async fn one(
     let mut channels = channels.into_iter().flatten();
     let found = channels.find(|channel| self::name(&facts, channel.number) == name);
     let found = found.ok_or_else(Refusal::not_found)?;
-    let mut described = describe(&caller, &facts, found);
+    let key = Key::Channel(facts.link.connection, found.number);
+    let rated = Rates::of_one(&caller.api, key, self::figures(found), &query.ranges()?);
+    let mut described = describe(&caller, &facts, found, &rated);
     let consumers = found.consumers.iter();
     let consumers = consumers.map(|of| consumers::describe(&caller, &facts, found.number, of));
     described["consumer_details"] = consumers.collect();
@@ -76,16 +80,29 @@ async fn describe_all(caller: &Caller, facts: Vec<ConnectionFacts>) -> Vec<Value
         let figures = figures.get(&facts.link.connection);
         let mut channels: Vec<_> = figures.into_iter().flat_map(|f| &f.channels).collect();
         channels.sort_by_key(|channel| channel.number);
-        all.extend(
-            channels
-                .iter()
-                .map(|channel| describe(caller, facts, channel)),
-        );
+        all.extend(channels.into_iter().map(|channel| (facts, channel)));
     }
-    all
+    let things = all.iter().map(|(facts, channel)| {
+        let key = Key::Channel(facts.link.connection, channel.number);
+        (key, self::figures(channel))
+    });
+    let rated = Rates::of_list(&caller.api, things);
+    let described = all.iter().zip(&rated);
+    described
+        .map(|((facts, channel), rated)| describe(caller, facts, channel, rated))
+        .collect()
 }
 
-fn describe(caller: &Caller, facts: &ConnectionFacts, channel: &ChannelFigures) -> Value {
+pub(crate) fn figures(channel: &ChannelFigures) -> Figures {
+    Figures::default().with_counts(&channel.counts)
+}
+
+fn describe(
+    caller: &Caller,
+    facts: &ConnectionFacts,
+    channel: &ChannelFigures,
+    rated: &Rated,
+) -> Value {
     let mut described = json!({
         "name": name(facts, channel.number),
         "number": channel.number,
@@ -105,7 +122,7 @@ fn describe(caller: &Caller, facts: &ConnectionFacts, channel: &ChannelFigures) 
         "prefetch_count": channel.prefetch,
         "global_prefetch_count": channel.global_prefetch,
     });
-    if let Some(stats) = queues::message_stats(&channel.counts) {
+    if let Some(stats) = rated.stats(&[figure::PUBLISHED, figure::DELIVERED]) {
         described["message_stats"] = stats;
     }
     described

@@ -11,7 +11,9 @@ use leveret_broker::link::Event;
 use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
+use crate::figure::{self, Figures};
 use crate::queues::object;
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
 use crate::{ask, json, list};
 
@@ -52,8 +54,12 @@ pub(crate) async fn one(
     UrlQuery(query): UrlQuery<list::Query>,
 ) -> Result<Response, Refusal> {
     let facts = named(&caller, &name)?;
-    let mut described = describe_all(&caller, vec![facts]).await;
-    Ok(query.one(described.pop().unwrap_or_default()))
+    let ranges = query.ranges()?;
+    let told = ask::connections(std::slice::from_ref(&facts)).await;
+    let told = told.get(&facts.link.connection);
+    let rated = Rates::of_one(&caller.api, key(&facts), figures(&facts), &ranges);
+    let described = describe(&facts, told, &rated, &caller.api.node.name);
+    Ok(query.one(Value::Object(described)))
 }
 
 /// Closes a connection, for the reason in `X-Reason`: 204.
@@ -126,18 +132,29 @@ pub(crate) fn vhost_of(facts: &ConnectionFacts) -> Option<&str> {
 }
 
 async fn describe_all(caller: &Caller, facts: Vec<ConnectionFacts>) -> Vec<Value> {
-    let figures = ask::connections(&facts).await;
+    let told = ask::connections(&facts).await;
     let node = &caller.api.node.name;
-    let described = facts.iter().map(|facts| {
-        let figures = figures.get(&facts.link.connection);
-        Value::Object(describe(facts, figures, node))
+    let things = facts.iter().map(|facts| (key(facts), figures(facts)));
+    let rated = Rates::of_list(&caller.api, things);
+    let described = facts.iter().zip(&rated).map(|(facts, rated)| {
+        let told = told.get(&facts.link.connection);
+        Value::Object(describe(facts, told, rated, node))
     });
     described.collect()
+}
+
+fn key(facts: &ConnectionFacts) -> Key {
+    Key::Connection(facts.link.connection)
+}
+
+pub(crate) fn figures(facts: &ConnectionFacts) -> Figures {
+    Figures::default().with_bytes(&facts.traffic.figures())
 }
 
 fn describe(
     facts: &ConnectionFacts,
     figures: Option<&ConnectionFigures>,
+    rated: &Rated,
     node: &str,
 ) -> Map<String, Value> {
     let traffic = facts.traffic.figures();
@@ -154,16 +171,19 @@ fn describe(
         "ssl": facts.tls.is_some(),
         "ssl_protocol": facts.tls.as_ref().map(|tls| tls.protocol),
         "ssl_cipher": facts.tls.as_ref().map(|tls| tls.cipher.as_str()),
+        "ssl_hash": null,
+        "ssl_key_exchange": null,
+        "peer_cert_issuer": null,
+        "peer_cert_validity": null,
         "peer_cert_subject": facts.tls.as_ref().and_then(|tls| tls.peer_subject.as_deref()),
         "state": state(figures),
         "connected_at": connected_at(facts),
         "channels": traffic.channels,
-        "recv_oct": traffic.received_bytes,
         "recv_cnt": traffic.received,
-        "send_oct": traffic.sent_bytes,
         "send_cnt": traffic.sent,
         "send_pend": facts.link.waiting_bytes(),
     }));
+    rated.put(&mut described, figure::DATA);
     if let Some(open) = &facts.open_as {
         let properties = json::of_table(open.client_properties.view());
         let own_name = properties.get("connection_name").cloned();

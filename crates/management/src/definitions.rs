@@ -76,7 +76,9 @@ pub(crate) async fn of_vhost(
     UrlQuery(download): UrlQuery<Download>,
 ) -> Result<Response, Refusal> {
     caller.must_administrate()?;
-    let vhost = caller.vhost(&vhost)?;
+    // Not 404, as elsewhere: as in RabbitMQ.
+    let unknown = |_| Refusal::bad_request("vhost_not_found");
+    let vhost = caller.api.broker.vhost(&vhost).map_err(unknown)?;
     let mut document = head(&caller, "single_virtual_host");
     let mut parts = Parts::default();
     parts.add(&vhost);
@@ -122,7 +124,7 @@ async fn take_in(
         .map_err(|error| Refusal::bad_request(format!("the body is no JSON: {error}")))?;
     let broker = &caller.api.broker;
     let plan = import::Plan::read(broker, vhost.map(|vhost| &vhost.name), &document)?;
-    plan.carry_out(broker)?;
+    plan.carry_out(broker, &caller.user.name)?;
     ask::kept(broker).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,9 +13,11 @@ use leveret_broker::vhost::Vhost;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::body::Body;
+use crate::body::{Body, Flag};
 use crate::caller::Caller;
+use crate::figure::{Figure, Figures};
 use crate::queues::{Conditions, named};
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
 use crate::{ask, json, list};
 
@@ -35,12 +37,17 @@ pub(crate) async fn all(
 ) -> Result<Response, Refusal> {
     let vhosts = caller.vhosts(vhost.as_ref().map(|Path(name)| name.as_str()))?;
     let mut all = Vec::new();
-    for vhost in vhosts {
+    for vhost in &vhosts {
         let mut exchanges = vhost.exchanges();
         exchanges.sort_by(|a, b| a.name.cmp(&b.name));
-        all.extend(exchanges.iter().map(|exchange| describe(&vhost, exchange)));
+        all.extend(exchanges.into_iter().map(|exchange| (vhost, exchange)));
     }
-    query.answer(all)
+    let things = all.iter();
+    let things = things.map(|(_, exchange)| (key(exchange), figures(exchange)));
+    let rated = Rates::of_list(&caller.api, things);
+    let described = all.iter().zip(&rated);
+    let described = described.map(|((vhost, exchange), rated)| describe(vhost, exchange, rated));
+    query.answer(described.collect())
 }
 
 /// `GET /exchanges/{vhost}/{name}`.
@@ -51,7 +58,12 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     let vhost = caller.vhost(&vhost)?;
     let exchange = vhost.exchange(of_path(&name))?;
-    Ok(query.one(describe(&vhost, &exchange)))
+    let ranges = query.ranges()?;
+    let rated = Rates::of_one(&caller.api, key(&exchange), figures(&exchange), &ranges);
+    let mut described = describe(&vhost, &exchange, &rated);
+    described["incoming"] = json!([]);
+    described["outgoing"] = json!([]);
+    Ok(query.one(described))
 }
 
 /// `PUT /exchanges/{vhost}/{name}`.
@@ -59,11 +71,11 @@ pub(crate) async fn one(
 pub(crate) struct NewExchange {
     #[serde(rename = "type")]
     kind: Option<String>,
-    durable: Option<bool>,
+    durable: Option<Flag>,
     #[serde(default)]
-    auto_delete: bool,
+    auto_delete: Flag,
     #[serde(default)]
-    internal: bool,
+    internal: Flag,
     arguments: Option<Value>,
 }
 
@@ -74,9 +86,9 @@ impl NewExchange {
         Ok(ExchangeDeclaration {
             name: named(name)?,
             kind: known.ok_or_else(|| Error::UnknownExchangeType(kind.to_owned()))?,
-            durable: self.durable.unwrap_or(true),
-            auto_delete: self.auto_delete,
-            internal: self.internal,
+            durable: self.durable.is_none_or(|Flag(durable)| durable),
+            auto_delete: self.auto_delete.0,
+            internal: self.internal.0,
             arguments: json::to_table(self.arguments.as_ref())?,
         })
     }
@@ -115,7 +127,18 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn describe(vhost: &Vhost, exchange: &Arc<Exchange>) -> Value {
+fn key(exchange: &Exchange) -> Key {
+    Key::Exchange(exchange.vhost.clone(), exchange.name.clone())
+}
+
+pub(crate) fn figures(exchange: &Exchange) -> Figures {
+    let (came, went) = exchange.published();
+    Figures::default()
+        .with(Figure::PublishIn, came)
+        .with(Figure::PublishOut, went)
+}
+
+fn describe(vhost: &Vhost, exchange: &Arc<Exchange>, rated: &Rated) -> Value {
     let policy = vhost.exchange_policy(exchange).policy;
     let mut described = json!({
         "name": &*exchange.name,
@@ -125,12 +148,13 @@ fn describe(vhost: &Vhost, exchange: &Arc<Exchange>) -> Value {
         "auto_delete": exchange.auto_delete,
         "internal": exchange.internal,
         "arguments": json::of_table(exchange.arguments.view()),
-        "policy": policy.map(|policy| policy.name.to_string()),
         "user_who_performed_action": null,
     });
-    let (came, went) = exchange.published();
-    if came > 0 {
-        described["message_stats"] = json!({"publish_in": came, "publish_out": went});
+    if let Some(policy) = policy {
+        described["policy"] = policy.name.to_string().into();
+    }
+    if let Some(stats) = rated.stats(&[&[Figure::PublishIn], &[Figure::PublishOut]]) {
+        described["message_stats"] = stats;
     }
     described
 }

@@ -33,6 +33,18 @@ pub(crate) async fn always(caller: Caller) -> Response {
     ok()
 }
 
+/// What only nodes of a cluster can be critical for.
+pub(crate) async fn alone(caller: Caller) -> Response {
+    drop(caller);
+    Json(json!({"status": "ok", "reason": "single node cluster"})).into_response()
+}
+
+/// `POST /rebalance/queues`: 204. There is nowhere else to put them.
+pub(crate) async fn rebalance(caller: Caller) -> Result<StatusCode, Refusal> {
+    caller.must_administrate()?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// `GET /health/checks/alarms`, `local-alarms`.
 pub(crate) async fn alarms(caller: Caller) -> Response {
     let on = caller.api.broker.alarms();
@@ -73,7 +85,7 @@ pub(crate) async fn force_alarm(
 pub(crate) async fn port(caller: Caller, Path(port): Path<String>) -> Result<Response, Refusal> {
     let port: u16 = port
         .parse()
-        .map_err(|_| Refusal::bad_request("Couldn't parse port"))?;
+        .map_err(|_| Refusal::bad_request("Invalid port"))?;
     let ports: Vec<u16> = caller.api.node.listeners.iter().map(|l| l.port).collect();
     if ports.contains(&port) {
         return Ok(Json(json!({"status": "ok", "port": port})).into_response());
@@ -116,11 +128,15 @@ pub(crate) async fn certificates(
         "weeks" => 7 * DAY,
         "months" => 30 * DAY,
         "years" => 365 * DAY,
-        _ => return Err(Refusal::bad_request("Time unit not recognised")),
+        _ => {
+            return Err(Refusal::bad_request(
+                "Time unit not recognised. Supported units: days, weeks, months, years.",
+            ));
+        }
     };
     let within: u32 = within
         .parse()
-        .map_err(|_| Refusal::bad_request("Couldn't parse within"))?;
+        .map_err(|_| Refusal::bad_request("Invalid expiration value."))?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

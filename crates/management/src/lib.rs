@@ -3,9 +3,10 @@
 //! * `routes` says what is answered to which path; `serve` owns the sockets and bounds what a client can make the server hold.
 //! * `caller` says who asks and what they may see; `refusal` how it is told that something cannot be done; `list` how lists are filtered, sorted
 //!   and cut into pages; `json` how field tables and properties are written; `ask` asks shards and connections.
+//! * `figure` names what has rates, and `rates` keeps what it was, for as long as somebody asks.
 //! * The rest has a file for each kind of thing: what is told of it, and how it is changed.
 //!
-//! Nothing is kept here: what is told is asked for when somebody wants to know it, and what is changed is changed at the broker's doors. A change is
+//! Nothing else is kept here: what is told is asked for when somebody wants to know it, and what is changed is changed at the broker's doors. A change is
 //! answered when it is kept. Paths, keys and words are RabbitMQ's: <https://www.rabbitmq.com/docs/http-api-reference>.
 
 mod ask;
@@ -17,6 +18,7 @@ mod connections;
 mod consumers;
 mod definitions;
 mod exchanges;
+mod figure;
 mod health;
 mod json;
 mod limits;
@@ -28,6 +30,7 @@ mod parameters;
 mod permissions;
 mod policies;
 mod queues;
+mod rates;
 mod refusal;
 mod routes;
 mod serve;
@@ -35,7 +38,7 @@ mod users;
 mod vhosts;
 
 pub use node::{Listener, Node, Readings};
-pub use serve::serve;
+pub use serve::{Encrypted, Handshake, Io, serve};
 
 use std::sync::Arc;
 
@@ -48,6 +51,18 @@ pub struct Api {
     pub broker: Arc<Broker>,
     /// The program around it.
     pub node: Node,
+    rates: rates::Rates,
+}
+
+impl Api {
+    /// For a broker, and the program around it.
+    pub fn new(broker: Arc<Broker>, node: Node) -> Self {
+        Self {
+            broker,
+            node,
+            rates: rates::Rates::default(),
+        }
+    }
 }
 
 /// Shared by all handlers.

@@ -32,8 +32,9 @@ pub(crate) async fn put_vhost(
     Path((vhost, name)): Path<(String, String)>,
     Body(new): Body<Value>,
 ) -> Result<StatusCode, Refusal> {
+    let value = value(&new)?;
     change_vhost(&caller, &vhost, |limits| {
-        limits.insert(name, value(&new));
+        limits.insert(name, value);
     })
     .await
 }
@@ -92,8 +93,9 @@ pub(crate) async fn put_user(
     Path((user, name)): Path<(String, String)>,
     Body(new): Body<Value>,
 ) -> Result<StatusCode, Refusal> {
+    let value = value(&new)?;
     change_user(&caller, &user, |limits| {
-        limits.insert(name, value(&new));
+        limits.insert(name, value);
     })
     .await
 }
@@ -126,6 +128,8 @@ async fn change_user(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn value(new: &Value) -> Value {
-    new.get("value").cloned().unwrap_or_default()
+/// **Errors**: 400 for a body without a value.
+fn value(new: &Value) -> Result<Value, Refusal> {
+    let value = new.get("value").cloned();
+    value.ok_or_else(|| Refusal::key_missing("value"))
 }

@@ -9,10 +9,14 @@ use regex::RegexBuilder;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::rates::{Range, Ranges};
 use crate::refusal::Refusal;
 
 /// The largest page, as in RabbitMQ.
 const PAGE_SIZE_MAX: usize = 500;
+
+/// The size of a page where none is given.
+const PAGE_SIZE: usize = 100;
 
 /// Bytes that a compiled pattern may take.
 const COMPILED_MAX: usize = 1 << 20;
@@ -28,6 +32,14 @@ pub(crate) struct Query {
     name: Option<String>,
     use_regex: Option<String>,
     pagination: Option<String>,
+    lengths_age: Option<String>,
+    lengths_incr: Option<String>,
+    msg_rates_age: Option<String>,
+    msg_rates_incr: Option<String>,
+    data_rates_age: Option<String>,
+    data_rates_incr: Option<String>,
+    node_stats_age: Option<String>,
+    node_stats_incr: Option<String>,
 }
 
 impl Query {
@@ -48,6 +60,21 @@ impl Query {
             return Ok(Json(self.cut(items)).into_response());
         }
         self.page(total, items)
+    }
+
+    /// Of which samples are asked for.
+    ///
+    /// **Errors**: 400 for what is no number, or too many samples.
+    pub(crate) fn ranges(&self) -> Result<Ranges, Refusal> {
+        let of = |age: &Option<String>, apart: &Option<String>| {
+            Range::of(age.as_deref(), apart.as_deref())
+        };
+        Ok(Ranges {
+            lengths: of(&self.lengths_age, &self.lengths_incr)?,
+            messages: of(&self.msg_rates_age, &self.msg_rates_incr)?,
+            data: of(&self.data_rates_age, &self.data_rates_incr)?,
+            node: of(&self.node_stats_age, &self.node_stats_incr)?,
+        })
     }
 
     /// One thing, with the columns that are asked for.
@@ -73,13 +100,17 @@ impl Query {
     }
 
     fn page(&self, total: usize, items: Vec<Value>) -> Result<Response, Refusal> {
-        let page = number("page", self.page.as_deref(), 1)?;
-        let size = number("page_size", self.page_size.as_deref(), 100)?;
-        if size > PAGE_SIZE_MAX {
-            let reason =
-                format!("Page size {size} is out of range: the maximum is {PAGE_SIZE_MAX}");
-            return Err(Refusal::bad_request(reason));
-        }
+        let (page, size) = (
+            number(self.page.as_deref())?,
+            number(self.page_size.as_deref())?,
+        );
+        let is_size = |size: &usize| (1..=PAGE_SIZE_MAX).contains(size);
+        let (Some(page), Some(size)) = (
+            Some(page.unwrap_or(1)).filter(|page| *page > 0),
+            Some(size.unwrap_or(PAGE_SIZE)).filter(is_size),
+        ) else {
+            return Err(invalid(page, size));
+        };
         let filtered = items.len();
         let pages = filtered.div_ceil(size).max(1);
         if page > pages {
@@ -135,12 +166,26 @@ fn is_true(flag: Option<&str>) -> bool {
     flag == Some("true")
 }
 
-fn number(name: &str, given: Option<&str>, default: usize) -> Result<usize, Refusal> {
-    let Some(given) = given.filter(|given| !given.is_empty()) else {
-        return Ok(default);
+/// **Errors**: 400 for what is no number.
+fn number(given: Option<&str>) -> Result<Option<usize>, Refusal> {
+    let given = given.filter(|given| !given.is_empty());
+    let number = given.map(str::parse).transpose();
+    number.map_err(|_| Refusal::bad_request("Pagination parameters are invalid"))
+}
+
+fn invalid(page: Option<usize>, size: Option<usize>) -> Refusal {
+    let told = |number: Option<usize>| {
+        number.map_or_else(|| "undefined".to_owned(), |number| number.to_string())
     };
-    let number = given.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| Refusal::bad_request(format!("{name} should be a number above 0")))
+    Refusal {
+        status: StatusCode::BAD_REQUEST,
+        error: "invalid_pagination_parameters",
+        reason: format!(
+            "Invalid pagination parameters: page number {}, page size {}",
+            told(page),
+            told(size)
+        ),
+    }
 }
 
 fn at<'v>(item: &'v Value, key: &str) -> Option<&'v Value> {

@@ -6,12 +6,16 @@ use axum::Json;
 use axum::extract::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use leveret_broker::bindings::ExchangeKind;
 use leveret_broker::command::{Command, Holder, Outcome, Settle};
 use leveret_broker::error::{Error, Kind};
+use leveret_broker::exchange::Exchange;
+use leveret_broker::figures::TrafficFigures;
 use leveret_broker::link::{Event, Got, Reply};
 use leveret_broker::publisher::{NewBody, Publisher};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
+use leveret_broker::vhost::Vhost;
 use leveret_message::batch::{Message, NewMessage};
 use leveret_message::properties::Properties;
 use serde::Deserialize;
@@ -39,7 +43,7 @@ pub(crate) struct NewPublish {
     routing_key: String,
     payload: String,
     payload_encoding: String,
-    properties: Option<Value>,
+    properties: Value,
 }
 
 /// Publishes a message, and says whether a queue took it: when it is safe.
@@ -50,20 +54,18 @@ pub(crate) async fn publish(
 ) -> Result<Json<Value>, Refusal> {
     let broker = &caller.api.broker;
     let vhost = caller.vhost(&vhost)?;
-    let exchange = vhost.exchange(of_path(&name))?;
-    caller.check(&vhost, Access::Write, (Kind::Exchange, &exchange.name))?;
-    if exchange.internal {
-        return Err(Error::InternalExchange(exchange.resource()).into());
-    }
-    check_topic(&caller, &exchange, &new.routing_key)?;
+    let exchange = vhost.exchange(of_path(&name));
+    let exchange = exchange.map_err(Refusal::of_publish)?;
+    check(&caller, &vhost, &exchange, &new.routing_key).map_err(Refusal::of_publish)?;
     if broker.alarms().any() {
         return Err(Refusal::unavailable(
             "an alarm is on: publishers are blocked",
         ));
     }
-    let properties = json::to_properties(new.properties.as_ref())?;
+    let properties = json::to_properties(Some(&new.properties))?;
     let properties =
         Properties::parse(&properties).map_err(|error| Refusal::bad_request(error.to_string()))?;
+    check_user_id(&caller, &properties)?;
     let body = match new.payload_encoding.as_str() {
         "string" => new.payload.into_bytes(),
         "base64" => BASE64
@@ -99,17 +101,45 @@ pub(crate) async fn publish(
         let (shard, done) = link.next(progress).await?;
         waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
     }
+    let done = TrafficFigures {
+        published: 1,
+        confirmed: 1,
+        returned: u64::from(!routed),
+        ..TrafficFigures::default()
+    };
+    broker.connections.note(&vhost.name, done);
     Ok(Json(json!({"routed": routed})))
 }
 
-fn check_topic(
+/// Who names a user in a message has to be that user, or one who may pretend to be any.
+fn check_user_id(caller: &Caller, properties: &Properties<'_>) -> Result<(), Refusal> {
+    let own = &caller.user.name;
+    match properties.user_id() {
+        Some(id) if id != own.as_bytes() && !caller.user.has_tag("impersonator") => {
+            let id = String::from_utf8_lossy(id);
+            Err(Refusal::bad_request(format!(
+                "406 PRECONDITION_FAILED - user_id property set to '{id}' but \
+                 authenticated user was '{own}'"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the caller may publish to an exchange with that key.
+fn check(
     caller: &Caller,
-    exchange: &leveret_broker::exchange::Exchange,
+    vhost: &Vhost,
+    exchange: &Exchange,
     routing_key: &str,
-) -> Result<(), Refusal> {
-    let (user, vhost) = (&caller.user.name, &exchange.vhost);
+) -> Result<(), Error> {
+    caller.may(vhost, Access::Write, (Kind::Exchange, &exchange.name))?;
+    if exchange.internal {
+        return Err(Error::InternalExchange(exchange.resource()));
+    }
+    let (user, vhost) = (&caller.user.name, &vhost.name);
     let topics = caller.api.broker.users.snapshot().topics_of(user, vhost);
-    let is_topic = exchange.kind == leveret_broker::bindings::ExchangeKind::Topic;
+    let is_topic = exchange.kind == ExchangeKind::Topic;
     if !is_topic || topics.allows(Access::Write, &exchange.name, routing_key.as_bytes()) {
         return Ok(());
     }
@@ -119,8 +149,7 @@ fn check_topic(
         exchange: exchange.name.clone(),
         vhost: vhost.clone(),
         user: user.clone(),
-    }
-    .into())
+    })
 }
 
 fn exchange_and_key(exchange: &str, key: &str) -> Result<Vec<u8>, Refusal> {
@@ -152,7 +181,7 @@ impl Wanted {
             (None, Some(Value::Bool(false))) => "ack_requeue_false",
             (None, Some(Value::String(text))) if text == "false" => "ack_requeue_false",
             (None, Some(_)) => "ack_requeue_true",
-            (None, None) => return Err(Refusal::bad_request("ackmode is missing")),
+            (None, None) => return Err(Refusal::key_missing("ackmode")),
         };
         match mode {
             "ack_requeue_false" => Ok(None),
@@ -178,8 +207,9 @@ pub(crate) async fn get(
     Body(wanted): Body<Wanted>,
 ) -> Result<Json<Value>, Refusal> {
     let vhost = caller.vhost(&vhost)?;
-    let queue = vhost.queue(&name)?;
-    caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
+    let queue = vhost.queue(&name).map_err(Refusal::of_get)?;
+    let allowed = caller.may(&vhost, Access::Read, (Kind::Queue, &name));
+    allowed.map_err(Refusal::of_get)?;
     let (count, outcome) = (whole("count", &wanted.count)?, wanted.outcome()?);
     let truncate = wanted
         .truncate
@@ -189,7 +219,10 @@ pub(crate) async fn get(
     let base64 = match wanted.encoding.as_str() {
         "auto" => false,
         "base64" => true,
-        other => return Err(Refusal::bad_request(format!("unknown encoding {other}"))),
+        _ => {
+            let reason = "Unsupported encoding. Please use auto or base64.";
+            return Err(Refusal::bad_request(reason));
+        }
     };
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 /// An address that something is served on.
 #[derive(Clone, Debug)]
 pub struct Listener {
-    /// RabbitMQ's word for what is served: `amqp`, `amqp/ssl`, `http`.
+    /// RabbitMQ's word for what is served: `amqp`, `amqp/ssl`, `http`, `https`.
     pub protocol: &'static str,
     /// The address.
     pub ip: String,
@@ -23,7 +23,7 @@ impl Listener {
             "protocol": self.protocol,
             "ip_address": self.ip,
             "port": self.port,
-            "tls": self.protocol.ends_with("ssl"),
+            "tls": self.protocol.ends_with("ssl") || self.protocol == "https",
             "socket_opts": {},
         })
     }

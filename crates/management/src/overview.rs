@@ -1,17 +1,24 @@
 //! What is told of the whole: overview, nodes, feature flags, versions.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, Query as UrlQuery};
 use axum::response::Response;
 use leveret_broker::bindings::ExchangeKind;
-use leveret_broker::figures::MessageCounts;
-use serde_json::{Value, json};
+use leveret_broker::connections::ConnectionFacts;
+use leveret_broker::figures::{ShardFigures, TrafficFigures};
+use leveret_broker::vhost::Vhost;
+use leveret_message::name::Name;
+use serde_json::{Map, Value, json};
 
 use crate::caller::Caller;
+use crate::figure::{self, Figure, Figures};
 use crate::parameters::name_of_cluster;
-use crate::queues::{message_stats, totals};
+use crate::queues::object;
+use crate::rates::{Key, Rates};
 use crate::refusal::Refusal;
-use crate::{ask, list};
+use crate::{Api, ask, connections, list, vhosts};
 
 /// Exchange types, each with what RabbitMQ says of it.
 const EXCHANGE_TYPES: [(ExchangeKind, &str); 4] = [
@@ -46,33 +53,30 @@ const FEATURE_FLAGS: [&str; 8] = [
 ];
 
 /// `GET /overview`.
-pub(crate) async fn overview(caller: Caller) -> Json<Value> {
-    let (broker, node) = (&caller.api.broker, &caller.api.node);
-    let vhosts = broker.all_vhosts();
-    let queues: Vec<_> = vhosts.iter().flat_map(|vhost| vhost.queues()).collect();
-    let figures = ask::queues(broker, &queues, false).await;
-    let shards = ask::shards(broker).await;
-    let traffic = broker.connections.traffic();
-    let mut counts = MessageCounts::default();
-    figures.values().for_each(|queue| counts += queue.counts);
-    shards.iter().for_each(|shard| counts += shard.ended);
-    // Into queues a message may come more than once.
-    counts.published = traffic.published;
-    counts.confirmed = traffic.confirmed;
-    counts.returned = traffic.returned;
-    counts.dropped = traffic.dropped;
-    let connections = broker.connections.count() as u64;
-    let consumers: u64 = figures.values().map(|queue| queue.consumers).sum();
-    let exchanges: usize = vhosts.iter().map(|vhost| vhost.exchanges_count()).sum();
-    Json(json!({
+pub(crate) async fn overview(
+    caller: Caller,
+    UrlQuery(query): UrlQuery<list::Query>,
+) -> Result<Response, Refusal> {
+    let node = &caller.api.node;
+    let ranges = query.ranges()?;
+    let seer = (!caller.is_monitor()).then(|| caller.user.name.clone());
+    let (figures, objects) = look(&caller.api, seer.as_ref())
+        .await
+        .ok_or_else(Refusal::not_found)?;
+    let rated = Rates::of_one(&caller.api, Key::Whole(seer), figures, &ranges);
+    let mut described = object(json!({
         "management_version": node.rabbitmq_version,
         "rabbitmq_version": node.rabbitmq_version,
         "product_name": node.product,
         "product_version": node.product_version,
         "erlang_version": "none",
         "erlang_full_version": "none",
-        "rates_mode": "none",
-        "sample_retention_policies": {"global": [], "basic": [], "detailed": []},
+        "rates_mode": "basic",
+        "sample_retention_policies": {
+            "global": [600, 3600, 28800, 86400],
+            "basic": [600],
+            "detailed": [600],
+        },
         "exchange_types": exchange_types(),
         "cluster_name": name_of_cluster(&caller),
         "cluster_tags": {},
@@ -83,28 +87,113 @@ pub(crate) async fn overview(caller: Caller) -> Json<Value> {
         "is_op_policy_updating_enabled": true,
         "require_definition_json_extension": false,
         "statistics_db_event_queue": 0,
-        "node": node.name,
-        "message_stats": message_stats(&counts).unwrap_or_else(|| json!({})),
-        "churn_rates": {
-            "connection_created": broker.connections.created(),
-            "connection_closed": broker.connections.created() - connections,
-            "channel_created": traffic.channels_opened,
-            "channel_closed": traffic.channels_opened.saturating_sub(traffic.channels),
-            "queue_declared": traffic.queues_declared,
-            "queue_created": shards.iter().map(|shard| shard.created).sum::<u64>(),
-            "queue_deleted": shards.iter().map(|shard| shard.deleted).sum::<u64>(),
-        },
-        "queue_totals": totals(figures.values()),
-        "object_totals": {
-            "channels": traffic.channels,
-            "connections": connections,
-            "consumers": consumers,
-            "exchanges": exchanges,
-            "queues": queues.len(),
-        },
-        "listeners": listeners(&caller),
-        "contexts": contexts(&caller),
-    }))
+        "message_stats": rated
+            .stats(&[figure::PUBLISHED, figure::DELIVERED])
+            .unwrap_or_else(|| json!({})),
+        "object_totals": objects,
+    }));
+    for (key, figures) in [
+        ("churn_rates", figure::CHURN),
+        ("queue_totals", figure::LENGTHS),
+    ] {
+        let mut of = Map::new();
+        rated.put(&mut of, figures);
+        described.insert(key.to_owned(), of.into());
+    }
+    if caller.is_monitor() {
+        described.extend(object(json!({
+            "node": node.name,
+            "listeners": listeners(&caller),
+            "contexts": contexts(&caller),
+        })));
+    }
+    Ok(query.one(Value::Object(described)))
+}
+
+/// What all that a user may see tells together, and how many things of each kind there are. Without a user, of everything; none for a user who
+/// is gone.
+async fn look(api: &Arc<Api>, seer: Option<&Name>) -> Option<(Figures, Value)> {
+    let broker = &api.broker;
+    let mut vhosts = broker.all_vhosts();
+    let mut traffic = broker.connections.traffic();
+    let mut connections = broker.connections.count() as u64;
+    if let Some(user) = seer {
+        broker.users.user(user)?;
+        vhosts.retain(|vhost| broker.users.permissions(user, &vhost.name).is_some());
+        (traffic, connections) = of_vhosts(api, &vhosts);
+    }
+    let queues: Vec<_> = vhosts.iter().flat_map(|vhost| vhost.queues()).collect();
+    let mut sum = ask::sum(broker, &queues).await;
+    let shards = ask::shards(broker).await;
+    if seer.is_none() {
+        shards.iter().for_each(|shard| sum.counts += shard.ended);
+    }
+    let exchanges: usize = vhosts.iter().map(|vhost| vhost.exchanges_count()).sum();
+    let objects = json!({
+        "channels": traffic.channels,
+        "connections": connections,
+        "consumers": sum.consumers,
+        "exchanges": exchanges,
+        "queues": queues.len(),
+    });
+    let figures = with_churn(vhosts::together(&sum, &traffic), api, &shards);
+    Some((figures, objects))
+}
+
+/// What connections in these vhosts have read, written and done, and how many are open.
+fn of_vhosts(api: &Api, vhosts: &[Arc<Vhost>]) -> (TrafficFigures, u64) {
+    let all = api.broker.connections.traffic_by_vhost();
+    let mut traffic = TrafficFigures::default();
+    for vhost in vhosts {
+        traffic += all.get(&vhost.name).copied().unwrap_or_default();
+    }
+    let is_in = |facts: &&ConnectionFacts| {
+        let name = connections::vhost_of(facts);
+        vhosts.iter().any(|vhost| name == Some(&*vhost.name))
+    };
+    let open = api.broker.connections.all();
+    (traffic, open.iter().filter(is_in).count() as u64)
+}
+
+fn with_churn(figures: Figures, api: &Api, shards: &[ShardFigures]) -> Figures {
+    let connections = &api.broker.connections;
+    let traffic = connections.traffic();
+    let (created, open) = (connections.created(), connections.count() as u64);
+    figures
+        .with(Figure::ConnectionCreated, created)
+        .with(Figure::ConnectionClosed, created.saturating_sub(open))
+        .with(Figure::ChannelCreated, traffic.channels_opened)
+        .with(
+            Figure::ChannelClosed,
+            traffic.channels_opened.saturating_sub(traffic.channels),
+        )
+        .with(Figure::QueueDeclared, traffic.queues_declared)
+        .with(
+            Figure::QueueCreated,
+            shards.iter().map(|shard| shard.created).sum(),
+        )
+        .with(
+            Figure::QueueDeleted,
+            shards.iter().map(|shard| shard.deleted).sum(),
+        )
+}
+
+/// What is sampled of the whole.
+pub(crate) async fn figures(api: &Arc<Api>, seer: Option<&Name>) -> Option<Figures> {
+    look(api, seer).await.map(|(figures, _)| figures)
+}
+
+/// What is sampled of the node.
+pub(crate) async fn figures_of_node(api: &Arc<Api>) -> Figures {
+    let readings = (api.node.measure)();
+    let figures = Figures::default()
+        .with(Figure::Memory, readings.memory.unwrap_or_default())
+        .with(
+            Figure::Descriptors,
+            readings.descriptors.unwrap_or_default(),
+        )
+        .with(Figure::DiskFree, readings.disk_free.unwrap_or_default());
+    with_churn(figures, api, &ask::shards(&api.broker).await)
 }
 
 fn exchange_types() -> Vec<Value> {
@@ -128,14 +217,14 @@ fn contexts(caller: &Caller) -> Vec<Value> {
     let http = node
         .listeners
         .iter()
-        .filter(|listener| listener.protocol == "http");
+        .filter(|listener| listener.protocol.starts_with("http"));
     let described = http.map(|listener| {
         json!({
             "node": node.name,
             "description": "Management API",
             "path": "/",
             "ip": listener.ip,
-            "port": listener.port,
+            "port": listener.port.to_string(),
             "ssl_opts": [],
         })
     });
@@ -148,7 +237,7 @@ pub(crate) async fn nodes(
     UrlQuery(query): UrlQuery<list::Query>,
 ) -> Result<Response, Refusal> {
     caller.must_monitor()?;
-    query.answer(vec![describe(&caller)])
+    query.answer(vec![describe(&caller, &query).await?])
 }
 
 /// `GET /nodes/{name}`.
@@ -161,12 +250,20 @@ pub(crate) async fn node(
     if name != caller.api.node.name {
         return Err(Refusal::not_found());
     }
-    Ok(query.one(describe(&caller)))
+    Ok(query.one(describe(&caller, &query).await?))
 }
 
-fn describe(caller: &Caller) -> Value {
+async fn describe(caller: &Caller, query: &list::Query) -> Result<Value, Refusal> {
+    let figures = figures_of_node(&caller.api).await;
+    let rated = Rates::of_one(&caller.api, Key::Node, figures, &query.ranges()?);
+    let mut described = object(describe_node(caller));
+    rated.put(&mut described, figure::NODE);
+    rated.put(&mut described, figure::CHURN);
+    Ok(Value::Object(described))
+}
+
+fn describe_node(caller: &Caller) -> Value {
     let node = &caller.api.node;
-    let readings = (node.measure)();
     let alarms = caller.api.broker.alarms();
     json!({
         "name": node.name,
@@ -180,18 +277,15 @@ fn describe(caller: &Caller) -> Value {
         "run_queue": 0,
         "proc_used": 0,
         "proc_total": 0,
-        "fd_used": readings.descriptors,
         "fd_total": node.descriptors_max,
         "sockets_used": 0,
         "sockets_total": 0,
-        "mem_used": readings.memory,
         "mem_limit": node.memory_max,
         "mem_alarm": alarms.memory,
         "mem_calculation_strategy": "rss",
-        "disk_free": readings.disk_free,
         "disk_free_limit": node.disk_free_min,
         "disk_free_alarm": alarms.disk,
-        "rates_mode": "none",
+        "rates_mode": "basic",
         "enabled_plugins": [],
         "exchange_types": exchange_types(),
         "auth_mechanisms": [

@@ -75,7 +75,7 @@ pub(crate) async fn put(
 ) -> Result<StatusCode, Refusal> {
     caller.policies_of(&place.1)?;
     let value = new.get("value").cloned();
-    let value = value.ok_or_else(|| Refusal::bad_request("value is missing"))?;
+    let value = value.ok_or_else(|| Refusal::key_missing("value"))?;
     let broker = &caller.api.broker;
     let is_new = broker.put_parameter(key(&place)?, value)?;
     ask::kept(broker).await;
@@ -169,7 +169,7 @@ pub(crate) async fn put_global(
 ) -> Result<StatusCode, Refusal> {
     caller.must_administrate()?;
     let value = new.get("value").cloned();
-    let value = value.ok_or_else(|| Refusal::bad_request("value is missing"))?;
+    let value = value.ok_or_else(|| Refusal::key_missing("value"))?;
     let broker = &caller.api.broker;
     let is_new = broker.put_global_parameter(&named(&name)?, value);
     ask::kept(broker).await;
@@ -209,7 +209,7 @@ pub(crate) async fn put_cluster_name(
 ) -> Result<StatusCode, Refusal> {
     caller.must_administrate()?;
     let name = new.get("name").filter(|name| name.is_string()).cloned();
-    let name = name.ok_or_else(|| Refusal::bad_request("name is missing"))?;
+    let name = name.ok_or_else(|| Refusal::key_missing("name"))?;
     let broker = &caller.api.broker;
     broker.put_global_parameter(&named(CLUSTER_NAME)?, name);
     ask::kept(broker).await;

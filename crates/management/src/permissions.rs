@@ -3,7 +3,7 @@
 use axum::extract::{Path, Query as UrlQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
-use leveret_broker::operator::IsNew;
+use leveret_broker::operator::{IsNew, OperatorError};
 use leveret_broker::users::{Access, PatternError, Permission, TopicPermission};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -113,8 +113,13 @@ pub(crate) async fn put(
 }
 
 /// What a body names and is not there is a bad request, as in RabbitMQ.
-fn missing(error: leveret_broker::operator::OperatorError) -> Refusal {
-    Refusal::bad_request(error.to_string())
+fn missing(error: OperatorError) -> Refusal {
+    match error {
+        OperatorError::NoSuchUser(_) | OperatorError::NoSuchVhost(_) => {
+            Refusal::bad_request("vhost_or_user_not_found")
+        }
+        other => other.into(),
+    }
 }
 
 pub(crate) fn status(is_new: IsNew) -> StatusCode {

@@ -51,6 +51,11 @@ pub(crate) async fn put(
     Body(value): Body<Value>,
 ) -> Result<StatusCode, Refusal> {
     let vhost = may_change(sort, &caller, &vhost)?;
+    let missing = ["pattern", "definition"].into_iter();
+    let mut missing = missing.filter(|key| value.get(key).is_none());
+    if let Some(key) = missing.next() {
+        return Err(Refusal::key_missing(key));
+    }
     let broker = &caller.api.broker;
     let is_new = broker.put_policy(sort, &vhost.name, &named(&name)?, &value)?;
     ask::kept(broker).await;

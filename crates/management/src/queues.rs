@@ -1,6 +1,5 @@
 //! Queues: what is told of them; declaring, purging, deleting.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query as UrlQuery};
@@ -8,8 +7,8 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use leveret_broker::command::Command;
 use leveret_broker::error::Kind;
-use leveret_broker::figures::{MessageCounts, QueueFigures};
-use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
+use leveret_broker::figures::{Detail, QueueFigures};
+use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::Declared;
@@ -18,8 +17,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::ask::{self, OperatorLink};
-use crate::body::Body;
+use crate::body::{Body, Flag};
 use crate::caller::Caller;
+use crate::figure::{self, Figures};
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
 use crate::{connections, consumers, json, list};
 
@@ -41,9 +42,15 @@ pub(crate) async fn all(
         .collect();
     queues.sort_by(|(_, a), (_, b)| (&a.vhost_name, a.name()).cmp(&(&b.vhost_name, b.name())));
     let handles: Vec<_> = queues.iter().map(|(_, queue)| Arc::clone(queue)).collect();
-    let figures = ask::queues(&caller.api.broker, &handles, false).await;
-    let described = queues.iter().map(|(vhost, queue)| {
-        Value::Object(describe(&caller, vhost, queue, figures.get(&queue.id)))
+    let told = ask::queues(&caller.api.broker, &handles, Detail::Each).await;
+    let things = handles.iter().map(|queue| {
+        let told = told.get(&queue.id);
+        (key(queue), told.map(figures).unwrap_or_default())
+    });
+    let rated = Rates::of_list(&caller.api, things);
+    let described = queues.iter().zip(&rated).map(|((vhost, queue), rated)| {
+        let told = told.get(&queue.id).map(|told| (told, rated));
+        Value::Object(describe(&caller, vhost, queue, told))
     });
     query.answer(described.collect())
 }
@@ -56,10 +63,13 @@ pub(crate) async fn one(
 ) -> Result<Response, Refusal> {
     let vhost = caller.vhost(&vhost)?;
     let queue = vhost.queue(&name)?;
-    let figures = ask::queues(&caller.api.broker, &[Arc::clone(&queue)], true).await;
-    let figures = figures.get(&queue.id);
-    let mut described = describe(&caller, &vhost, &queue, figures);
-    let consumers = consumers::of_queue(&caller, &queue, figures).await;
+    let ranges = query.ranges()?;
+    let told = [Arc::clone(&queue)];
+    let told = ask::queues(&caller.api.broker, &told, Detail::Consumers).await;
+    let told = told.get(&queue.id);
+    let rated = told.map(|told| Rates::of_one(&caller.api, key(&queue), figures(told), &ranges));
+    let mut described = describe(&caller, &vhost, &queue, told.zip(rated.as_ref()));
+    let consumers = consumers::of_queue(&caller, &queue, told).await;
     described.insert("consumer_details".to_owned(), consumers.into());
     described.insert("incoming".to_owned(), json!([]));
     described.insert("deliveries".to_owned(), json!([]));
@@ -70,8 +80,8 @@ pub(crate) async fn one(
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct NewQueue {
-    durable: Option<bool>,
-    auto_delete: bool,
+    durable: Option<Flag>,
+    auto_delete: Flag,
     arguments: Option<Value>,
 }
 
@@ -85,9 +95,9 @@ pub(crate) async fn put(
     caller.check(&vhost, Access::Configure, (Kind::Queue, &name))?;
     let mut declaration = QueueDeclaration {
         name: named(&name)?,
-        durable: new.durable.unwrap_or(true),
+        durable: new.durable.is_none_or(|Flag(durable)| durable),
         owner: None,
-        auto_delete: new.auto_delete,
+        auto_delete: new.auto_delete.0,
         arguments: json::to_table(new.arguments.as_ref())?,
     };
     vhost.give_type(&mut declaration);
@@ -155,7 +165,8 @@ pub(crate) async fn act(
     caller.vhost(&vhost)?.queue(&name)?;
     match action.get("action").and_then(Value::as_str) {
         Some("sync" | "cancel_sync") => Ok(StatusCode::NO_CONTENT),
-        _ => Err(Refusal::bad_request("unknown action")),
+        None => Err(Refusal::key_missing("action")),
+        Some(_) => Err(Refusal::bad_request("unknown action")),
     }
 }
 
@@ -167,7 +178,7 @@ fn describe(
     caller: &Caller,
     vhost: &Vhost,
     queue: &QueueHandle,
-    figures: Option<&QueueFigures>,
+    told: Option<(&QueueFigures, &Rated)>,
 ) -> Map<String, Value> {
     let declaration = &queue.declaration;
     let effective = vhost.queue_policy(queue);
@@ -183,7 +194,7 @@ fn describe(
         "exclusive": declaration.owner.is_some(),
         "arguments": json::of_table(declaration.arguments.view()),
         "node": caller.api.node.name,
-        "state": if figures.is_some() { "running" } else { "down" },
+        "state": if told.is_some() { "running" } else { "down" },
         "policy": policy(&effective.policy),
         "operator_policy": policy(&effective.operator_policy),
         "effective_policy_definition": effective.definition,
@@ -195,24 +206,24 @@ fn describe(
     {
         described.insert("owner_pid_details".to_owned(), connections::short(&owner));
     }
-    if let Some(figures) = figures {
+    if let Some((figures, rated)) = told {
         let kept = figures.ready + figures.unacked;
+        // Whether a message would be sent at once; RabbitMQ tells for how much of the time that was so.
+        let capacity = f64::from(u8::from(figures.consumers > 0 && figures.ready == 0));
         described.extend(object(json!({
             "consumers": figures.consumers,
-            "consumer_utilisation": 0,
-            "consumer_capacity": 0,
+            "consumer_utilisation": capacity,
+            "consumer_capacity": capacity,
             "exclusive_consumer_tag": null,
             "single_active_consumer_tag": null,
             "memory": figures.ready_bytes + figures.unacked_bytes,
-            "messages": kept,
-            "messages_ready": figures.ready,
-            "messages_unacknowledged": figures.unacked,
             "messages_ram": kept.saturating_sub(figures.ready_away),
             "messages_ready_ram": figures.ready.saturating_sub(figures.ready_away),
             "messages_unacknowledged_ram": figures.unacked,
             "message_bytes_ram": figures.ready_bytes + figures.unacked_bytes,
         })));
-        if let Some(stats) = message_stats(&figures.counts) {
+        rated.put(&mut described, figure::LENGTHS);
+        if let Some(stats) = rated.stats(&[figure::ENTERED, figure::DELIVERED]) {
             described.insert("message_stats".to_owned(), stats);
         }
     }
@@ -226,53 +237,12 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-/// The counts that are not nothing; none where all are.
-pub(crate) fn message_stats(counts: &MessageCounts) -> Option<Value> {
-    let deliveries = counts.delivered + counts.delivered_no_ack + counts.got + counts.got_no_ack;
-    let counts = [
-        ("publish", counts.published),
-        ("confirm", counts.confirmed),
-        ("return_unroutable", counts.returned),
-        ("drop_unroutable", counts.dropped),
-        ("deliver", counts.delivered),
-        ("deliver_no_ack", counts.delivered_no_ack),
-        ("get", counts.got),
-        ("get_no_ack", counts.got_no_ack),
-        ("get_empty", counts.got_empty),
-        ("deliver_get", deliveries),
-        ("redeliver", counts.redelivered),
-        ("ack", counts.acked),
-    ];
-    let there: Map<String, Value> = counts
-        .iter()
-        .filter(|(_, count)| *count > 0)
-        .map(|(name, count)| ((*name).to_owned(), (*count).into()))
-        .collect();
-    (!there.is_empty()).then_some(Value::Object(there))
+fn key(queue: &QueueHandle) -> Key {
+    Key::Queue(queue.shard, queue.id)
 }
 
-/// Ready, unacked and all messages of some queues.
-pub(crate) fn totals<'f>(figures: impl Iterator<Item = &'f QueueFigures>) -> Map<String, Value> {
-    let (mut ready, mut unacked) = (0, 0);
-    for figures in figures {
-        ready += figures.ready;
-        unacked += figures.unacked;
-    }
-    object(json!({
-        "messages": ready + unacked,
-        "messages_ready": ready,
-        "messages_unacknowledged": unacked,
-    }))
-}
-
-/// Those of the figures that belong to a vhost.
-pub(crate) fn of_vhost<'f>(
-    vhost: &Vhost,
-    figures: &'f HashMap<QueueId, QueueFigures>,
-) -> Vec<&'f QueueFigures> {
-    let queues = vhost.queues();
-    queues
-        .iter()
-        .filter_map(|queue| figures.get(&queue.id))
-        .collect()
+pub(crate) fn figures(told: &QueueFigures) -> Figures {
+    Figures::default()
+        .with_lengths(told.ready, told.unacked)
+        .with_counts(&told.counts)
 }

@@ -52,10 +52,17 @@ impl Refusal {
     }
 }
 
+/// Marks answers that tell of something missing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Missing;
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let body = Json(json!({"error": self.error, "reason": self.reason}));
         let mut response = (self.status, body).into_response();
+        if self.status == StatusCode::NOT_FOUND {
+            response.extensions_mut().insert(Missing);
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             let realm = HeaderValue::from_static("Basic realm=\"RabbitMQ Management\"");
             response
@@ -66,36 +73,79 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// As over AMQP: the name of the reply code, and the text.
+/// As RabbitMQ tells what a queue, an exchange or a binding is refused for. Who asks about something that is not there, or deletes it, is answered
+/// otherwise: see `routes`.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         let text = error.to_string();
         match error {
-            Error::NotFound(_) | Error::VhostNotFound(_) => Self::not_found(),
-            Error::Locked(_) => Self::bad_request(format!("RESOURCE_LOCKED - {text}")),
-            Error::Inequivalent { .. }
-            | Error::Unacceptable(_)
-            | Error::InUse(_)
-            | Error::NotEmpty(_)
-            | Error::UnknownExchangeType(_)
-            | Error::VhostQueues { .. } => {
-                Self::bad_request(format!("PRECONDITION_FAILED - {text}"))
+            Error::NotFound(_) => Self::missing(text),
+            Error::VhostNotFound(_) => Self::missing("vhost_not_found"),
+            Error::VhostRefused { .. } => {
+                Self::not_authorised("User not authorised to access virtual host")
             }
-            Error::ReservedName(_)
-            | Error::DefaultExchange
-            | Error::SystemExchange(_)
-            | Error::InternalExchange(_)
-            | Error::ExclusiveUse(_) => Self::bad_request(format!("ACCESS_REFUSED - {text}")),
-            Error::AccessRefused { .. }
-            | Error::TopicRefused { .. }
-            | Error::VhostRefused { .. } => {
-                Self::not_authorised(format!("ACCESS_REFUSED - {text}"))
-            }
-            Error::VhostConnections { .. }
-            | Error::UserConnections { .. }
-            | Error::UserChannels { .. } => Self::bad_request(format!("NOT_ALLOWED - {text}")),
             Error::Unavailable => Self::unavailable(text),
+            _ if reply(&error).0 == 403 => Self::not_authorised("Access refused."),
+            _ => Self::bad_request(text),
         }
+    }
+}
+
+impl Refusal {
+    /// 404, for what a body needs and is not there.
+    fn missing(reason: impl Into<String>) -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            error: "not_found",
+            reason: reason.into(),
+        }
+    }
+
+    /// 400, for a body without a key that it needs.
+    pub(crate) fn key_missing(key: &str) -> Self {
+        Self::bad_request(format!("[{{key_missing,{key}}}]"))
+    }
+
+    /// As RabbitMQ tells what a get of messages is refused for: with the name of AMQP's reply code.
+    pub(crate) fn of_get(error: Error) -> Self {
+        let text = format!("{} - {error}", reply(&error).1);
+        match reply(&error).0 {
+            404 => Self::missing(text),
+            403 => Self::not_authorised(text),
+            _ => Self::from(error),
+        }
+    }
+
+    /// As RabbitMQ tells what a publish is refused for: 400, with AMQP's reply code and its name.
+    pub(crate) fn of_publish(error: Error) -> Self {
+        let (code, name) = reply(&error);
+        match error {
+            Error::VhostNotFound(_) | Error::VhostRefused { .. } | Error::Unavailable => {
+                Self::from(error)
+            }
+            _ => Self::bad_request(format!("{code} {name} - {error}")),
+        }
+    }
+}
+
+/// The reply code that a client over AMQP gets.
+fn reply(error: &Error) -> (u16, &'static str) {
+    match error {
+        Error::NotFound(_) | Error::VhostNotFound(_) => (404, "NOT_FOUND"),
+        Error::Locked(_) => (405, "RESOURCE_LOCKED"),
+        Error::ReservedName(_)
+        | Error::DefaultExchange
+        | Error::SystemExchange(_)
+        | Error::InternalExchange(_)
+        | Error::ExclusiveUse(_)
+        | Error::AccessRefused { .. }
+        | Error::TopicRefused { .. }
+        | Error::VhostRefused { .. } => (403, "ACCESS_REFUSED"),
+        Error::VhostConnections { .. }
+        | Error::UserConnections { .. }
+        | Error::UserChannels { .. } => (530, "NOT_ALLOWED"),
+        Error::Unavailable => (541, "INTERNAL_ERROR"),
+        _ => (406, "PRECONDITION_FAILED"),
     }
 }
 

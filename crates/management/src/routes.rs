@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request};
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post, put};
@@ -14,7 +14,7 @@ use leveret_broker::policies::Sort;
 use tower::ServiceExt;
 
 use crate::caller::Caller;
-use crate::refusal::Refusal;
+use crate::refusal::{Missing, Refusal};
 use crate::{
     Api, bindings, channels, connections, consumers, definitions, exchanges, health, limits, list,
     messages, overview, parameters, permissions, policies, queues, users, vhosts,
@@ -37,6 +37,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(refuse_announced_body))
+        .layer(middleware::from_fn(name_what_is_missing))
         .with_state(api);
     Router::new().fallback(move |mut request: Request| {
         let inner = inner.clone();
@@ -98,7 +99,7 @@ fn whole() -> Routes {
             "/definitions/{vhost}",
             get(definitions::of_vhost).post(definitions::import_vhost),
         )
-        .route("/rebalance/queues", post(health::always))
+        .route("/rebalance/queues", post(health::rebalance))
         .route(
             "/leveret/alarms/{resource}",
             put(health::force_alarm).delete(health::force_alarm),
@@ -138,8 +139,8 @@ fn checks() -> Routes {
             "/quorum-queues-without-elected-leaders/vhost/{vhost}/pattern/{pattern}",
             get(health::always),
         )
-        .route("/node-is-quorum-critical", get(health::always))
-        .route("/node-is-mirror-sync-critical", get(health::always))
+        .route("/node-is-quorum-critical", get(health::alone))
+        .route("/node-is-mirror-sync-critical", get(health::alone))
         .route("/reached-target-cluster-size", get(health::always))
         .route("/is-in-service", get(health::always))
         .route("/below-node-connection-limit", get(health::always))
@@ -325,6 +326,16 @@ async fn method_not_allowed() -> Refusal {
         status: StatusCode::METHOD_NOT_ALLOWED,
         error: "method_not_allowed",
         reason: "Method Not Allowed".to_owned(),
+    }
+}
+
+/// Who asks about something that is not there, or deletes it, is told just that; who needs it for something else is told what is missing.
+async fn name_what_is_missing(request: Request, next: Next) -> Response {
+    let is_about_it = [Method::GET, Method::HEAD, Method::DELETE].contains(request.method());
+    let response = next.run(request).await;
+    match is_about_it && response.extensions().get::<Missing>().is_some() {
+        true => Refusal::not_found().into_response(),
+        false => response,
     }
 }
 

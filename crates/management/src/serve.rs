@@ -1,10 +1,12 @@
 //! The sockets of the HTTP side: accept, bound, serve, stop.
 //!
-//! Bounds: connections at a time, the size and the number of a request's headers, the time a client may take to send
+//! Bounds: connections at a time, the time a handshake may take, the size and the number of a request's headers, the time a client may take to send
 //! them (which also ends idle keep-alive connections). A client past a bound harms only itself: its connection is closed.
 
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::Api;
 use crate::caller::From;
@@ -29,6 +33,8 @@ const CONNECTIONS_MAX: usize = 512;
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 /// The bytes that are read ahead of a connection.
 const READ_BYTES_MAX: usize = 64 * 1024;
+/// How long a handshake may take.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 /// How long a client may take to send a head, counted from the end of the request before.
 const HEAD_WAIT: Duration = Duration::from_secs(30);
 /// How long requests under way may take once the server stops.
@@ -36,13 +42,43 @@ const STOP_WAIT: Duration = Duration::from_secs(2);
 /// The pause after an accept that failed because the process or the machine has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves HTTP on `listener` until `stop` is ready.
+/// A socket, encrypted or not.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// What comes of a handshake.
+pub type Encrypted = Pin<Box<dyn Future<Output = io::Result<Box<dyn Io>>> + Send>>;
+
+/// Takes connections through a handshake before HTTP is spoken on them.
+#[derive(Clone)]
+pub struct Handshake(Arc<dyn Fn(TcpStream) -> Encrypted + Send + Sync>);
+
+impl Handshake {
+    /// `take` begins one.
+    pub fn new(take: impl Fn(TcpStream) -> Encrypted + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+}
+
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handshake")
+    }
+}
+
+/// Serves HTTP on `listener` until `stop` is ready; over TLS where there is a handshake.
 ///
 /// **Effect**: on return the listener is closed, requests that were under way have their answer, or two seconds have
 /// passed.
 /// **Waits**: as long as the server runs.
 /// **Errors**: none; what goes wrong on one connection ends that connection.
-pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    handshake: Option<Handshake>,
+    api: Arc<Api>,
+    stop: impl Future<Output = ()>,
+) {
     let routes = routes(api);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let under_way = GracefulShutdown::new();
@@ -56,7 +92,13 @@ pub async fn serve(listener: TcpListener, api: Arc<Api>, stop: impl Future<Outpu
             Ok((stream, peer, place)) => {
                 let routes = routes.clone().layer(Extension(From(peer.ip())));
                 let service = TowerToHyperService::new(routes);
-                tokio::spawn(connection(stream, service, under_way.watcher(), place));
+                let (handshake, watcher) = (handshake.clone(), under_way.watcher());
+                tokio::spawn(async move {
+                    match encrypted(stream, handshake).await {
+                        Ok(stream) => connection(stream, service, watcher, place).await,
+                        Err(error) => tracing::debug!(%peer, %error, "management: no handshake"),
+                    }
+                });
             }
             Err(error) => {
                 tracing::warn!(%error, "management: accept failed");
@@ -85,8 +127,15 @@ async fn accept(
     Ok((stream, peer, place))
 }
 
+async fn encrypted(stream: TcpStream, handshake: Option<Handshake>) -> io::Result<Box<dyn Io>> {
+    match handshake {
+        None => Ok(Box::new(stream)),
+        Some(Handshake(take)) => timeout(HANDSHAKE_WAIT, take(stream)).await?,
+    }
+}
+
 async fn connection(
-    stream: TcpStream,
+    stream: Box<dyn Io>,
     service: TowerToHyperService<axum::Router>,
     watcher: Watcher,
     _place: OwnedSemaphorePermit,

@@ -70,8 +70,10 @@ impl NewUser {
     ///
     /// **Errors**: 400.
     pub(crate) fn user(self, name: &str, before: Option<&User>) -> Result<User, Refusal> {
-        let tags = self.tags.as_ref().and_then(tags);
-        let tags = tags.ok_or_else(|| Refusal::bad_request("tags is missing"))?;
+        let missing = || Refusal::bad_request("tags_not_present");
+        let given = self.tags.as_ref().ok_or_else(missing)?;
+        let wrong = || Refusal::bad_request("tags has a value of the wrong type");
+        let tags = tags(given).ok_or_else(wrong)?;
         let limits = match &self.limits {
             Some(limits @ Value::Object(_)) => {
                 UserLimits::from_json(limits).map_err(Refusal::bad_request)?
@@ -91,6 +93,9 @@ impl NewUser {
         match (&self.password, &self.password_hash) {
             (Some(password), None) if password.is_empty() => Ok(None),
             (Some(password), None) => Ok(Some(PasswordHash::new(password.as_bytes()))),
+            (Some(_), Some(_)) => Err(Refusal::bad_request(
+                "both_password_and_password_hash_are_provided",
+            )),
             (_, Some(hash)) if hash.is_empty() => Ok(None),
             (_, Some(hash)) => {
                 let name = self.hashing_algorithm.as_deref();

@@ -3,18 +3,23 @@
 use axum::extract::{Path, Query as UrlQuery};
 use axum::http::StatusCode;
 use axum::response::Response;
-use leveret_broker::figures::{QueueFigures, TrafficFigures};
+use leveret_broker::broker::Broker;
+use leveret_broker::figures::{Detail, MessageCounts, QueueSum, TrafficFigures};
 use leveret_broker::operator::IsNew;
+use leveret_broker::users::Permission;
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::limits::VhostMetadata;
+use leveret_message::name::Name;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::body::Body;
 use crate::caller::Caller;
-use crate::queues::{named, object, of_vhost, totals};
+use crate::figure::{self, Figures};
+use crate::queues::{named, object};
+use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
-use crate::{ask, connections, list};
+use crate::{Api, ask, list};
 
 /// `GET /vhosts`.
 pub(crate) async fn all(
@@ -22,10 +27,20 @@ pub(crate) async fn all(
     UrlQuery(query): UrlQuery<list::Query>,
 ) -> Result<Response, Refusal> {
     let vhosts = caller.vhosts(None)?;
-    let queues: Vec<_> = vhosts.iter().flat_map(|vhost| vhost.queues()).collect();
-    let figures = ask::queues(&caller.api.broker, &queues, false).await;
-    let described = vhosts.iter();
-    let described = described.map(|vhost| describe(&caller, vhost, &of_vhost(vhost, &figures)));
+    let broker = &caller.api.broker;
+    let queues: Vec<_> = vhosts.iter().map(|vhost| vhost.queues()).collect();
+    let told = ask::queues(broker, &queues.concat(), Detail::Each).await;
+    let traffic = broker.connections.traffic_by_vhost();
+    let things = vhosts.iter().zip(&queues).map(|(vhost, queues)| {
+        let mut sum = QueueSum::default();
+        let told = queues.iter().filter_map(|queue| told.get(&queue.id));
+        told.for_each(|queue| sum += queue);
+        let traffic = traffic.get(&vhost.name).copied().unwrap_or_default();
+        (Key::Vhost(vhost.name.clone()), together(&sum, &traffic))
+    });
+    let rated = Rates::of_list(&caller.api, things);
+    let described = vhosts.iter().zip(&rated);
+    let described = described.map(|(vhost, rated)| describe(&caller, vhost, rated));
     query.answer(described.collect())
 }
 
@@ -36,8 +51,32 @@ pub(crate) async fn one(
     UrlQuery(query): UrlQuery<list::Query>,
 ) -> Result<Response, Refusal> {
     let vhost = caller.vhost(&name)?;
-    let figures = ask::queues(&caller.api.broker, &vhost.queues(), false).await;
-    Ok(query.one(describe(&caller, &vhost, &of_vhost(&vhost, &figures))))
+    let key = Key::Vhost(vhost.name.clone());
+    let figures = figures(&caller.api, &vhost).await;
+    let rated = Rates::of_one(&caller.api, key, figures, &query.ranges()?);
+    Ok(query.one(describe(&caller, &vhost, &rated)))
+}
+
+/// What a vhost's queues and connections tell together.
+pub(crate) async fn figures(api: &Api, vhost: &Vhost) -> Figures {
+    let sum = ask::sum(&api.broker, &vhost.queues()).await;
+    let traffic = api.broker.connections.traffic_by_vhost();
+    together(&sum, &traffic.get(&vhost.name).copied().unwrap_or_default())
+}
+
+/// Into queues a message may come more than once: how many were published, connections know.
+pub(crate) fn together(sum: &QueueSum, traffic: &TrafficFigures) -> Figures {
+    let counts = MessageCounts {
+        published: traffic.published,
+        confirmed: traffic.confirmed,
+        returned: traffic.returned,
+        dropped: traffic.dropped,
+        ..sum.counts
+    };
+    Figures::default()
+        .with_lengths(sum.ready, sum.unacked)
+        .with_counts(&counts)
+        .with_bytes(traffic)
 }
 
 /// `PUT /vhosts/{vhost}`: 201, or 204 where it was there. An empty body changes nothing of what is there.
@@ -52,22 +91,29 @@ pub(crate) async fn put(
         .vhost(&name)
         .ok()
         .map(|vhost| vhost.metadata.read().clone());
-    let is_new = broker.put_vhost(
-        &named(&name)?,
-        metadata(before.clone().unwrap_or_default(), &given)?,
-    )?;
-    if is_new == IsNew(true) {
-        let user = caller.user.name.clone();
-        let everything = leveret_broker::users::Permission::new(".*", ".*", ".*");
-        let everything = everything.map_err(|error| Refusal::bad_request(error.to_string()))?;
-        // Who makes a vhost may use it, as in RabbitMQ.
-        broker.put_permission(&user, &named(&name)?, everything)?;
-    }
+    let metadata = metadata(before.unwrap_or_default(), &given)?;
+    let is_new = put_for(broker, &caller.user.name, &named(&name)?, metadata)?;
     ask::kept(broker).await;
     Ok(match is_new {
         IsNew(true) => StatusCode::CREATED,
         IsNew(false) => StatusCode::NO_CONTENT,
     })
+}
+
+/// Puts a vhost. Who makes one may use it, as in RabbitMQ.
+pub(crate) fn put_for(
+    broker: &Broker,
+    user: &Name,
+    name: &Name,
+    metadata: VhostMetadata,
+) -> Result<IsNew, Refusal> {
+    let is_new = broker.put_vhost(name, metadata)?;
+    if is_new == IsNew(true) {
+        let everything = Permission::new(".*", ".*", ".*");
+        let everything = everything.map_err(|error| Refusal::bad_request(error.to_string()))?;
+        broker.put_permission(user, name, everything)?;
+    }
+    Ok(is_new)
 }
 
 /// What was said of a vhost, with what is given put over it.
@@ -145,7 +191,7 @@ pub(crate) async fn protect(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn describe(caller: &Caller, vhost: &Vhost, figures: &[&QueueFigures]) -> Value {
+fn describe(caller: &Caller, vhost: &Vhost, rated: &Rated) -> Value {
     let metadata = vhost.metadata.read().clone();
     let mut described = object(json!({
         "name": &*vhost.name,
@@ -163,14 +209,10 @@ fn describe(caller: &Caller, vhost: &Vhost, figures: &[&QueueFigures]) -> Value 
     if let Some(kind) = &metadata.default_queue_type {
         described["metadata"]["default_queue_type"] = kind.as_str().into();
     }
-    described.extend(totals(figures.iter().copied()));
-    let mut traffic = TrafficFigures::default();
-    for facts in caller.api.broker.connections.all() {
-        if connections::vhost_of(&facts) == Some(&*vhost.name) {
-            traffic += facts.traffic.figures();
-        }
+    rated.put(&mut described, figure::LENGTHS);
+    rated.put(&mut described, figure::DATA);
+    if let Some(stats) = rated.stats(&[figure::PUBLISHED, figure::DELIVERED]) {
+        described.insert("message_stats".to_owned(), stats);
     }
-    described.insert("recv_oct".to_owned(), traffic.received_bytes.into());
-    described.insert("send_oct".to_owned(), traffic.sent_bytes.into());
     Value::Object(described)
 }

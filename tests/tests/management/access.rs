@@ -59,7 +59,7 @@ fn declare(name: &str) -> queue::Declare {
 fn a_login_that_fails_is_401_and_asks_for_another_one() {
     let name = user("administrator", None);
     let wrong = Http::new(broker::own().management, &name, "wrong");
-    let refused = json!({"error": "not_authorised", "reason": "Login failed"});
+    let refused = json!({"error": "not_authorized", "reason": "Login failed"});
     assert_eq!(wrong.try_get("/overview"), (401, refused));
     assert_eq!(as_user(&name).try_get("/overview").0, 200);
 }
@@ -152,11 +152,13 @@ fn what_is_done_over_http_needs_the_permissions_of_a_client() {
     let message = json!({
         "properties": {}, "routing_key": "x", "payload": "", "payload_encoding": "string",
     });
-    assert_eq!(
-        reader
-            .post("/exchanges/%2F/amq.direct/publish", &message)
-            .status,
-        401
+    let refused = reader.post("/exchanges/%2F/amq.direct/publish", &message);
+    // Not 401: as in RabbitMQ.
+    assert_eq!(refused.status, 400);
+    let reason = refused.body["reason"].as_str().expect("a text");
+    assert!(
+        reason.starts_with("403 ACCESS_REFUSED - write access to"),
+        "{reason}"
     );
     assert_eq!(reader.delete(&format!("{queue}/contents")), 204);
     assert_eq!(api().delete(&queue), 204);

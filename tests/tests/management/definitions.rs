@@ -68,7 +68,8 @@ fn rabbitmqs_definitions_come_in_and_out_unchanged() {
     let orders = |document: &Value, part: &str| -> Vec<Value> {
         let items = document[part].as_array().unwrap().iter();
         items
-            .filter(|item| item["vhost"] == "orders")
+            // Who imports a vhost may use it, as who makes it otherwise.
+            .filter(|item| item["vhost"] == "orders" && item["user"] != "guest")
             .cloned()
             .collect()
     };

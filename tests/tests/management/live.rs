@@ -178,13 +178,14 @@ fn health_is_told_by_what_is_checked() {
         "alarms",
         "local-alarms",
         "virtual-hosts",
-        "node-is-quorum-critical",
         "ready-to-serve-clients",
         "certificate-expiration/1/weeks",
         "quorum-queues-without-elected-leaders/all-vhosts/",
     ] {
         assert_eq!(api.get(&format!("/health/checks/{check}")), ok, "{check}");
     }
+    let alone = api.get("/health/checks/node-is-quorum-critical");
+    assert_eq!(alone["reason"], "single node cluster");
     assert_eq!(
         api.get(&format!("/health/checks/port-listener/{port}"))["status"],
         "ok"

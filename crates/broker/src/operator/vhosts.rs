@@ -107,5 +107,6 @@ impl Broker {
         self.forget_parameters_of(vhost);
         undefine(kept::vhost_key(name));
         self.vhosts.remove(name);
+        self.connections.forget_vhost(name);
     }
 }

@@ -2,15 +2,25 @@
 
 use leveret_store::log::QueueId;
 
-use crate::figures::ShardFigures;
+use crate::figures::{Detail, QueueSum, ShardFigures};
 use crate::shard::Shard;
 
 impl Shard {
     /// **Cost**: a look at each of the queues and, where that is asked for, at each of their consumers.
-    pub(super) fn observe(&self, queues: &[QueueId], with_consumers: bool) -> ShardFigures {
+    pub(super) fn observe(&self, queues: &[QueueId], detail: Detail) -> ShardFigures {
         let there = queues.iter().filter_map(|id| self.queues.get(id));
+        let mut sum = QueueSum::default();
+        let mut told = Vec::new();
+        for queue in there {
+            let figures = queue.figures(detail == Detail::Consumers);
+            sum += &figures;
+            if detail != Detail::Sum {
+                told.push(figures);
+            }
+        }
         ShardFigures {
-            queues: there.map(|queue| queue.figures(with_consumers)).collect(),
+            queues: told,
+            sum,
             ended: self.ended,
             created: self.created,
             deleted: self.deleted,

@@ -56,9 +56,13 @@ fn check_listeners(config: &Config) -> Result<(), Nonsense> {
     if config.listeners.amqp.is_empty() && config.listeners.amqps.is_empty() {
         return Err(nonsense("listeners.amqp", "at least one address is needed"));
     }
-    for (index, address) in config.listeners.management.iter().enumerate() {
-        if let ListenAddress::Unix(_) = address {
-            let key = format!("listeners.management[{index}]");
+    for (name, addresses) in [
+        ("management", &config.listeners.management),
+        ("management_tls", &config.listeners.management_tls),
+    ] {
+        let is_unix = |address: &ListenAddress| matches!(address, ListenAddress::Unix(_));
+        if let Some(index) = addresses.iter().position(is_unix) {
+            let key = format!("listeners.{name}[{index}]");
             return Err(nonsense(key, "HTTP is served on IP addresses only"));
         }
     }
@@ -73,19 +77,22 @@ fn check_tls(config: &Config) -> Result<(), Nonsense> {
             return Err(nonsense(key, "TLS is served on IP addresses only"));
         }
     }
-    let is_used = !config.listeners.amqps.is_empty();
+    let is_used = config.listeners.need_certificate();
+    let by = match config.listeners.amqps.is_empty() {
+        true => "listeners.management_tls",
+        false => "listeners.amqps",
+    };
     for (key, file) in [
         ("tls.cert_file", &tls.cert_file),
         ("tls.key_file", &tls.key_file),
     ] {
         if is_used && file.as_os_str().is_empty() {
-            return Err(nonsense(
-                key,
-                "`listeners.amqps` needs a certificate and its key",
-            ));
+            let reason = format!("`{by}` needs a certificate and its key");
+            return Err(nonsense(key, reason));
         }
     }
-    let asks = tls.client_certificates != ClientCertificates::None;
+    let asked = [tls.client_certificates, tls.management_client_certificates];
+    let asks = asked.iter().any(|of| *of != ClientCertificates::None);
     if asks && tls.ca_file.as_os_str().is_empty() {
         let reason = "clients' certificates need the authorities that they are from";
         return Err(nonsense("tls.ca_file", reason));

@@ -22,10 +22,11 @@ const PREFIX: &str = "LEVERET_";
 /// The variable that names the file, and so has no key.
 const CONFIG: &str = "LEVERET_CONFIG";
 /// Keys whose variable is not made from their name.
-const NAMED: [(&str, &str); 3] = [
+const NAMED: [(&str, &str); 4] = [
     ("listeners.amqp", "LEVERET_AMQP_LISTEN"),
     ("listeners.amqps", "LEVERET_AMQPS_LISTEN"),
     ("listeners.management", "LEVERET_MANAGEMENT_LISTEN"),
+    ("listeners.management_tls", "LEVERET_MANAGEMENT_TLS_LISTEN"),
 ];
 const DEFAULT_USER: &str = "RABBITMQ_DEFAULT_USER";
 const DEFAULT_PASS: &str = "RABBITMQ_DEFAULT_PASS";

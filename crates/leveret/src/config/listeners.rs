@@ -22,6 +22,15 @@ pub(crate) struct Listeners {
     pub(crate) proxy_protocol: bool,
     /// HTTP; none to go without.
     pub(crate) management: Vec<ListenAddress>,
+    /// HTTP over TLS; needs a certificate.
+    pub(crate) management_tls: Vec<ListenAddress>,
+}
+
+impl Listeners {
+    /// Whether something is listened on that needs a certificate.
+    pub(crate) fn need_certificate(&self) -> bool {
+        !self.amqps.is_empty() || !self.management_tls.is_empty()
+    }
 }
 
 impl Default for Listeners {
@@ -31,6 +40,7 @@ impl Default for Listeners {
             amqps: Vec::new(),
             proxy_protocol: false,
             management: vec![tcp([127, 0, 0, 1], 15672)],
+            management_tls: Vec::new(),
         }
     }
 }

@@ -110,6 +110,7 @@ fn every_flag_takes_effect() {
         "--amqp-listen=unix:/a",
         "--amqps-listen=127.0.0.1:8",
         "--management-listen=127.0.0.1:9",
+        "--management-tls-listen=127.0.0.1:10",
         "--log-level=warn",
         "--log-format=json",
     ];
@@ -119,6 +120,7 @@ fn every_flag_takes_effect() {
     };
     expected.listeners.amqp = vec![ListenAddress::Unix("/a".into())];
     expected.listeners.management = vec!["127.0.0.1:9".parse().unwrap()];
+    expected.listeners.management_tls = vec!["127.0.0.1:10".parse().unwrap()];
     expected.log = Log {
         level: "warn".to_owned(),
         format: LogFormat::Json,
@@ -144,9 +146,14 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             "loopback_users" => ("a,b", Value::from(vec!["a", "b"])),
             "store.os_durability_vhosts" => ("/", Value::from(vec!["/"])),
             "listeners.proxy_protocol" => ("true", Value::from(true)),
-            "tls.client_certificates" => ("optional", Value::from("optional")),
+            "tls.client_certificates" | "tls.management_client_certificates" => {
+                ("optional", Value::from("optional"))
+            }
             "tls.login_from" => ("san_dns", Value::from("san_dns")),
-            "listeners.amqp" | "listeners.amqps" | "listeners.management" => (
+            "listeners.amqp"
+            | "listeners.amqps"
+            | "listeners.management"
+            | "listeners.management_tls" => (
                 "127.0.0.1:1,[::1]:1",
                 Value::from(vec!["127.0.0.1:1", "[::1]:1"]),
             ),
@@ -163,8 +170,8 @@ fn every_single_key_has_a_variable_that_takes_effect() {
         let mut expected = table_of(&Config::default());
         // What makes sense only with others.
         let others: &[&str] = match key.as_str() {
-            "listeners.amqps" => &["cert_file", "key_file"],
-            "tls.client_certificates" => &["ca_file"],
+            "listeners.amqps" | "listeners.management_tls" => &["cert_file", "key_file"],
+            "tls.client_certificates" | "tls.management_client_certificates" => &["ca_file"],
             _ => &[],
         };
         let mut variables = vec![(variable_of(&key), text)];

@@ -14,8 +14,10 @@ pub(crate) struct Tls {
     pub(crate) key_file: PathBuf,
     /// PEM file of the authorities of clients' certificates.
     pub(crate) ca_file: PathBuf,
-    /// Whether clients show certificates.
+    /// Whether AMQP clients show certificates.
     pub(crate) client_certificates: ClientCertificates,
+    /// Whether clients of the management API show certificates. They log in by a password all the same.
+    pub(crate) management_client_certificates: ClientCertificates,
     /// Which name in it is the user of a client that logs in by EXTERNAL.
     pub(crate) login_from: LoginFrom,
 }

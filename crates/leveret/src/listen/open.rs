@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use leveret_management::Api;
+use leveret_management::{Api, Handshake};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Bound, accept};
+use super::{Bound, accept, http_protocol};
 use crate::connections::Connections;
 use crate::serve::Server;
 
@@ -33,12 +33,13 @@ impl Open {
             management: JoinSet::new(),
             management_stops: watch::Sender::new(false),
         };
-        for listener in bound.management {
+        for (listener, handshake) in bound.management {
             let address = listener.local_addr()?;
+            let protocol = http_protocol(handshake.as_ref());
             let stops = open.management_stops.subscribe();
             open.management
-                .spawn(management(listener, Arc::clone(api), stops));
-            tracing::info!(protocol = "http", %address, "listening");
+                .spawn(management(listener, handshake, Arc::clone(api), stops));
+            tracing::info!(protocol, %address, "listening");
         }
         for listener in bound.amqp {
             let (address, protocol) = (listener.address()?, listener.protocol());
@@ -61,8 +62,13 @@ impl Open {
     }
 }
 
-async fn management(listener: TcpListener, api: Arc<Api>, mut stops: watch::Receiver<bool>) {
-    leveret_management::serve(listener, api, async move {
+async fn management(
+    listener: TcpListener,
+    handshake: Option<Handshake>,
+    api: Arc<Api>,
+    mut stops: watch::Receiver<bool>,
+) {
+    leveret_management::serve(listener, handshake, api, async move {
         // An error means that nobody is left to say it, which is an end too.
         let _ = stops.wait_for(|stops| *stops).await;
     })

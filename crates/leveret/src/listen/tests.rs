@@ -12,6 +12,7 @@ fn listeners(amqp: &[&str]) -> Listeners {
         amqps: Vec::new(),
         proxy_protocol: false,
         management: Vec::new(),
+        management_tls: Vec::new(),
     }
 }
 
@@ -82,5 +83,5 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 }
 
 fn bind_plain(listeners: &Listeners) -> Result<Bound, ListenError> {
-    bind(listeners, None, Duration::from_secs(1))
+    bind(listeners, &Encryption::default(), Duration::from_secs(1))
 }

@@ -50,7 +50,7 @@ fn names_are_read_where_they_are_asked_for() {
 fn what_cannot_be_used_is_told_and_what_was_read_goes_on() {
     let folder = TempDir::new().expect("a temporary folder");
     let config = write(&folder, "anna");
-    let tls = Tls::new(&config).expect("they are good");
+    let tls = Tls::new(&config, ClientCertificates::None).expect("they are good");
     let before = tls.server();
     tls.reload();
     let again = tls.server();
@@ -58,7 +58,7 @@ fn what_cannot_be_used_is_told_and_what_was_read_goes_on() {
     fs::write(&config.cert_file, "nothing").expect("a file of ours");
     tls.reload();
     assert!(Arc::ptr_eq(&again, &tls.server()));
-    let error = Tls::new(&config).expect_err("there is no certificate");
+    let error = Tls::new(&config, ClientCertificates::None).expect_err("there is no certificate");
     assert!(
         error
             .to_string()

@@ -112,12 +112,12 @@ impl Plan {
     /// Makes the changes.
     ///
     /// **Errors**: where something was changed by someone else since it was read.
-    pub(crate) fn carry_out(self, broker: &Broker) -> Result<(), Refusal> {
+    pub(crate) fn carry_out(self, broker: &Broker, user: &Name) -> Result<(), Refusal> {
         for user in self.users {
             broker.put_user(user);
         }
         for (name, metadata) in self.vhosts {
-            broker.put_vhost(&name, metadata)?;
+            crate::vhosts::put_for(broker, user, &name, metadata)?;
         }
         for (user, vhost, permission) in self.permissions {
             broker.put_permission(&user, &vhost, permission)?;

@@ -51,7 +51,7 @@ fn api() -> Arc<Api> {
         listeners: Vec::new(),
         measure: Box::new(Readings::default),
     };
-    Arc::new(Api { broker, node })
+    Arc::new(Api::new(broker, node))
 }
 
 /// A server on a port of its own.
@@ -66,7 +66,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(super::serve(listener, api(), async move {
+        let task = tokio::spawn(super::serve(listener, None, api(), async move {
             let _ = stopped.await;
         }));
         Server {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::fixture::{Client, Fixture, consume, consumer, get, settle};
 use crate::command::{Command, NewConsumer, Outcome};
-use crate::figures::{MessageCounts, Observed, ShardFigures};
+use crate::figures::{Detail, MessageCounts, Observed, ShardFigures};
 use crate::queue_handle::QueueHandle;
 
 fn observe(fixture: &mut Fixture, queues: &[&Arc<QueueHandle>]) -> ShardFigures {
@@ -14,7 +14,7 @@ fn observe(fixture: &mut Fixture, queues: &[&Arc<QueueHandle>]) -> ShardFigures 
     let taken = Arc::clone(&answer);
     fixture.turn([Command::Observe {
         queues: queues.iter().map(|queue| queue.id).collect(),
-        with_consumers: true,
+        detail: Detail::Consumers,
         then: Observed::new(move |figures| *taken.lock() = Some(figures)),
     }]);
     let figures = answer.lock().take();

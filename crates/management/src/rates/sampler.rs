@@ -1,0 +1,71 @@
+//! The task that samples: it runs while something is watched or kept, and ends when nothing is.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use leveret_broker::queue_handle::{QueueId, ShardId};
+
+use super::Key;
+use super::history::INTERVAL;
+use crate::figure::Figures;
+use crate::{Api, ask, channels, connections, exchanges, overview, queues, vhosts};
+
+pub(super) async fn run(api: Weak<Api>) {
+    let mut due = tokio::time::interval(Duration::from_millis(INTERVAL));
+    // The first is due at once, and what is asked has its first sample already.
+    due.tick().await;
+    due.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        due.tick().await;
+        let Some(api) = api.upgrade() else { return };
+        sample(&api).await;
+        if !api.rates.forget_old() {
+            return;
+        }
+    }
+}
+
+async fn sample(api: &Arc<Api>) {
+    let keys = api.rates.to_sample();
+    let (queues, others): (Vec<Key>, Vec<Key>) = keys
+        .into_iter()
+        .partition(|key| matches!(key, Key::Queue(..)));
+    let ids: Vec<(ShardId, QueueId)> = queues
+        .iter()
+        .filter_map(|key| match key {
+            Key::Queue(shard, id) => Some((*shard, *id)),
+            _ => None,
+        })
+        .collect();
+    let figures: HashMap<_, _> = ask::each_queue(&api.broker, &ids).await;
+    for (key, (_, id)) in queues.iter().zip(&ids) {
+        api.rates.note(key, figures.get(id).map(queues::figures));
+    }
+    for key in &others {
+        api.rates.note(key, figures_of(api, key).await);
+    }
+}
+
+/// None for what is gone.
+async fn figures_of(api: &Arc<Api>, key: &Key) -> Option<Figures> {
+    let broker = &api.broker;
+    match key {
+        Key::Whole(user) => overview::figures(api, user.as_ref()).await,
+        Key::Node => Some(overview::figures_of_node(api).await),
+        Key::Vhost(name) => Some(vhosts::figures(api, &*broker.vhost(name).ok()?).await),
+        Key::Exchange(vhost, name) => {
+            let exchange = broker.vhost(vhost).ok()?.find_exchange(name)?;
+            Some(exchanges::figures(&exchange))
+        }
+        Key::Queue(..) => None,
+        Key::Connection(id) => Some(connections::figures(&broker.connections.get(*id)?)),
+        Key::Channel(id, number) => {
+            let facts = broker.connections.get(*id)?;
+            let figures = ask::connections(std::slice::from_ref(&facts)).await;
+            let channels = &figures.get(id)?.channels;
+            let found = channels.iter().find(|channel| channel.number == *number)?;
+            Some(channels::figures(found))
+        }
+    }
+}
