@@ -1,6 +1,6 @@
 //! Other people's clients against the broker: each publishes and consumes unchanged.
 //!
-//! One module per client. lapin runs in this process; the others are programs under
+//! One module per client. lapin runs in this process too; the others are programs under
 //! `tests/interop` that know nothing but a URI, so that they can be pointed at any broker by hand:
 //! here they are only found, given what they need, and run. Most go through one flow (`flow`) on a broker of their own. A client whose toolchain is missing is
 //! left out with a line that says so, and fails where `CI=true`.

@@ -1,13 +1,24 @@
-//! Debian's amqp-tools, which are rabbitmq-c's: `tests/interop/amqp-tools/interop.sh`.
+//! Debian's amqp-tools, which are rabbitmq-c's: `tests/interop/amqp-tools/interop.sh`, and the flow as far as they can express it.
 
 use std::process::Command;
 
-use super::{folder, program};
+use super::{flow, folder, program};
 
 #[test]
 fn all_scenarios() {
-    if program::are_here("amqp-tools", &["amqp-publish", "amqp-consume", "timeout"]) {
+    if are_here() {
         let script = folder("amqp-tools").join("interop.sh");
         program::run_scenarios(Command::new("sh").arg(script), "delete_queue");
     }
+}
+
+#[test]
+fn whole_flow() {
+    if are_here() {
+        flow::run(Command::new("sh").arg(folder("amqp-tools").join("flow.sh")));
+    }
+}
+
+fn are_here() -> bool {
+    program::are_here("amqp-tools", &["amqp-publish", "amqp-consume", "timeout"])
 }

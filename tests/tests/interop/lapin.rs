@@ -1,4 +1,4 @@
-//! lapin, the client for Rust, in this process.
+//! lapin, the client for Rust, in this process; and through the flow as a program, `tests/interop/rust/flow.rs`.
 //!
 //! One module per subject; a test is one scenario on connections of its own. This file has what
 //! they share: the runtime and its deadline, and the few calls that each scenario makes. What the
@@ -14,6 +14,7 @@ mod settles;
 mod transactions;
 
 use std::future::Future;
+use std::process::Command;
 use std::time::Duration;
 
 use futures_lite::StreamExt;
@@ -34,6 +35,11 @@ const NO_ACK: BasicConsumeOptions = BasicConsumeOptions {
     exclusive: false,
     nowait: false,
 };
+
+#[test]
+fn whole_flow() {
+    super::flow::run(&mut Command::new(env!("CARGO_BIN_EXE_flow-lapin")));
+}
 
 /// Runs a scenario to its end. Panics if the client reports an error or the deadline passes.
 fn scenario(steps: impl Future<Output = Result<()>>) {
