@@ -37,6 +37,8 @@ impl Http {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(DEADLINE))
+            // A server may close one that is kept just as the next request goes out on it; RabbitMQ does after a crash.
+            .max_idle_connections(0)
             .build();
         Self {
             agent: config.into(),

@@ -17,6 +17,8 @@ use crate::broker::{await_listener, free_address};
 use crate::http::Http;
 
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// Waits for the end of standard input, then kills a group of processes.
+const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1""#;
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running node.
@@ -26,6 +28,8 @@ pub struct RabbitMq {
     /// Where it serves its management API, if it does.
     pub management: Option<SocketAddr>,
     process: Child,
+    /// Ends the node where this process ends without dropping it.
+    guard: Child,
     _folder: tempfile::TempDir,
 }
 
@@ -80,12 +84,21 @@ impl RabbitMq {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
+            .current_dir(folder.path())
+            .process_group(0)
+            .spawn()?;
+        let guard = Command::new("sh")
+            .args(["-c", GUARD, "guard", &process.id().to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
         let node = Self {
             amqp,
             management,
             process,
+            guard,
             _folder: folder,
         };
         let log = node._folder.path().join("output.log");
@@ -98,6 +111,9 @@ impl RabbitMq {
 
 impl Drop for RabbitMq {
     fn drop(&mut self) {
+        // The guard goes first: it must not outlive the group whose number it has.
+        let _ = self.guard.kill();
+        let _ = self.guard.wait();
         let group = format!("-{}", self.process.id());
         // The script and the Erlang machine share the group; that it is gone already is fine.
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
