@@ -5,6 +5,7 @@
 //! puts there counts for nothing, and is replaced by the first death. Pure functions; `shard/bury.rs` moves the messages.
 
 use leveret_message::batch::Message;
+use leveret_message::exchange_and_key;
 use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{ArrayWriter, TableRef, TableWriter, Value};
@@ -101,9 +102,8 @@ fn published_to<'a>(
     message: &Message<'a>,
     headers: Option<TableRef<'a>>,
 ) -> Option<(&'a [u8], Vec<&'a [u8]>)> {
-    let (len, rest) = message.exchange_and_key.split_first()?;
-    let (exchange, key) = rest.split_at_checked(usize::from(*len))?;
-    let mut keys = vec![key.get(1..)?];
+    let (exchange, key) = exchange_and_key::split(message.exchange_and_key)?;
+    let mut keys = vec![key];
     if let Some(Value::Array(further)) = headers.and_then(|headers| headers.find("CC")) {
         keys.extend(further.iter().filter_map(|key| match key {
             Value::LongStr(key) => Some(key),

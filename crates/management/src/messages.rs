@@ -17,6 +17,7 @@ use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
 use leveret_message::batch::{Message, NewMessage};
+use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -77,7 +78,9 @@ pub(crate) async fn publish(
             )));
         }
     };
-    let key = exchange_and_key(&exchange.name, &new.routing_key)?;
+    let too_long = || Refusal::bad_request("the routing key is longer than 255 bytes");
+    let key = exchange_and_key::join(exchange.name.as_bytes(), new.routing_key.as_bytes());
+    let key = key.ok_or_else(too_long)?;
     let mut link = OperatorLink::new(broker);
     let mut publisher =
         Publisher::new(link.connection(), Arc::clone(&vhost), broker.shards.clone());
@@ -150,16 +153,6 @@ fn check(
         vhost: vhost.clone(),
         user: user.clone(),
     })
-}
-
-fn exchange_and_key(exchange: &str, key: &str) -> Result<Vec<u8>, Refusal> {
-    let mut both = Vec::new();
-    for text in [exchange, key] {
-        let too_long = |_| Refusal::bad_request("the routing key is longer than 255 bytes");
-        both.push(u8::try_from(text.len()).map_err(too_long)?);
-        both.extend_from_slice(text.as_bytes());
-    }
-    Ok(both)
 }
 
 /// `POST /queues/{vhost}/{name}/get`.
@@ -279,7 +272,7 @@ fn settle(link: &mut OperatorLink<'_>, queue: &QueueHandle, seq: u64, outcome: O
 
 fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> Value {
     let body = message.body.as_bytes();
-    let (exchange, key) = split(message.exchange_and_key);
+    let (exchange, key) = exchange_and_key::split(message.exchange_and_key).unwrap_or_default();
     let properties = Properties::parse(message.properties).unwrap_or_default();
     let cut = &body[..body.len().min(truncate)];
     let text = std::str::from_utf8(cut).ok().filter(|_| !base64);
@@ -297,12 +290,4 @@ fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> 
         "payload": payload,
         "payload_encoding": encoding,
     })
-}
-
-fn split(exchange_and_key: &[u8]) -> (&[u8], &[u8]) {
-    let parts = exchange_and_key.split_first().and_then(|(len, rest)| {
-        let (exchange, key) = rest.split_at_checked(usize::from(*len))?;
-        Some((exchange, key.get(1..)?))
-    });
-    parts.unwrap_or_default()
 }

@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod batch;
+pub mod exchange_and_key;
 pub mod name;
 pub mod properties;
 pub mod table;

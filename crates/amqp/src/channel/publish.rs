@@ -6,6 +6,7 @@ use leveret_broker::publisher::{NewBody, RouteIndex};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};
+use leveret_message::exchange_and_key;
 use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableRef, TableWriter, Value};
@@ -158,10 +159,8 @@ fn route(
 }
 
 fn split(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), Exception> {
-    let parts = exchange_and_key.split_first().and_then(|(len, rest)| {
-        let (exchange, key) = rest.split_at_checked(usize::from(*len))?;
-        Some((str::from_utf8(exchange).ok()?, key.get(1..)?))
-    });
+    let parts = exchange_and_key::split(exchange_and_key);
+    let parts = parts.and_then(|(exchange, key)| Some((str::from_utf8(exchange).ok()?, key)));
     parts.ok_or_else(|| Exception::connection(ReplyCode::SyntaxError, "malformed method arguments"))
 }
 

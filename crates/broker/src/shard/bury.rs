@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use leveret_message::batch::{Body, NewMessage};
+use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 use leveret_store::log::{Position, QueueId, Transaction};
 
@@ -140,7 +141,10 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
             queues.retain(|queue| !letter.is_cycle_to(queue.name()));
         }
         went += queues.len() as u64;
-        let exchange_and_key = exchange_and_key(name, keys.first().copied().unwrap_or_default());
+        let key = keys.first().copied().unwrap_or_default();
+        let Some(exchange_and_key) = exchange_and_key::join(name.as_bytes(), key) else {
+            continue;
+        };
         let new = NewMessage {
             exchange_and_key: &exchange_and_key,
             properties: &letter.properties,
@@ -164,13 +168,4 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         }
     }
     exchange.note_published(piece.count, went);
-}
-
-fn exchange_and_key(exchange: &str, key: &[u8]) -> Vec<u8> {
-    let mut both = Vec::with_capacity(2 + exchange.len() + key.len());
-    for part in [exchange.as_bytes(), key] {
-        both.push(part.len() as u8);
-        both.extend_from_slice(part);
-    }
-    both
 }
