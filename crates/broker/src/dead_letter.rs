@@ -8,7 +8,7 @@ use leveret_message::batch::Message;
 use leveret_message::exchange_and_key;
 use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
-use leveret_message::table::{ArrayWriter, TableRef, TableWriter, Value};
+use leveret_message::table::{ArrayWriter, Table, TableRef, TableWriter, Value};
 
 /// Why a message leaves its queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,18 +44,20 @@ pub struct Death<'a> {
 
 /// A message as it is published to the dead letter exchange.
 #[derive(Debug)]
-pub struct DeadLetter {
+pub struct DeadLetter<'a> {
     /// Its properties.
     pub properties: Vec<u8>,
+    /// The headers among them.
+    pub headers: Table,
     /// Its routing key, and those of its `CC` header: without `x-dead-letter-routing-key` they stay what they were.
-    pub routing_keys: Vec<Vec<u8>>,
+    pub routing_keys: Vec<&'a [u8]>,
 }
 
-impl DeadLetter {
+impl<'a> DeadLetter<'a> {
     /// A message that has died.
     ///
     /// `None` where its properties are none, which is not so for what a protocol has let in.
-    pub fn new(message: &Message<'_>, death: &Death<'_>) -> Option<Self> {
+    pub fn new(message: &Message<'a>, death: &Death<'a>) -> Option<Self> {
         let properties = Properties::parse(message.properties).ok()?;
         let old = properties.headers();
         let (exchange, keys) = published_to(message, old)?;
@@ -65,17 +67,14 @@ impl DeadLetter {
             keys: &keys,
             expiration: properties.expiration(),
         };
-        let headers = entry.headers(old, message.died);
+        let headers = entry.headers(old, message.died).finish();
         let mut writer = PropertiesWriter::from(properties);
         writer.headers = Some(headers.view());
         writer.expiration = None;
-        let routing_keys = match death.routing_key {
-            Some(key) => vec![key.as_bytes().to_vec()],
-            None => keys.iter().map(|key| key.to_vec()).collect(),
-        };
         Some(Self {
             properties: writer.to_bytes().ok()?,
-            routing_keys,
+            headers,
+            routing_keys: death.routing_key.map_or(keys, |key| vec![key.as_bytes()]),
         })
     }
 
@@ -83,11 +82,8 @@ impl DeadLetter {
     ///
     /// A message that has just been rejected is in no such cycle, and is not asked.
     pub fn is_cycle_to(&self, queue: &str) -> bool {
-        let headers = Properties::parse(&self.properties)
-            .ok()
-            .and_then(|properties| properties.headers());
         let mut rejected = false;
-        for death in deaths(headers) {
+        for death in deaths(Some(self.headers.view())) {
             rejected |= is(death, "reason", Reason::Rejected.as_str());
             if is(death, "queue", queue) {
                 return !rejected;

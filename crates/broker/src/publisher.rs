@@ -83,7 +83,7 @@ impl Filling {
 
     /// Ends the batch and begins the next one.
     pub(crate) fn seal(&mut self) -> (Arc<Batch>, Vec<Run>) {
-        (self.builder.seal(), std::mem::take(&mut self.runs))
+        (self.builder.seal(), take_gathered(&mut self.runs))
     }
 
     /// Adds a dead letter.
@@ -343,9 +343,7 @@ impl Publisher {
 
     /// Whether nothing waits to be handed over.
     pub fn is_empty(&self) -> bool {
-        self.lanes
-            .iter()
-            .all(|lane| lane.filling.builder.is_empty())
+        self.lanes.iter().all(|lane| lane.filling.is_empty())
     }
 
     /// Sends what was gathered to the shards.
@@ -358,7 +356,7 @@ impl Publisher {
         self.tell_exchanges();
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
             let filling = &mut lane.filling;
-            if filling.builder.is_empty() {
+            if filling.is_empty() {
                 continue;
             }
             let shard = ShardId(shard as u16);
@@ -366,12 +364,13 @@ impl Publisher {
             lane.number += 1;
             let bytes = filling.builder.byte_len();
             lane.outstanding += bytes;
+            let (batch, runs) = filling.seal();
             let publish = Publish {
                 connection: self.connection,
                 number: lane.number,
                 bytes,
-                batch: filling.builder.seal(),
-                runs: take_gathered(&mut filling.runs),
+                batch,
+                runs,
             };
             self.shards.send(shard, Command::Publish(publish));
         }
@@ -409,19 +408,20 @@ impl Publisher {
     }
 }
 
+/// The queues that a message goes to, by the shards that they are in.
+pub(crate) fn by_shard(
+    queues: &mut [Arc<QueueHandle>],
+) -> impl Iterator<Item = (ShardId, RunQueues)> {
+    queues.sort_by_key(|queue| queue.shard);
+    let by_shard = queues.chunk_by(|a, b| a.shard == b.shard);
+    by_shard.filter_map(|of| Some((of.first()?.shard, of.iter().map(|queue| queue.id).collect())))
+}
+
 impl Route {
     fn new(reached: Reached, tally: usize, changes: u64) -> Self {
         let mut handles = reached.queues;
-        handles.sort_by_key(|queue| queue.shard);
-        let mut shards = ShardSet::default();
-        let lanes = handles
-            .chunk_by(|a, b| a.shard == b.shard)
-            .filter_map(|group| {
-                let shard = group.first()?.shard;
-                shards.0 |= 1 << shard.0;
-                Some((shard, group.iter().map(|queue| queue.id).collect()))
-            })
-            .collect();
+        let lanes: SmallVec<[_; 1]> = by_shard(&mut handles).collect();
+        let bits = lanes.iter().fold(0, |bits, (shard, _)| bits | 1 << shard.0);
         let groups = handles
             .iter()
             .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
@@ -430,7 +430,7 @@ impl Route {
             visited: reached.visited,
             handles: handles.into(),
             lanes,
-            shards,
+            shards: ShardSet(bits),
             groups: groups.count_ones() as usize,
             held_at: changes,
         }

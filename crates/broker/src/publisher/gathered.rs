@@ -200,17 +200,19 @@ impl Publisher {
         }
         let of_shards = (0..).map(ShardId).zip(lanes.into_iter().zip(settles));
         let is_concerned = |(_, (filling, settles)): &(ShardId, (Filling, Vec<Settle>))| {
-            !filling.builder.is_empty() || !settles.is_empty()
+            !filling.is_empty() || !settles.is_empty()
         };
         let concerned: Vec<_> = of_shards.filter(is_concerned).collect();
         let (count, transaction) = (concerned.len(), Transaction::new(concerned.len()));
         let part = |(shard, (mut filling, settles)): (ShardId, (Filling, Vec<Settle>))| {
+            let bytes = filling.builder.byte_len();
+            let (batch, runs) = filling.seal();
             let part = Part {
                 connection: Some(self.connection),
                 transaction,
-                bytes: filling.builder.byte_len(),
-                batch: filling.builder.seal(),
-                runs: filling.runs,
+                bytes,
+                batch,
+                runs,
                 settles,
             };
             (shard, part)

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use leveret_message::batch::{Body, NewMessage};
 use leveret_message::exchange_and_key;
-use leveret_message::properties::Properties;
 use leveret_store::log::{Position, QueueId, Transaction};
 
-use crate::command::{Command, Part, RunQueues};
+use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
-use crate::publisher::{Filling, NewBody};
+use crate::publisher::{Filling, NewBody, by_shard};
 use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::route;
@@ -53,25 +52,24 @@ impl Shard {
         lanes: Vec<Filling>,
         left: Vec<(QueueId, u64, u64)>,
     ) -> Option<Position> {
-        let own = usize::from(self.id().0);
-        let is_part =
-            |(at, lane): (usize, &Filling)| !lane.is_empty() || (at == own && !left.is_empty());
-        let parts = lanes.iter().enumerate().filter(|part| is_part(*part));
-        let transaction = Transaction::new(parts.count());
+        let own = self.id;
+        let is_concerned = |(shard, lane): &(ShardId, Filling)| {
+            !lane.is_empty() || (*shard == own && !left.is_empty())
+        };
+        let lanes = (0..).map(ShardId).zip(lanes);
+        let concerned: Vec<_> = lanes.filter(is_concerned).collect();
+        let transaction = Transaction::new(concerned.len());
         let mut position = None;
-        for (at, mut lane) in lanes.into_iter().enumerate() {
-            if at == own && (!lane.is_empty() || !left.is_empty()) {
-                self.settled.tell(&mut *self.log);
-                self.log.begin_part(transaction);
-                let (batch, runs) = lane.seal();
-                self.enter(&batch, &runs);
-                for (queue, first, count) in &left {
-                    self.settled.push(*queue, *first, *count);
-                }
-                self.settled.tell(&mut *self.log);
-                position = self.log.end_part(transaction);
-            } else if !lane.is_empty() {
-                let (batch, runs) = lane.seal();
+        for (shard, mut lane) in concerned {
+            let (batch, runs) = lane.seal();
+            if shard == own {
+                ((), position) = self.in_part(transaction, |this| {
+                    this.enter(&batch, &runs);
+                    for (queue, first, count) in &left {
+                        this.settled.push(*queue, *first, *count);
+                    }
+                });
+            } else {
                 let part = Part {
                     connection: None,
                     transaction,
@@ -81,7 +79,7 @@ impl Shard {
                     settles: Vec::new(),
                 };
                 let part = Command::Transact(Box::new(part));
-                self.shards.send(ShardId(at as u16), part);
+                self.shards.send(shard, part);
             }
         }
         position
@@ -133,10 +131,8 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         let Some(letter) = DeadLetter::new(&message, &death) else {
             continue;
         };
-        let keys: Vec<&[u8]> = letter.routing_keys.iter().map(Vec::as_slice).collect();
-        let properties = Properties::parse(&letter.properties);
-        let headers = properties.ok().and_then(|properties| properties.headers());
-        let mut queues = route(&vhost, &exchange, &keys, headers).queues;
+        let (keys, headers) = (&letter.routing_keys, Some(letter.headers.view()));
+        let mut queues = route(&vhost, &exchange, keys, headers).queues;
         if *reason != Reason::Rejected {
             queues.retain(|queue| !letter.is_cycle_to(queue.name()));
         }
@@ -155,16 +151,10 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
             Body::Inline(body) => NewBody::Copied(body),
             Body::Shared(body) => NewBody::Shared(body.clone()),
         };
-        queues.sort_by_key(|queue| queue.shard);
-        for of_shard in queues.chunk_by(|a, b| a.shard == b.shard) {
-            let Some(lane) = of_shard
-                .first()
-                .and_then(|first| lanes.get_mut(usize::from(first.shard.0)))
-            else {
-                continue;
-            };
-            let queues: RunQueues = of_shard.iter().map(|queue| queue.id).collect();
-            lane.add_dead(&queues, new, &body);
+        for (shard, queues) in by_shard(&mut queues) {
+            if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
+                lane.add_dead(&queues, new, &body);
+            }
         }
     }
     exchange.note_published(piece.count, went);

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use leveret_store::log::{Position, Transaction};
+
 use crate::command::Part;
 use crate::link::Reply;
 use crate::shard::{Shard, peer};
@@ -9,15 +11,13 @@ use crate::shard::{Shard, peer};
 impl Shard {
     pub(super) fn transact(&mut self, part: Part, now: Instant) {
         let connection = part.connection;
-        // What was settled before is of no transaction.
-        self.settled.tell(&mut *self.log);
-        self.log.begin_part(part.transaction);
-        let (_, slow) = self.enter(&part.batch, &part.runs);
-        if let Some(connection) = connection {
-            self.settle(connection, &part.settles);
-        }
-        self.settled.tell(&mut *self.log);
-        let last = self.log.end_part(part.transaction);
+        let (slow, last) = self.in_part(part.transaction, |this| {
+            let (_, slow) = this.enter(&part.batch, &part.runs);
+            if let Some(connection) = connection {
+                this.settle(connection, &part.settles);
+            }
+            slow
+        });
         // What it rejected goes to the dead letters right behind it, and is waited for as well.
         let last = last.max(self.bury());
         let Some(connection) = connection else {
@@ -28,6 +28,20 @@ impl Shard {
         }
         self.committing
             .push_back((last.unwrap_or_default(), connection));
+    }
+
+    /// What `told` tells the log is this shard's part of a transaction. Returns the part's last position, where anything was told in it.
+    pub(super) fn in_part<T>(
+        &mut self,
+        transaction: Transaction,
+        told: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Option<Position>) {
+        // What was settled before is of no transaction.
+        self.settled.tell(&mut *self.log);
+        self.log.begin_part(transaction);
+        let done = told(self);
+        self.settled.tell(&mut *self.log);
+        (done, self.log.end_part(transaction))
     }
 
     /// Answers connections whose transactions are durable.
