@@ -394,37 +394,49 @@ impl Queue {
     pub fn settle(
         &mut self,
         holder: Holder,
-        (first_seq, count): (u64, u64),
+        run: (u64, u64),
         outcome: Outcome,
         mut gone: impl FnMut(u64, u64),
     ) {
+        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
+        let settled = self.take_held(holder, run, |piece| match outcome {
+            Outcome::Ack | Outcome::Discard => {
+                if piece.value.home == Home::Log {
+                    gone(piece.first, piece.count);
+                }
+            }
+            Outcome::Requeue => back.push(piece),
+        });
+        if outcome == Outcome::Ack {
+            self.counts.note_acked(settled);
+        }
+        back.into_iter().for_each(|piece| self.put_back(piece));
+    }
+
+    /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
+    #[inline]
+    fn take_held(
+        &mut self,
+        holder: Holder,
+        (first_seq, count): (u64, u64),
+        mut taken: impl FnMut(Piece<Held>),
+    ) -> u64 {
         let Some(held) = self.unacked.get_mut(holder) else {
-            return;
+            return 0;
         };
         let consumers = &mut self.consumers;
         let (mut count_gone, mut bytes_gone) = (0, 0);
-        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
         held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);
             if let Some(key) = piece.value.consumer {
                 consumers.give_back(key, piece.count);
             }
-            match outcome {
-                Outcome::Ack | Outcome::Discard => {
-                    if piece.value.home == Home::Log {
-                        gone(piece.first, piece.count);
-                    }
-                }
-                Outcome::Requeue => back.push(piece),
-            }
+            taken(piece);
         });
-        if outcome == Outcome::Ack {
-            self.counts.note_acked(count_gone);
-        }
         self.unacked_count -= count_gone;
         self.unacked_bytes -= bytes_gone;
-        back.into_iter().for_each(|piece| self.put_back(piece));
+        count_gone
     }
 
     /// Changes how many unacked messages consumers take at most; 0 is no limit. **Cost**: by the pieces that their channels hold.

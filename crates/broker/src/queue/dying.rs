@@ -24,28 +24,16 @@ impl Queue {
         self.ready_count().saturating_sub(self.max_ready)
     }
 
+    /// Whether what dies here goes to a dead letter exchange.
+    pub fn has_dead_letters(&self) -> bool {
+        self.handle.settings.dead_letter.exchange.is_some()
+    }
+
     /// As [`Queue::settle`] for messages that are not wanted, in a queue with dead letters: calls `dead` with each run.
-    pub fn discard(
-        &mut self,
-        holder: Holder,
-        (first_seq, count): (u64, u64),
-        mut dead: impl FnMut(Piece<Ready>),
-    ) {
-        let Some(held) = self.unacked.get_mut(holder) else {
-            return;
-        };
-        let consumers = &mut self.consumers;
-        let (mut count_gone, mut bytes_gone) = (0, 0);
-        held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
-            count_gone += piece.count;
-            bytes_gone += piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                consumers.give_back(key, piece.count);
-            }
+    pub fn discard(&mut self, holder: Holder, run: (u64, u64), mut dead: impl FnMut(Piece<Ready>)) {
+        self.take_held(holder, run, |piece| {
             // It never left memory: see `forget_handed_out`.
             in_memory(piece).into_iter().for_each(&mut dead);
         });
-        self.unacked_count -= count_gone;
-        self.unacked_bytes -= bytes_gone;
     }
 }

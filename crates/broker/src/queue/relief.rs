@@ -106,7 +106,7 @@ impl Queue {
             }
         });
         self.ready_bytes -= bytes;
-        if self.handle.settings.dead_letter.exchange.is_some() {
+        if self.has_dead_letters() {
             // Whoever holds them may reject them: then they are needed at once.
             return;
         }

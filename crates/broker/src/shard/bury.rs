@@ -65,9 +65,7 @@ impl Shard {
             if shard == own {
                 ((), position) = self.in_part(transaction, |this| {
                     this.enter(&batch, &runs);
-                    for (queue, first, count) in &left {
-                        this.settled.push(*queue, *first, *count);
-                    }
+                    this.leave(&left);
                 });
             } else {
                 let part = Part {
@@ -84,6 +82,13 @@ impl Shard {
         }
         position
     }
+
+    /// Messages that are in the log leave their queues.
+    fn leave(&mut self, runs: &[(QueueId, u64, u64)]) {
+        for (queue, first, count) in runs {
+            self.settled.push(*queue, *first, *count);
+        }
+    }
 }
 
 /// Takes messages from the front of a queue that has more than it may have, as far as they are in memory.
@@ -92,7 +97,7 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
         let Some(Taken { piece, .. }) = queue.take_ready(queue.excess()) else {
             return;
         };
-        if queue.handle.settings.dead_letter.exchange.is_some() {
+        if queue.has_dead_letters() {
             dead.push(Dead {
                 queue: Arc::clone(&queue.handle),
                 piece,

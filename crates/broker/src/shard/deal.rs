@@ -22,7 +22,7 @@ impl Shard {
     /// Deals from every queue that was touched. A message that goes to a no-ack consumer is gone when it is in the connection's outbox.
     pub(super) fn deal_touched(&mut self) {
         loop {
-            self.deal_once_touched();
+            self.deal_each_touched();
             // Dead letters may enter queues of this shard, which is a touch again. Cycles end: see `dead_letter.rs`.
             if self.dead.is_empty() {
                 return;
@@ -31,7 +31,7 @@ impl Shard {
         }
     }
 
-    fn deal_once_touched(&mut self) {
+    fn deal_each_touched(&mut self) {
         while let Some(id) = self.touched.pop() {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;

@@ -28,8 +28,7 @@ impl Shard {
             let (settled, id) = (&mut self.settled, settle.queue);
             let before = queue.held_bytes();
             let run = (settle.first_seq, settle.count);
-            let letters = &queue.handle.settings.dead_letter.exchange;
-            if settle.outcome == Outcome::Discard && letters.is_some() {
+            if settle.outcome == Outcome::Discard && queue.has_dead_letters() {
                 let (dead, of) = (&mut self.dead, Arc::clone(&queue.handle));
                 queue.discard(holder, run, |piece| {
                     dead.push(Dead {
