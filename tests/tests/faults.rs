@@ -8,5 +8,6 @@ mod damage;
 mod dead_letters;
 mod disk;
 mod kill;
+mod moving;
 mod stop;
 mod tx;

@@ -4,13 +4,13 @@
 //! others, and in none of them twice.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
-use std::thread;
 
-use amq_protocol::protocol::{AMQPClass, basic, exchange, queue};
-use leveret_tests::client::{Channel, Connection, Login, table, text};
-use leveret_tests::load::{Plan, Publisher, messages, take_all};
+use amq_protocol::protocol::{basic, exchange, queue};
+use leveret_tests::client::{Channel, table, text};
+use leveret_tests::load::{Plan, Publisher};
 use leveret_tests::node::{Node, Running};
+
+use super::moving::{held, kill_while_moving, take_one};
 
 const FROM: &str = "from";
 const TO: [&str; 5] = ["to.0", "to.1", "to.2", "to.3", "to.4"];
@@ -18,9 +18,6 @@ const LETTERS: &str = "letters";
 
 /// How many messages there are to be rejected.
 const MESSAGES: u64 = 4_000;
-
-/// How many clients reject some, each with a connection of its own.
-const REJECTING: usize = 4;
 
 /// The broker is killed when its clients have rejected so many together.
 const REJECTS: [u64; 3] = [1, 300, 1_500];
@@ -31,7 +28,7 @@ fn after_each_kill_a_dead_letter_has_moved_wholly_or_not_at_all() {
     prepare(&node.start());
     let mut moved = 0;
     for rejects in REJECTS {
-        kill_while_rejecting(node.start(), rejects);
+        kill_while_moving(node.start(), rejects, |_| {}, reject_one);
         moved = check(&node.start());
     }
     assert!(moved > 0, "what was rejected long before a kill has moved");
@@ -63,41 +60,9 @@ fn prepare(broker: &Running) {
     Publisher::open(&connection, Plan::new(1, FROM)).publish_all(MESSAGES);
 }
 
-fn kill_while_rejecting(broker: Running, rejects: u64) {
-    let (rejected, heard) = mpsc::channel();
-    let clients: Vec<_> = (0..REJECTING)
-        .map(|_| {
-            let (address, rejected) = (broker.amqp, rejected.clone());
-            thread::spawn(move || {
-                let channel = Connection::open_at(address, &Login::default()).channel(1);
-                while reject_one(&channel).is_some() {
-                    // Nobody counts any more once the broker is killed.
-                    let _ = rejected.send(());
-                }
-            })
-        })
-        .collect();
-    drop(rejected);
-    for _ in 0..rejects {
-        heard.recv().expect("the clients run");
-    }
-    broker.kill();
-    for client in clients {
-        client.join().expect("the client saw nothing wrong");
-    }
-}
-
 /// Rejects a message; none when the broker is gone.
 fn reject_one(channel: &Channel) -> Option<()> {
-    channel.send(basic::Get {
-        queue: FROM.into(),
-        no_ack: false,
-    });
-    let method = match channel.connection().next_method(channel.number())? {
-        AMQPClass::Basic(basic::AMQPMethod::GetOk(method)) => method,
-        other => panic!("there are always some left, but the broker says {other:?}"),
-    };
-    let content = channel.next_content_of(method)?;
+    let content = take_one(channel, FROM)?;
     channel.send(basic::Reject {
         delivery_tag: content.method.delivery_tag,
         requeue: false,
@@ -120,15 +85,4 @@ fn check(broker: &Running) -> u64 {
         );
     }
     moved
-}
-
-/// The messages of a queue, and how often it has each; they go back to it.
-fn held(broker: &Running, queue: &str) -> BTreeMap<u64, usize> {
-    let connection = broker.connect();
-    let mut held = BTreeMap::new();
-    for message in messages(&take_all(&connection, queue)) {
-        *held.entry(message.number).or_default() += 1;
-    }
-    connection.close();
-    held
 }

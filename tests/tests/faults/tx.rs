@@ -4,24 +4,21 @@
 //! in the first queue or in all of the others, and in none of them twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc;
-use std::thread;
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, basic, queue, tx};
-use leveret_tests::client::{Channel, Connection, Login};
+use leveret_tests::client::Channel;
 use leveret_tests::ledger::Message;
-use leveret_tests::load::{Plan, Publisher, messages, take_all};
+use leveret_tests::load::{Plan, Publisher};
 use leveret_tests::node::{Node, Running};
+
+use super::moving::{held, kill_while_moving, take_one};
 
 const FROM: &str = "from";
 const TO: [&str; 5] = ["to.0", "to.1", "to.2", "to.3", "to.4"];
 
 /// How many messages there are to be moved.
 const MESSAGES: u64 = 4_000;
-
-/// How many clients move some, each with a connection of its own.
-const MOVERS: usize = 4;
 
 /// The broker is killed when its clients have had so many commits together.
 const COMMITS: [u64; 4] = [1, 150, 300, 500];
@@ -32,7 +29,11 @@ fn after_each_kill_a_transaction_is_there_wholly_or_not_at_all() {
     prepare(&node.start());
     let mut committed = BTreeSet::new();
     for commits in COMMITS {
-        committed.extend(kill_while_moving(node.start(), commits));
+        let select = |channel: &Channel| {
+            channel.call(tx::Select {});
+        };
+        // Those whose commit was answered.
+        committed.extend(kill_while_moving(node.start(), commits, select, move_one));
         check(&node.start(), &committed);
     }
 }
@@ -50,47 +51,9 @@ fn prepare(broker: &Running) {
     Publisher::open(&connection, Plan::new(1, FROM)).publish_all(MESSAGES);
 }
 
-/// Moves messages until the commit that makes enough; returns those whose commit was answered.
-fn kill_while_moving(broker: Running, commits: u64) -> Vec<u64> {
-    let (committed, heard) = mpsc::channel();
-    let movers: Vec<_> = (0..MOVERS)
-        .map(|_| {
-            let (address, committed) = (broker.amqp, committed.clone());
-            thread::spawn(move || {
-                let channel = Connection::open_at(address, &Login::default()).channel(1);
-                channel.call(tx::Select {});
-                let mut moved = Vec::new();
-                while let Some(number) = move_one(&channel) {
-                    moved.push(number);
-                    // Nobody counts any more once the broker is killed.
-                    let _ = committed.send(());
-                }
-                moved
-            })
-        })
-        .collect();
-    drop(committed);
-    for _ in 0..commits {
-        heard.recv().expect("the movers run");
-    }
-    broker.kill();
-    let moved = movers.into_iter().map(|mover| mover.join());
-    moved
-        .flat_map(|moved| moved.expect("the mover saw nothing wrong"))
-        .collect()
-}
-
 /// Moves a message; none when the broker is gone before that was answered.
 fn move_one(channel: &Channel) -> Option<u64> {
-    channel.send(basic::Get {
-        queue: FROM.into(),
-        no_ack: false,
-    });
-    let method = match channel.connection().next_method(channel.number())? {
-        AMQPClass::Basic(basic::AMQPMethod::GetOk(method)) => method,
-        other => panic!("there are always some left, but the broker says {other:?}"),
-    };
-    let content = channel.next_content_of(method)?;
+    let content = take_one(channel, FROM)?;
     let message = Message::of(&content.body);
     let persistent = AMQPProperties::default().with_delivery_mode(2);
     for queue in TO {
@@ -127,15 +90,4 @@ fn check(broker: &Running, committed: &BTreeSet<u64>) {
             count(&from)
         );
     }
-}
-
-/// The messages of a queue, and how often it has each; they go back to it.
-fn held(broker: &Running, queue: &str) -> BTreeMap<u64, usize> {
-    let connection = broker.connect();
-    let mut held = BTreeMap::new();
-    for message in messages(&take_all(&connection, queue)) {
-        *held.entry(message.number).or_default() += 1;
-    }
-    connection.close();
-    held
 }
