@@ -21,7 +21,7 @@ use lapin::options::{
 };
 use lapin::runtime::default_runtime;
 use lapin::tcp::OwnedTLSConfig;
-use lapin::types::FieldTable;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, Event,
     ExchangeKind, Result,
@@ -160,6 +160,18 @@ async fn delivery(consumer: &mut Consumer) -> Result<Delivery> {
     next.expect("the consumer is not cancelled")
 }
 
+/// A queue that the broker names and that goes with the connection.
+async fn exclusive_queue(channel: &Channel) -> Result<ShortString> {
+    let exclusive = QueueDeclareOptions {
+        exclusive: true,
+        ..Default::default()
+    };
+    let queue = channel
+        .queue_declare("".into(), exclusive, FieldTable::default())
+        .await?;
+    Ok(queue.name().clone())
+}
+
 /// The messages that a passive declare tells of.
 async fn ready(channel: &Channel) -> Result<u32> {
     let passive = QueueDeclareOptions {
@@ -174,16 +186,10 @@ async fn ready(channel: &Channel) -> Result<u32> {
 
 /// The client hears of `basic.cancel`: the consumer of a queue that is deleted ends.
 async fn cancelled_by_the_broker(channel: &Channel) -> Result<()> {
-    let exclusive = QueueDeclareOptions {
-        exclusive: true,
-        ..Default::default()
-    };
-    let gone = channel
-        .queue_declare("".into(), exclusive, FieldTable::default())
-        .await?;
-    let mut consumer = consume(channel, gone.name().as_str(), "lost").await?;
+    let gone = exclusive_queue(channel).await?;
+    let mut consumer = consume(channel, gone.as_str(), "lost").await?;
     channel
-        .queue_delete(gone.name().clone(), QueueDeleteOptions::default())
+        .queue_delete(gone, QueueDeleteOptions::default())
         .await?;
     let end = soon("the cancel", consumer.next()).await;
     assert!(end.is_none(), "after the queue was deleted: {end:?}");
@@ -257,19 +263,15 @@ async fn over_tls(uri: &str, authority: &str) -> Result<()> {
     let (properties, runtime) = (ConnectionProperties::default(), default_runtime()?);
     let connection = Connection::connect_with_config(uri, properties, trusts, runtime).await?;
     let channel = connection.create_channel().await?;
-    let exclusive = QueueDeclareOptions {
-        exclusive: true,
-        ..Default::default()
-    };
-    let queue = channel
-        .queue_declare("".into(), exclusive, FieldTable::default())
-        .await?;
+    let queue = exclusive_queue(&channel).await?;
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await?;
     let body = vec![b'x'; 1_000_000];
-    let queue = queue.name().as_str();
-    publish(&channel, ("", queue), &body).await?;
-    assert!(bodies(&channel, queue).await? == [body], "body over TLS");
+    publish(&channel, ("", queue.as_str()), &body).await?;
+    assert!(
+        bodies(&channel, queue.as_str()).await? == [body],
+        "body over TLS"
+    );
     close(connection).await
 }
