@@ -49,8 +49,9 @@ prefetch_and_reject() {
 
 kill_and_recover() {
     amqp-publish --url="$plain" -r flow -p -b last || fail "amqp-publish: exit code $?"
-    # Without confirms nothing says that it is written: that takes the broker a few ms.
-    sleep 1
+    # Without confirms nothing says that the message is safe. But its queue had it before the command ended, and what was there before a
+    # durable queue is declared is on the disk no later than that queue, which is when the declaration is answered.
+    expect "declared" "$(amqp-declare-queue --url="$plain" -d -q behind)" behind
     ask kill
     expect "after the kill" "$(get_all flow)" " 1 2 3 4 5 6 7 8 9 last "
 }
