@@ -115,8 +115,8 @@ pub(crate) async fn overview(
 async fn look(api: &Arc<Api>, seer: Option<&Name>) -> Option<(Figures, Value)> {
     let broker = &api.broker;
     let mut vhosts = broker.all_vhosts();
-    let mut traffic = broker.connections.traffic();
-    let mut connections = broker.connections.count() as u64;
+    let all = broker.connections.traffic();
+    let (mut traffic, mut connections) = (all, broker.connections.count() as u64);
     if let Some(user) = seer {
         broker.users.user(user)?;
         vhosts.retain(|vhost| broker.users.permissions(user, &vhost.name).is_some());
@@ -136,7 +136,7 @@ async fn look(api: &Arc<Api>, seer: Option<&Name>) -> Option<(Figures, Value)> {
         "exchanges": exchanges,
         "queues": queues.len(),
     });
-    let figures = with_churn(vhosts::together(&sum, &traffic), api, &shards);
+    let figures = with_churn(vhosts::together(&sum, &traffic), api, &all, &shards);
     Some((figures, objects))
 }
 
@@ -155,9 +155,14 @@ fn of_vhosts(api: &Api, vhosts: &[Arc<Vhost>]) -> (TrafficFigures, u64) {
     (traffic, open.iter().filter(is_in).count() as u64)
 }
 
-fn with_churn(figures: Figures, api: &Api, shards: &[ShardFigures]) -> Figures {
+/// Adds what began and ended, in all vhosts.
+fn with_churn(
+    figures: Figures,
+    api: &Api,
+    traffic: &TrafficFigures,
+    shards: &[ShardFigures],
+) -> Figures {
     let connections = &api.broker.connections;
-    let traffic = connections.traffic();
     let (created, open) = (connections.created(), connections.count() as u64);
     figures
         .with(Figure::ConnectionCreated, created)
@@ -193,7 +198,8 @@ pub(crate) async fn figures_of_node(api: &Arc<Api>) -> Figures {
             readings.descriptors.unwrap_or_default(),
         )
         .with(Figure::DiskFree, readings.disk_free.unwrap_or_default());
-    with_churn(figures, api, &ask::shards(&api.broker).await)
+    let traffic = api.broker.connections.traffic();
+    with_churn(figures, api, &traffic, &ask::shards(&api.broker).await)
 }
 
 fn exchange_types() -> Vec<Value> {

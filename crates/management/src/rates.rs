@@ -153,8 +153,7 @@ impl Rates {
 
     /// Starts the task, where there is something to sample.
     fn sample(&self, api: &Arc<Api>, state: &mut State) {
-        let is_idle = state.listed.is_empty() && state.watched.is_empty();
-        if !state.is_sampled && !is_idle {
+        if !state.is_sampled && !state.is_empty() {
             state.is_sampled = true;
             tokio::spawn(sampler::run(Arc::downgrade(api)));
         }
@@ -185,12 +184,17 @@ impl Rates {
         let now = self.now();
         let mut state = self.state.lock();
         state.forget_old(now);
-        state.is_sampled = !state.listed.is_empty() || !state.watched.is_empty();
+        state.is_sampled = !state.is_empty();
         state.is_sampled
     }
 }
 
 impl State {
+    /// Whether nothing is kept.
+    fn is_empty(&self) -> bool {
+        self.listed.is_empty() && self.watched.is_empty()
+    }
+
     fn listed(&mut self, key: Key, values: Figures, now: Millis) -> Rated {
         let sample = || Sample {
             at: now,

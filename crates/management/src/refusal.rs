@@ -145,7 +145,12 @@ fn reply(error: &Error) -> (u16, &'static str) {
         | Error::UserConnections { .. }
         | Error::UserChannels { .. } => (530, "NOT_ALLOWED"),
         Error::Unavailable => (541, "INTERNAL_ERROR"),
-        _ => (406, "PRECONDITION_FAILED"),
+        Error::Inequivalent { .. }
+        | Error::Unacceptable(_)
+        | Error::UnknownExchangeType(_)
+        | Error::InUse(_)
+        | Error::NotEmpty(_)
+        | Error::VhostQueues { .. } => (406, "PRECONDITION_FAILED"),
     }
 }
 

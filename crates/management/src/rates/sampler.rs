@@ -1,10 +1,7 @@
 //! The task that samples: it runs while something is watched or kept, and ends when nothing is.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-use leveret_broker::queue_handle::{QueueId, ShardId};
 
 use super::Key;
 use super::history::INTERVAL;
@@ -28,19 +25,17 @@ pub(super) async fn run(api: Weak<Api>) {
 
 async fn sample(api: &Arc<Api>) {
     let keys = api.rates.to_sample();
-    let (queues, others): (Vec<Key>, Vec<Key>) = keys
-        .into_iter()
-        .partition(|key| matches!(key, Key::Queue(..)));
-    let ids: Vec<(ShardId, QueueId)> = queues
-        .iter()
-        .filter_map(|key| match key {
-            Key::Queue(shard, id) => Some((*shard, *id)),
-            _ => None,
-        })
-        .collect();
-    let figures: HashMap<_, _> = ask::each_queue(&api.broker, &ids).await;
-    for (key, (_, id)) in queues.iter().zip(&ids) {
-        api.rates.note(key, figures.get(id).map(queues::figures));
+    let (mut ids, mut others) = (Vec::new(), Vec::new());
+    for key in keys {
+        match key {
+            Key::Queue(shard, id) => ids.push((shard, id)),
+            other => others.push(other),
+        }
+    }
+    let figures = ask::each_queue(&api.broker, &ids).await;
+    for (shard, id) in ids {
+        let figures = figures.get(&id).map(queues::figures);
+        api.rates.note(&Key::Queue(shard, id), figures);
     }
     for key in &others {
         api.rates.note(key, figures_of(api, key).await);
