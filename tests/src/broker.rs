@@ -130,6 +130,13 @@ pub fn binary() -> PathBuf {
     if profile_dir.ends_with("release") {
         build.arg("--release");
     }
+    // What cargo says of this package would be news to the build scripts of others, and have them built again with all that is above them.
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&name);
+        }
+    }
     let status = build
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
