@@ -57,13 +57,26 @@ pub struct Found {
     pub queues: Vec<FoundQueue>,
 }
 
+/// Messages of one priority of a queue in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundMessages {
+    /// The priority: the stream of the queue that they are in.
+    pub level: u8,
+    /// The first sequence number.
+    pub first_seq: u64,
+    /// The last one.
+    pub last_seq: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
 /// A queue of which the log knows something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundQueue {
     /// Its number.
     pub id: u64,
-    /// The first and the last sequence number of its messages, and how many there are.
-    pub messages: Option<(u64, u64, u64)>,
+    /// Its messages, by priority.
+    pub messages: Vec<FoundMessages>,
     /// The lowest sequence number that was not given yet.
     pub next_seq: u64,
     /// Messages below this one went back to the queue after a delivery.
@@ -104,7 +117,10 @@ pub(crate) struct Sorted {
 impl Found {
     /// Reads the definitions.
     pub(crate) fn sort(self) -> Result<Sorted, RecoverError> {
-        let found = self.queues.iter().map(|queue| (QueueId(queue.id), *queue));
+        let found = self
+            .queues
+            .iter()
+            .map(|queue| (QueueId(queue.id), queue.clone()));
         let mut sorted = Sorted {
             found: found.collect(),
             ..Sorted::default()

@@ -179,6 +179,8 @@ pub enum Command {
     Disconnect(ConnectionId),
     /// A new queue.
     Declare(Arc<QueueHandle>),
+    /// Policies have changed what holds for a queue: [`QueueHandle::governed`].
+    Govern(Arc<QueueHandle>),
     /// Messages.
     Publish(Publish),
     /// Settled messages.

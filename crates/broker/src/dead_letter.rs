@@ -17,6 +17,8 @@ pub enum Reason {
     Rejected,
     /// The queue had more messages than it may have.
     MaxLength,
+    /// Its time was over.
+    Expired,
 }
 
 impl Reason {
@@ -25,6 +27,7 @@ impl Reason {
         match self {
             Self::Rejected => "rejected",
             Self::MaxLength => "maxlen",
+            Self::Expired => "expired",
         }
     }
 }

@@ -50,6 +50,8 @@ pub struct QueueHandle {
     pub declaration: QueueDeclaration,
     /// What its arguments say.
     pub settings: QueueSettings,
+    /// The same with what policies say. Changed under the vhost's door only, which tells the shard.
+    governed: Mutex<QueueSettings>,
     /// Whether a persistent message in it is safe once it is synced, or once it is written.
     pub syncs: bool,
     pub(crate) vhost: Weak<Vhost>,
@@ -73,6 +75,7 @@ impl QueueHandle {
             group,
             vhost_name,
             declaration,
+            governed: Mutex::new(settings.clone()),
             settings,
             vhost,
             sources: Mutex::default(),
@@ -92,6 +95,19 @@ impl QueueHandle {
             Some(Value::LongStr(name)) => std::str::from_utf8(name).unwrap_or("classic"),
             _ => "classic",
         }
+    }
+
+    /// What its arguments and policies say together.
+    pub fn governed(&self) -> QueueSettings {
+        self.governed.lock().clone()
+    }
+
+    /// Sets what [`QueueHandle::governed`] says. Whether that is something new.
+    pub(crate) fn govern(&self, settings: QueueSettings) -> bool {
+        let mut governed = self.governed.lock();
+        let is_new = *governed != settings;
+        *governed = settings;
+        is_new
     }
 
     /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.

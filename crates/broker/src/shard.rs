@@ -19,17 +19,20 @@ use crate::queue::consumers::Consumer;
 use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
-use crate::shard::expiry::Expiries;
-use crate::shard::overdue::{Clock, Looks};
+use crate::shard::clock::Clock;
+use crate::shard::due::Due;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
 use crate::shard::settled::Settled;
 
 mod away;
 mod bury;
+mod clock;
 mod deal;
+mod due;
 mod ending;
 mod expiry;
+mod lifetime;
 mod observe;
 mod overdue;
 mod peer;
@@ -112,9 +115,13 @@ pub struct Shard {
     asked_at: Position,
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
-    expiries: Expiries,
+    expiries: Due,
+    /// When the first messages of queues expire.
+    lifetimes: Due,
+    /// Queues whose first messages are to be read back to see when they expire.
+    unseen: VecDeque<QueueId>,
     /// When queues are due to be looked through for deliveries that are not settled in time.
-    looks: Looks,
+    looks: Due,
     /// How long a delivery may stay unsettled where neither its consumer nor its queue says so.
     pub(crate) consumer_timeout: Option<Duration>,
     /// When this turn began.
@@ -155,8 +162,10 @@ impl Shard {
             not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),
-            expiries: Expiries::default(),
-            looks: Looks::default(),
+            expiries: Due::default(),
+            lifetimes: Due::default(),
+            unseen: VecDeque::new(),
+            looks: Due::default(),
             consumer_timeout: None,
             clock: Clock::default(),
             recovered: Vec::new(),
@@ -166,9 +175,9 @@ impl Shard {
         }
     }
 
-    /// What the calendar says when the shard is started, since 1970.
-    pub fn begins_at(&mut self, unix: Duration) {
-        self.clock.began_unix = unix;
+    /// The shard is started now, and the calendar says so much since 1970.
+    pub fn begins_at(&mut self, now: Instant, unix: Duration) {
+        self.clock.begin(now, unix);
     }
 
     /// Which shard it is.
@@ -181,6 +190,13 @@ impl Shard {
         self.clock.set(now);
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
+            if let Some(queue) = self
+                .queues
+                .get_mut(&id)
+                .filter(|queue| queue.ready_count() > 0)
+            {
+                touch(&mut self.touched, queue);
+            }
         }
         for command in commands {
             self.carry_out(command, now);
@@ -188,6 +204,7 @@ impl Shard {
         self.take_arrived();
         self.ask_again();
         self.expire_queues(now);
+        self.touch_expired(now);
         self.take_overdue(now);
         self.deal_touched();
         self.settled.tell(&mut *self.log);
@@ -202,7 +219,12 @@ impl Shard {
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
-        let due = [withheld, self.expiries.next(), self.looks.next()];
+        let due = [
+            withheld,
+            self.expiries.next(),
+            self.lifetimes.next(),
+            self.looks.next(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -211,6 +233,7 @@ impl Shard {
             Command::Connect(link) => self.connect(link),
             Command::Disconnect(connection) => self.disconnect(connection),
             Command::Declare(queue) => self.declare(queue),
+            Command::Govern(queue) => self.govern(&queue),
             Command::Publish(publish) => self.publish(publish, now),
             Command::Settle(connection, settles) => self.settle_now(connection, &settles),
             Command::Transact(part) => self.transact(*part, now),
@@ -291,6 +314,15 @@ impl Shard {
         self.used(id);
     }
 
+    fn govern(&mut self, handle: &QueueHandle) {
+        if let Some(queue) = self.queues.get_mut(&handle.id) {
+            queue.govern(handle.governed());
+            self.expiries.forget(queue.id, queue.expiry_due.take());
+            touch(&mut self.touched, queue);
+        }
+        self.used(handle.id);
+    }
+
     fn consume(
         &mut self,
         holder: Holder,
@@ -308,7 +340,7 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        let timeout = new.timeout.or(handle.settings.consumer_timeout);
+        let timeout = new.timeout.or(queue.settings.consumer_timeout);
         let timeout = timeout.or(self.consumer_timeout);
         queue.consumers.add(holder, NewConsumer { timeout, ..new });
         touch(&mut self.touched, queue);
@@ -349,7 +381,7 @@ impl Shard {
         };
         if queue.is_next_away() {
             queue.gets.push_back((holder, no_ack));
-            self.ask(id);
+            self.ask(id, None);
             self.deal_touched();
             self.answer_gets(id);
             return None;
@@ -372,6 +404,7 @@ impl Shard {
             return Ok(Reply::Got(None));
         };
         queue.counts.note_got(no_ack, taken.redelivered);
+        let level = taken.piece.value.level;
         let got = Got {
             queue: id,
             seq: taken.piece.first,
@@ -383,7 +416,7 @@ impl Shard {
         if !no_ack {
             queue.hold(holder, taken, None, tick);
         } else if taken.piece.value.home == Home::Log {
-            self.settled.push(id, got.seq, 1);
+            self.settled.push(id, level, got.seq, 1);
         }
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         if !no_ack {
@@ -411,8 +444,8 @@ impl Shard {
         };
         self.held_bytes -= queue.ready_bytes() as i64;
         let settled = &mut self.settled;
-        let count = queue.purge(&mut *self.log, |first, count| {
-            settled.push(id, first, count)
+        let count = queue.purge(&mut *self.log, |level, first, count| {
+            settled.push(id, level, first, count)
         });
         self.answer_gets(id);
         Ok(count)

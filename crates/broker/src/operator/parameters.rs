@@ -18,6 +18,8 @@ const LIMITS: &str = "limits";
 impl Broker {
     /// Sets a policy or an operator policy, as definitions and the management API write it.
     ///
+    /// **Effect**: on return the shards of the queues that it is for are told.
+    ///
     /// **Errors**: [`OperatorError::NoSuchVhost`], [`OperatorError::Invalid`].
     pub fn put_policy(
         &self,
@@ -31,6 +33,7 @@ impl Broker {
         let policy = Policy::parse(sort, name.clone(), value).map_err(OperatorError::Invalid)?;
         self.keep_parameter(sort.component(), &vhost.name, name, &policy.value());
         let is_new = vhost.policies.write().put(sort, policy);
+        vhost.govern();
         Ok(IsNew(is_new))
     }
 
@@ -49,6 +52,7 @@ impl Broker {
         if was_there {
             let key = kept::parameter_key(sort.component(), &vhost.name, name);
             self.definitions.undefine(&key);
+            vhost.govern();
         }
         Ok(was_there)
     }

@@ -2,7 +2,8 @@
 
 use crate::arguments::{LengthLimit, Overflow};
 use crate::command::Holder;
-use crate::queue::{Queue, Ready, in_memory};
+use crate::queue::Queue;
+use crate::queue::pieces::{Ready, in_memory};
 use crate::runs::Piece;
 
 /// The limit that `x-max-length` sets, where the oldest message has to go.
@@ -26,13 +27,13 @@ impl Queue {
 
     /// Whether what dies here goes to a dead letter exchange.
     pub fn has_dead_letters(&self) -> bool {
-        self.handle.settings.dead_letter.exchange.is_some()
+        self.settings.dead_letter.exchange.is_some()
     }
 
     /// As [`Queue::settle`] for messages that are not wanted, in a queue with dead letters: calls `dead` with each run.
     pub fn discard(&mut self, holder: Holder, run: (u64, u64), mut dead: impl FnMut(Piece<Ready>)) {
         self.take_held(holder, run, |piece| {
-            // It never left memory: see `forget_handed_out`.
+            // It never left memory: see `forget_handed_out`. Unless the dead letter exchange is a policy's and came since.
             in_memory(piece).into_iter().for_each(&mut dead);
         });
     }

@@ -60,7 +60,11 @@ fn queue(batches: &[u8]) -> Queue {
 /// Adds messages that are in the log, and in memory.
 fn enqueue(queue: &mut Queue, batch: &Arc<Batch>, first: u32, count: u32) {
     let log = &mut MemoryLog::default();
-    queue.enqueue((batch, first, count), Home::Log, true, log);
+    let place = Place {
+        home: Home::Log,
+        level: Level(0),
+    };
+    queue.enqueue((batch, first, count), place, true, log);
 }
 
 /// Takes messages, and lets a channel hold them; their numbers, bodies, and whether they were handed out before.
@@ -93,7 +97,7 @@ fn take_all(queue: &mut Queue, holder: Holder) -> Vec<(u64, u8, bool)> {
 /// Settles, and returns the runs that are gone.
 fn settle(queue: &mut Queue, holder: Holder, run: (u64, u64), outcome: Outcome) -> Vec<(u64, u64)> {
     let mut gone = Vec::new();
-    queue.settle(holder, run, outcome, |first, count| {
+    queue.settle(holder, run, outcome, |_, first, count| {
         gone.push((first, count))
     });
     gone
@@ -203,7 +207,7 @@ fn a_purge_takes_what_is_ready_and_leaves_what_is_held() {
     settle(&mut queue, ONE, (2, 1), Outcome::Requeue);
     let mut gone = Vec::new();
     let log = &mut MemoryLog::default();
-    let count = queue.purge(log, |first, count| gone.push((first, count)));
+    let count = queue.purge(log, |_, first, count| gone.push((first, count)));
     assert_eq!(count, 2);
     assert_eq!(gone, [(2, 1), (4, 1)]);
     assert_eq!(counts(&queue), (0, 2, 0, 2 * SIZE));

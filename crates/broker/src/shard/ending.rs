@@ -62,8 +62,9 @@ impl Shard {
         self.deleted += 1;
         self.ended += queue.message_counts();
         queue.forget_chunks(&mut *self.log);
-        self.expiries.forget(&queue);
-        self.looks.forget(&queue);
+        self.expiries.forget(id, queue.expiry_due);
+        self.lifetimes.forget(id, queue.lifetime_due);
+        self.looks.forget(id, queue.overdue_look);
         if let Some(owner) = queue.handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use leveret_store::log::{Group, QueueId};
 
+use crate::backing::FoundMessages;
 use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
 
 /// What a recovered queue begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveredQueue {
-    /// The first and the last sequence number of the messages that the log has, and how many they are.
-    pub messages: Option<(u64, u64, u64)>,
+    /// The messages that the log has, by priority.
+    pub messages: Vec<FoundMessages>,
     /// The sequence number that the next message gets.
     pub next_seq: u64,
     /// Messages below this one may have been delivered before.
@@ -38,9 +39,9 @@ impl Shard {
     pub(super) fn write_returned(&mut self) {
         self.settled.tell(&mut *self.log);
         for (id, queue) in &self.queues {
-            let runs = queue.returned_runs();
-            if !runs.is_empty() {
-                self.log.requeue(Group::of(*id), *id, &runs);
+            for (level, runs) in queue.returned_runs() {
+                let of = (*id, level.stream());
+                self.log.requeue(Group::of(*id), of, &runs);
             }
         }
     }

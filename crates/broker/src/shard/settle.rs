@@ -30,15 +30,17 @@ impl Shard {
             let run = (settle.first_seq, settle.count);
             if settle.outcome == Outcome::Discard && queue.has_dead_letters() {
                 let (dead, of) = (&mut self.dead, Arc::clone(&queue.handle));
+                let settings = queue.settings.clone();
                 queue.discard(holder, run, |piece| {
                     dead.push(Dead {
                         queue: Arc::clone(&of),
+                        settings: settings.clone(),
                         piece,
                         reason: Reason::Rejected,
                     });
                 });
             } else {
-                let gone = |first, count| settled.push(id, first, count);
+                let gone = |level, first, count| settled.push(id, level, first, count);
                 queue.settle(holder, run, settle.outcome, gone);
             }
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;

@@ -1,7 +1,9 @@
 //! What is settled for good in a turn, gathered for the log: one entry for each group, with as few runs as there can be.
 
-use leveret_store::entry::{QueueRun, Reason, Run, Stream};
+use leveret_store::entry::{QueueRun, Reason, Run};
 use leveret_store::log::{GROUPS, Group, Log, QueueId};
+
+use crate::queue::Level;
 
 /// See the module.
 #[derive(Debug)]
@@ -23,14 +25,14 @@ impl Default for Settled {
 
 impl Settled {
     /// Messages that are in the log are settled.
-    pub(super) fn push(&mut self, queue: QueueId, first_seq: u64, count: u64) {
+    pub(super) fn push(&mut self, queue: QueueId, level: Level, first_seq: u64, count: u64) {
         let group = Group::of(queue);
         let Some(runs) = self.by_group.get_mut(usize::from(group.0)) else {
             return;
         };
         let new = QueueRun {
             queue,
-            stream: Stream(0),
+            stream: level.stream(),
             run: Run { first_seq, count },
         };
         if runs.is_empty() {
@@ -60,8 +62,9 @@ impl Settled {
 
 /// Adds a run to one that it continues, if it does.
 fn join(last: &mut QueueRun, next: &QueueRun) -> bool {
-    let continues =
-        last.queue == next.queue && last.run.first_seq + last.run.count == next.run.first_seq;
+    let continues = last.queue == next.queue
+        && last.stream == next.stream
+        && last.run.first_seq + last.run.count == next.run.first_seq;
     if continues {
         last.run.count += next.run.count;
     }

@@ -182,6 +182,7 @@ impl Model {
             Command::Connect(link) => panic!("{:?} is connected by name", link.connection),
             Command::Disconnect(connection) => self.disconnect(*connection),
             Command::Declare(handle) => self.declare(handle),
+            Command::Govern(_) => panic!("there are no policies"),
             Command::Publish(publish) => self.publish(publish),
             Command::Settle(connection, settles) => {
                 settles.iter().for_each(|s| self.settle(*connection, s));
