@@ -14,9 +14,9 @@ use rustc_hash::FxHashMap;
 use crate::command::{Command, Holder, NewConsumer, Shards};
 use crate::error::Error;
 use crate::figures::MessageCounts;
-use crate::link::{ConnectionId, ConsumerSlot, Got, Link, Reply};
+use crate::link::{ConnectionId, ConsumerSlot, Link, Reply};
+use crate::queue::Queue;
 use crate::queue::consumers::Consumer;
-use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
@@ -32,6 +32,7 @@ mod deal;
 mod due;
 mod ending;
 mod expiry;
+mod get;
 mod lifetime;
 mod observe;
 mod overdue;
@@ -364,65 +365,6 @@ impl Shard {
             queue.set_prefetch(is_meant, prefetch);
             touch(&mut self.touched, queue);
         }
-    }
-
-    /// Answers at once, or not yet: where the next message is away, when it has come.
-    fn get(
-        &mut self,
-        holder: Holder,
-        handle: &QueueHandle,
-        no_ack: bool,
-    ) -> Option<Result<Reply, Error>> {
-        let id = handle.id;
-        self.used(id);
-        self.deal_touched();
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return Some(Err(Error::NotFound(handle.resource())));
-        };
-        if queue.is_next_away() {
-            queue.gets.push_back((holder, no_ack));
-            self.ask(id, None);
-            self.deal_touched();
-            self.answer_gets(id);
-            return None;
-        }
-        Some(self.take_one(holder, id, no_ack))
-    }
-
-    fn take_one(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
-        let tick = self.clock.tick;
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::Unavailable);
-        };
-        let peer = self
-            .peers
-            .get_mut(&holder.connection)
-            .ok_or(Error::Unavailable)?;
-        let before = queue.held_bytes();
-        let Some(taken) = queue.take_ready(1) else {
-            queue.counts.got_empty += 1;
-            return Ok(Reply::Got(None));
-        };
-        queue.counts.note_got(no_ack, taken.redelivered);
-        let level = taken.piece.value.level;
-        let got = Got {
-            queue: id,
-            seq: taken.piece.first,
-            batch: Arc::clone(&taken.piece.value.batch),
-            index: taken.piece.value.index,
-            redelivered: taken.redelivered,
-            remaining: queue.ready_count(),
-        };
-        if !no_ack {
-            queue.hold(holder, taken, None, tick);
-        } else if taken.piece.value.home == Home::Log {
-            self.settled.push(id, level, got.seq, 1);
-        }
-        self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-        if !no_ack {
-            peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
-        }
-        Ok(Reply::Got(Some(got)))
     }
 
     fn count(&mut self, handle: &QueueHandle) -> Result<Reply, Error> {

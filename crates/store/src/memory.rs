@@ -35,12 +35,15 @@ impl Definitions for MemoryDefinitions {
     }
 }
 
+/// Where a message is: queue, stream and sequence number.
+type Place = (QueueId, Stream, u64);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryLog {
     last: Position,
     /// When live messages came, and their records, where they are kept.
-    kept: Option<BTreeMap<(QueueId, Stream, u64), (u64, Vec<u8>)>>,
+    kept: Option<BTreeMap<Place, (u64, Vec<u8>)>>,
     /// The last entry before the part of a transaction that was begun.
     before_part: Position,
     chunks: HashMap<ChunkId, Vec<u8>>,
@@ -86,7 +89,7 @@ impl MemoryLog {
         }
     }
 
-    fn remove(&mut self, first: (QueueId, Stream, u64), last: (QueueId, Stream, u64)) {
+    fn remove(&mut self, first: Place, last: Place) {
         if let Some(kept) = &mut self.kept {
             kept.extract_if(first..=last, |_, _| true).for_each(drop);
         }

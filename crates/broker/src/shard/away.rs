@@ -3,7 +3,7 @@
 
 use leveret_store::log::{Arrived, QueueId};
 
-use crate::queue::{Asking, Need, Queue};
+use crate::queue::{Asking, Need};
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
@@ -104,27 +104,6 @@ impl Shard {
                 .and_then(|id| self.queues.get_mut(&id))
             {
                 touch(&mut self.touched, queue);
-            }
-        }
-    }
-
-    /// Answers those who wait for a message, until the next one is away.
-    pub(super) fn answer_gets(&mut self, id: QueueId) {
-        while let Some(queue) = self.queues.get(&id) {
-            if queue.gets.is_empty() {
-                return;
-            }
-            if queue.is_next_away() {
-                self.ask(id, None);
-                // What was still filling a chunk is there at once.
-                if self.queues.get(&id).is_none_or(Queue::is_next_away) {
-                    return;
-                }
-            }
-            let waiting = self.queues.get_mut(&id).and_then(|q| q.gets.pop_front());
-            if let Some((holder, no_ack)) = waiting {
-                let reply = self.take_one(holder, id, no_ack);
-                self.reply(holder.connection, reply);
             }
         }
     }
