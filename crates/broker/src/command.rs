@@ -113,8 +113,10 @@ pub enum Outcome {
     Ack,
     /// Not wanted: `basic.reject` and `basic.nack` without requeue.
     Discard,
-    /// Back to their place in the queue.
-    Requeue,
+    /// Back to their place in the queue, as nobody failed with them: `basic.nack` with requeue.
+    Return,
+    /// Back to their place in the queue, and counted as failed: `basic.reject` with requeue.
+    Fail,
 }
 
 /// Messages of one queue, in sequence, that a channel settles.

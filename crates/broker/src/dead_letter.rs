@@ -19,6 +19,8 @@ pub enum Reason {
     MaxLength,
     /// Its time was over.
     Expired,
+    /// It failed too often: `x-delivery-limit`.
+    DeliveryLimit,
 }
 
 impl Reason {
@@ -28,6 +30,7 @@ impl Reason {
             Self::Rejected => "rejected",
             Self::MaxLength => "maxlen",
             Self::Expired => "expired",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
 }

@@ -16,16 +16,15 @@ use std::time::Instant;
 
 use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
-use smallvec::SmallVec;
 
 use crate::arguments::QueueSettings;
-use crate::command::{Holder, Outcome};
+use crate::command::Holder;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
 use crate::queue::holders::Holders;
+use crate::queue::length::{BodyBytes, Length};
 use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
-use crate::queue::pieces::Held;
 use crate::queue::reading::Reach;
 use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
@@ -33,8 +32,8 @@ use crate::runs::Piece;
 mod away;
 pub mod consumers;
 pub mod counts;
-mod dying;
 mod holders;
+mod length;
 mod lifetime;
 mod line;
 mod lines;
@@ -43,11 +42,13 @@ mod pieces;
 mod purge;
 mod reading;
 mod relief;
+mod settling;
 #[cfg(test)]
 mod tests;
 
-pub use pieces::{Home, Level, Place, Ready, Taken};
+pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
 pub use reading::{Asking, Need};
+pub use settling::Fate;
 
 /// See the module.
 #[derive(Debug)]
@@ -66,8 +67,11 @@ pub struct Queue {
     pub max_level: Level,
     /// Whether one of its messages may expire.
     pub expires: bool,
-    /// How many ready messages it keeps, the oldest going first; see `shard/bury.rs`.
-    max_ready: u64,
+    /// How long it may get; see `shard/bury.rs`.
+    length: Length,
+    body_bytes: BodyBytes,
+    /// How often its messages may fail.
+    failures_max: u64,
     /// Who consumes from it.
     pub consumers: Consumers,
     lines: Lines,
@@ -110,7 +114,9 @@ impl Queue {
             syncs: handle.syncs,
             max_level: Level(settings.max_priority.unwrap_or(0)),
             expires: settings.message_ttl.is_some(),
-            max_ready: dying::max_ready(&settings.length),
+            length: Length::new(&settings.length),
+            body_bytes: BodyBytes::default(),
+            failures_max: settling::failures_max(&settings),
             consumers: Consumers::new(settings.single_active_consumer),
             settings,
             handle,
@@ -137,7 +143,12 @@ impl Queue {
     /// Policies have changed.
     pub fn govern(&mut self, settings: QueueSettings) {
         self.expires |= settings.message_ttl.is_some();
-        self.max_ready = dying::max_ready(&settings.length);
+        self.failures_max = settling::failures_max(&settings);
+        let counted = self.length.counts_bytes();
+        self.length = Length::new(&settings.length);
+        if !counted && self.length.counts_bytes() {
+            self.count_bytes();
+        }
         self.settings = settings;
     }
 
@@ -202,6 +213,8 @@ impl Queue {
         room: bool,
         log: &mut dyn Log,
     ) {
+        let (batch, index, count) = messages;
+        self.count_bodies(batch, (index, u64::from(count)), true);
         let piece = self.next_piece(messages, place);
         self.lines.get_or_add(place.level).push(piece, room, log);
     }
@@ -238,11 +251,19 @@ impl Queue {
         }
         let before = line.bytes;
         let piece = line.pop(most)?;
-        Some(Taken {
+        let bytes = before - line.bytes;
+        Some(self.taken(piece, redelivered, bytes))
+    }
+
+    #[inline]
+    fn taken(&mut self, piece: Piece<Ready>, redelivered: bool, bytes: usize) -> Taken {
+        let run = (piece.value.index, piece.count);
+        self.count_bodies(&piece.value.batch, run, false);
+        Taken {
             piece,
             redelivered,
-            bytes: before - line.bytes,
-        })
+            bytes,
+        }
     }
 
     /// Notes that a channel holds messages that were taken.
@@ -270,56 +291,6 @@ impl Queue {
         self.unacked.get_or_add(holder).insert(piece);
     }
 
-    /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
-    /// Credit goes back to the consumers. Calls `gone` for each run that is done with and is in the log.
-    pub fn settle(
-        &mut self,
-        holder: Holder,
-        run: (u64, u64),
-        outcome: Outcome,
-        mut gone: impl FnMut(Level, u64, u64),
-    ) {
-        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
-        let settled = self.take_held(holder, run, |piece| match outcome {
-            Outcome::Ack | Outcome::Discard => {
-                if piece.value.home == Home::Log {
-                    gone(piece.value.level, piece.first, piece.count);
-                }
-            }
-            Outcome::Requeue => back.push(piece),
-        });
-        if outcome == Outcome::Ack {
-            self.counts.note_acked(settled);
-        }
-        back.into_iter().for_each(|piece| self.put_back(piece));
-    }
-
-    /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
-    #[inline]
-    fn take_held(
-        &mut self,
-        holder: Holder,
-        (first_seq, count): (u64, u64),
-        mut taken: impl FnMut(Piece<Held>),
-    ) -> u64 {
-        let Some(held) = self.unacked.get_mut(holder) else {
-            return 0;
-        };
-        let consumers = &mut self.consumers;
-        let (mut count_gone, mut bytes_gone) = (0, 0);
-        held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
-            count_gone += piece.count;
-            bytes_gone += piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                consumers.give_back(key, piece.count);
-            }
-            taken(piece);
-        });
-        self.unacked_count -= count_gone;
-        self.unacked_bytes -= bytes_gone;
-        count_gone
-    }
-
     /// Changes how many unacked messages consumers take at most; 0 is no limit. **Cost**: by the pieces that their channels hold.
     pub fn set_prefetch(&mut self, of: impl Fn(&Consumer) -> bool, prefetch: u16) {
         let unacked = &mut self.unacked;
@@ -333,22 +304,10 @@ impl Queue {
         });
     }
 
-    /// Everything that a channel holds is ready again.
-    pub fn release(&mut self, holder: Holder) {
-        let Some(mut held) = self.unacked.remove(holder) else {
-            return;
-        };
-        while let Some(piece) = held.pop_front(u64::MAX) {
-            self.unacked_count -= piece.count;
-            self.unacked_bytes -= piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                self.consumers.give_back(key, piece.count);
-            }
-            self.put_back(piece);
-        }
-    }
-
     fn put_back(&mut self, piece: Piece<Held>) {
+        if let Some(batch) = &piece.value.batch {
+            self.count_bodies(batch, (piece.value.index, piece.count), true);
+        }
         self.lines.get_or_add(piece.value.level).put_back(piece);
     }
 }

@@ -52,6 +52,8 @@ pub struct QueueHandle {
     pub settings: QueueSettings,
     /// The same with what policies say. Changed under the vhost's door only, which tells the shard.
     governed: Mutex<QueueSettings>,
+    /// Whether it may refuse what is published to it.
+    may_refuse: AtomicBool,
     /// Whether a persistent message in it is safe once it is synced, or once it is written.
     pub syncs: bool,
     pub(crate) vhost: Weak<Vhost>,
@@ -76,6 +78,7 @@ impl QueueHandle {
             vhost_name,
             declaration,
             governed: Mutex::new(settings.clone()),
+            may_refuse: AtomicBool::new(false),
             settings,
             vhost,
             sources: Mutex::default(),
@@ -106,8 +109,17 @@ impl QueueHandle {
     pub(crate) fn govern(&self, settings: QueueSettings) -> bool {
         let mut governed = self.governed.lock();
         let is_new = *governed != settings;
+        let may_refuse = settings.length.may_refuse();
         *governed = settings;
+        if self.may_refuse.swap(may_refuse, Ordering::AcqRel) != may_refuse {
+            changed();
+        }
         is_new
+    }
+
+    /// Whether it may refuse what is published to it.
+    pub fn may_refuse(&self) -> bool {
+        self.may_refuse.load(Ordering::Acquire)
     }
 
     /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.

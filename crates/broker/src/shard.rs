@@ -23,6 +23,7 @@ use crate::shard::clock::Clock;
 use crate::shard::due::Due;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
+use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
 
 mod away;
@@ -39,6 +40,7 @@ mod overdue;
 mod peer;
 mod publish;
 pub(crate) mod recover;
+mod refuse;
 mod settle;
 mod settled;
 pub mod task;
@@ -103,6 +105,8 @@ pub struct Shard {
     settled: Settled,
     /// What has died and is to be moved.
     dead: Vec<Dead>,
+    /// What queues have refused of the batch that is being published.
+    refused: Vec<Refused>,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
     /// Queues with messages in memory, those that have had some for longest first.
@@ -156,6 +160,7 @@ impl Shard {
             targets: Targets::default(),
             settled: Settled::default(),
             dead: Vec::new(),
+            refused: Vec::new(),
             resident_max: usize::MAX,
             resident: VecDeque::new(),
             reading: 0,

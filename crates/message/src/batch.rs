@@ -220,6 +220,15 @@ impl Batch {
         inline + bodies.sum::<usize>()
     }
 
+    /// The lengths of `count` bodies from `first` on, in bytes.
+    pub fn body_lens(&self, first: u32, count: u32) -> impl Iterator<Item = u64> {
+        (first..first + count).filter_map(|index| {
+            let start = *self.starts.get(index as usize)? as usize;
+            let len = self.bytes.get(start..)?.first_chunk()?;
+            Some(u64::from(u32::from_le_bytes(*len)))
+        })
+    }
+
     /// The message at `index`; none beyond the end.
     #[inline]
     pub fn message(&self, index: u32) -> Option<Message<'_>> {

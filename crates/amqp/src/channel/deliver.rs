@@ -7,6 +7,8 @@ use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
 use leveret_message::batch::{Batch, Body, Message};
+use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::table::{TableWriter, Value};
 use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -39,7 +41,11 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
-    for (tag, message) in (first_tag..).zip(messages) {
+    for (tag, mut message) in (first_tag..).zip(messages) {
+        let counted = (run.failed > 0).then(|| with_delivery_count(message.properties, run.failed));
+        if let Some(properties) = counted.as_ref().and_then(Option::as_ref) {
+            message.properties = properties;
+        }
         write(
             &mut core.out,
             &consumer.prefix,
@@ -62,6 +68,24 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         count: u64::from(run.count),
         value,
     });
+}
+
+/// Properties with the header that says how often consumers have failed with the message. None where there is no room for it.
+#[cold]
+fn with_delivery_count(properties: &[u8], failed: u16) -> Option<Vec<u8>> {
+    const HEADER: &str = "x-delivery-count";
+    let properties = Properties::checked(properties);
+    let mut headers = TableWriter::new();
+    let old = properties.headers();
+    for (name, value) in old.iter().flat_map(|old| old.iter()) {
+        if name != HEADER {
+            headers.put(name, value);
+        }
+    }
+    headers.put(HEADER, Value::Long(i64::from(failed)));
+    let mut writer = PropertiesWriter::from(properties);
+    writer.headers = Some(headers.view());
+    writer.to_bytes().ok()
 }
 
 #[inline]
@@ -142,6 +166,8 @@ pub(crate) fn got(
     channel.counts.redelivered += u64::from(got.redelivered);
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
+    let counted = (got.failed > 0).then(|| with_delivery_count(message.properties, got.failed));
+    let properties = counted.flatten();
     let key = message.exchange_and_key;
     encode::get_ok(
         core.out.buffer(),
@@ -155,7 +181,7 @@ pub(crate) fn got(
     content(
         &mut core.out,
         number,
-        message.properties,
+        properties.as_deref().unwrap_or(message.properties),
         message.body,
         payload_max,
     );

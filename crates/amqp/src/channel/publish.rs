@@ -114,16 +114,21 @@ pub(crate) fn publish(
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
+    let confirmed = channel.confirms.is_some();
+    let places = confirmed.then(|| core.publisher.next_places(route));
     let shards = core.publisher.publish(route, new, &body);
     channel.counts.published += 1;
     if shards.is_empty() && !message.mandatory {
         channel.counts.dropped += 1;
         core.counts.dropped += 1;
     }
-    if let Some(confirms) = &mut channel.confirms
-        && confirms.published(shards)
-    {
-        core.publishing.push(channel.number);
+    if let Some(confirms) = &mut channel.confirms {
+        if confirms.published(shards) {
+            core.publishing.push(channel.number);
+        }
+        if let Some(places) = places.flatten() {
+            confirms.may_be_refused(places);
+        }
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use leveret_broker::error::Error;
 use leveret_broker::link::{Deliveries, Event, Reply};
+use leveret_broker::queue_handle::ShardId;
 
 use super::{Session, Waiting};
 use crate::channel::{Next, Question, answer, consume, deliver};
@@ -18,6 +19,11 @@ impl Session {
                     deliver::deliver(&mut self.core, &mut self.channels, batch, run);
                 }
             }
+            Event::Refused {
+                shard,
+                number,
+                refused,
+            } => self.refused((shard, number), &refused),
             Event::Progress {
                 shard,
                 done,
@@ -62,6 +68,19 @@ impl Session {
             .first()
             .and_then(|run| self.core.consumers.get(run.consumer));
         consumer.is_some_and(|consumer| released & (1 << consumer.queue.shard.0) != 0)
+    }
+
+    /// Full queues have refused messages of a batch.
+    fn refused(&mut self, batch: (ShardId, u64), refused: &[(u32, u32)]) {
+        // Otherwise a policy has made the queue refuse since the route was found: then it is not known which publishes these are.
+        let is_known = self.core.publisher.may_be_refused(batch);
+        for channel in self.channels.iter_mut() {
+            match &mut channel.confirms {
+                Some(confirms) if is_known => confirms.refuse(batch, refused),
+                Some(confirms) => confirms.refuse_all(batch),
+                None => {}
+            }
+        }
     }
 
     fn write_confirms(&mut self) {

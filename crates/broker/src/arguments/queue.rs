@@ -141,6 +141,18 @@ pub struct PlacementSettings {
     pub member_tag: Option<Box<str>>,
 }
 
+impl LengthLimit {
+    /// Whether new messages may be refused.
+    pub fn may_refuse(&self) -> bool {
+        let has_limit = self.messages.is_some() || self.bytes.is_some();
+        let refuses = match self.overflow {
+            None | Some(Overflow::DropHead) => false,
+            Some(Overflow::RejectPublish | Overflow::RejectPublishDlx) => true,
+        };
+        has_limit && refuses
+    }
+}
+
 impl QueueArguments {
     /// No arguments.
     const NONE: Self = Self {

@@ -88,7 +88,7 @@ impl Queue {
     pub fn take_expired(&mut self, now_ms: u64, new_too: bool, most: u64) -> Option<Taken> {
         let ttl_ms = self.ttl_ms();
         let marked = self.redelivered_below;
-        self.lines.iter_mut().find_map(|line| {
+        let (piece, redelivered, bytes) = self.lines.iter_mut().find_map(|line| {
             let (run, redelivered) = line.first_run(marked);
             let is_new = line.returned.first().is_none();
             let at_ms = now_ms.saturating_sub(u64::from(is_new && !new_too));
@@ -96,14 +96,11 @@ impl Queue {
             if count == 0 {
                 return None;
             }
-            let bytes = line.bytes;
+            let before = line.bytes;
             let piece = line.pop(count)?;
-            Some(Taken {
-                piece,
-                redelivered,
-                bytes: bytes - line.bytes,
-            })
-        })
+            Some((piece, redelivered, before - line.bytes))
+        })?;
+        Some(self.taken(piece, redelivered, bytes))
     }
 
     /// Whether the message that is served first has expired.

@@ -67,17 +67,21 @@ impl RunValue for Ready {
 
 /// As [`Ready`], once handed out; perhaps not in memory any more.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub struct Held {
     /// None where they are only in the log.
-    pub(super) batch: Option<Arc<Batch>>,
-    pub(super) index: u32,
-    pub(super) home: Home,
-    pub(super) level: Level,
-    pub(super) failed: u16,
+    pub batch: Option<Arc<Batch>>,
+    /// The first one's index in the batch.
+    pub index: u32,
+    /// Where else they are.
+    pub home: Home,
+    /// Their priority.
+    pub level: Level,
+    /// As in [`Ready`].
+    pub failed: u16,
     /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
-    pub(super) consumer: Option<ConsumerKey>,
+    pub consumer: Option<ConsumerKey>,
     /// When they were handed out, as the shard counts time.
-    pub(super) handed_at: Tick,
+    pub handed_at: Tick,
 }
 
 impl RunValue for Held {
@@ -126,7 +130,7 @@ pub struct Taken {
 }
 
 /// As messages that are ready; `None` where they are only in the log.
-pub(super) fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
+pub fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
     let Held {
         batch,
         index,

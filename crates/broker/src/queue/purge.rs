@@ -19,6 +19,7 @@ impl Queue {
             let level = line.level;
             line.purge(log, |first, count| gone(level, first, count));
         }
+        self.forget_bodies();
         count
     }
 

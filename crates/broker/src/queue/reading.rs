@@ -145,7 +145,9 @@ impl Queue {
             line.put_back_in_memory(wanted.first_seq, next_seq, pieces);
         } else {
             line.away.advance_logged(next_seq, u64::from(count) + lost);
-            line.take_in(pieces);
+            let level = line.level;
+            self.count_read(&pieces);
+            self.lines.get_or_add(level).take_in(pieces);
         }
         lost
     }

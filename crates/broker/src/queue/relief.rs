@@ -25,6 +25,7 @@ impl Queue {
             line.away
                 .push_logged(found.first_seq, found.last_seq, found.count);
         }
+        self.count_bytes();
         self.next_seq = next_seq.max(1);
         self.first_seq = self.next_seq;
         self.redelivered_below = redelivered_below;
@@ -59,8 +60,8 @@ impl Queue {
         for line in self.lines.iter_mut() {
             line.bytes -= forget(&mut line.returned);
         }
-        if self.has_dead_letters() {
-            // Whoever holds them may reject them: then they are needed at once.
+        if self.has_dead_letters() || self.length.counts_bytes() {
+            // Whoever holds them may reject them or give them back: then they are needed at once.
             return;
         }
         for held in self.unacked.values_mut() {

@@ -69,6 +69,7 @@ impl Shard {
                 self.stamp(&mut batch);
                 ((), position) = self.in_part(transaction, |this| {
                     this.enter(&batch, &runs);
+                    this.refused.clear();
                     this.leave(&left);
                 });
             } else {

@@ -139,6 +139,7 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
         first: taken.piece.value.index,
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
+        failed: taken.piece.value.failed,
     };
     if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {
         peer.out.bytes += taken.bytes;

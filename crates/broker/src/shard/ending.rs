@@ -6,6 +6,7 @@ use crate::command::{Done, Holder};
 use crate::error::Error;
 use crate::link::{ConnectionId, Reply};
 use crate::queue::consumers::Consumer;
+use crate::shard::settle::Fates;
 use crate::shard::{Shard, peer, touch};
 
 impl Shard {
@@ -103,7 +104,11 @@ impl Shard {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };
-            queue.release(holder);
+            let before = queue.held_bytes();
+            let mut fates = Fates::new(id, &mut self.settled, &mut *self.log);
+            queue.release(holder, close, |fate, piece| fates.note(fate, piece));
+            fates.end(queue, &mut self.dead);
+            self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             touch(&mut self.touched, queue);
             if close {
                 self.remove_consumers(id, |consumer| consumer.holder == holder);

@@ -62,6 +62,7 @@ impl Shard {
             batch: Arc::clone(&taken.piece.value.batch),
             index: taken.piece.value.index,
             redelivered: taken.redelivered,
+            failed: taken.piece.value.failed,
             remaining: queue.ready_count(),
         };
         if !no_ack {

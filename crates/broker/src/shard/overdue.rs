@@ -47,7 +47,7 @@ impl Shard {
         );
         let before = queue.held_bytes();
         let run = (overdue.first_seq, overdue.count);
-        queue.settle(overdue.holder, run, Outcome::Requeue, |_, _, _| {});
+        queue.settle(overdue.holder, run, Outcome::Return, |_, _| {});
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         let consumer = queue
             .consumers

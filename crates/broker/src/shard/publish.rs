@@ -201,6 +201,12 @@ impl Shard {
         self.stamp(&mut batch);
         let (safe, slow) = self.enter(&batch, &runs);
         self.give_back(connection, bytes, slow, now);
+        let refused = std::mem::take(&mut self.refused);
+        if !refused.is_empty()
+            && let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection)
+        {
+            peer.out.refused.push((number, refused));
+        }
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
         };
@@ -241,6 +247,22 @@ impl Shard {
     /// Puts messages of a batch into a queue. Whether its publishers should be slowed to the pace of its consumers.
     fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
         // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return false;
+        };
+        match queue.refuses() {
+            true => self.enqueue_fitting(id, batch, (first, count)),
+            false => self.put(id, batch, (first, count)),
+        }
+    }
+
+    /// As [`Shard::enqueue`], for messages that the queue takes.
+    pub(super) fn put(
+        &mut self,
+        id: QueueId,
+        batch: &Arc<Batch>,
+        (first, count): (u32, u32),
+    ) -> bool {
         let Some(queue) = self.queues.get_mut(&id) else {
             return false;
         };

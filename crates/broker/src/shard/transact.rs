@@ -14,6 +14,8 @@ impl Shard {
         let connection = part.connection;
         let (slow, last) = self.in_part(part.transaction, |this| {
             let (_, slow) = this.enter(&part.batch, &part.runs);
+            // Only confirms tell of what was refused.
+            this.refused.clear();
             if let Some(connection) = connection {
                 this.settle(connection, &part.settles);
             }
