@@ -26,6 +26,7 @@ use crate::queue::length::{BodyBytes, Length};
 use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
 use crate::queue::reading::Reach;
+use crate::queue::retry::Waiting;
 use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
 
@@ -42,6 +43,7 @@ mod pieces;
 mod purge;
 mod reading;
 mod relief;
+mod retry;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -79,6 +81,7 @@ pub struct Queue {
     /// Those who asked for a message while the next one was away.
     pub gets: VecDeque<(Holder, bool)>,
     unacked: Holders,
+    waiting: Waiting,
     next_seq: u64,
     /// The sequence number of the first message that came since the broker was started.
     first_seq: u64,
@@ -98,6 +101,8 @@ pub struct Queue {
     pub used_at: Option<Instant>,
     /// See `used_at`.
     pub expiry_due: Option<Instant>,
+    /// When its shard will look whether messages have waited for long enough.
+    pub retry_due: Option<Instant>,
     /// When its shard will look whether its first message has expired.
     pub lifetime_due: Option<Instant>,
     /// When its shard will look for deliveries that are not settled in time; see `queue/overdue.rs`.
@@ -124,6 +129,7 @@ impl Queue {
             reach: Reach::default(),
             gets: VecDeque::new(),
             unacked: Holders::default(),
+            waiting: Waiting::default(),
             next_seq: 1,
             first_seq: 1,
             counts: Counts::default(),
@@ -136,6 +142,7 @@ impl Queue {
             used_at: None,
             expiry_due: None,
             lifetime_due: None,
+            retry_due: None,
             overdue_look: None,
         }
     }
@@ -164,10 +171,10 @@ impl Queue {
         self.lines.bytes()
     }
 
-    /// The memory that all messages stand for, ready and unacked, in bytes.
+    /// The memory that all messages stand for, ready, unacked and waiting, in bytes.
     #[inline]
     pub fn held_bytes(&self) -> usize {
-        self.ready_bytes() + self.unacked_bytes
+        self.ready_bytes() + self.unacked_bytes + self.waiting.bytes()
     }
 
     /// How many messages are handed out and not settled.

@@ -41,6 +41,7 @@ mod peer;
 mod publish;
 pub(crate) mod recover;
 mod refuse;
+mod retry;
 mod settle;
 mod settled;
 pub mod task;
@@ -121,6 +122,8 @@ pub struct Shard {
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
     expiries: Due,
+    /// When messages that came back are ready again.
+    retries: Due,
     /// When the first messages of queues expire.
     lifetimes: Due,
     /// Queues whose first messages are to be read back to see when they expire.
@@ -169,6 +172,7 @@ impl Shard {
             asked_at: Position::default(),
             arrived: Vec::new(),
             expiries: Due::default(),
+            retries: Due::default(),
             lifetimes: Due::default(),
             unseen: VecDeque::new(),
             looks: Due::default(),
@@ -210,6 +214,7 @@ impl Shard {
         self.take_arrived();
         self.ask_again();
         self.expire_queues(now);
+        self.end_waits(now);
         self.touch_expired(now);
         self.take_overdue(now);
         self.deal_touched();
@@ -228,6 +233,7 @@ impl Shard {
         let due = [
             withheld,
             self.expiries.next(),
+            self.retries.next(),
             self.lifetimes.next(),
             self.looks.next(),
         ];

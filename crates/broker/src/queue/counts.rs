@@ -74,6 +74,7 @@ impl Queue {
             id: self.id,
             ready: self.ready_count(),
             unacked: self.unacked_count,
+            waiting: self.waiting_count(),
             consumers: self.consumers.len() as u64,
             exclusive_consumer: !self.consumers.is_empty() && !self.consumers.admits(false),
             ready_away: self.lines.iter().map(|line| line.away.count()).sum(),

@@ -11,10 +11,11 @@ use crate::queue::pieces::{Home, Level, Ready};
 use crate::runs::{Piece, Runs};
 
 impl Queue {
-    /// Removes all ready messages; calls `gone` for runs, in order in each priority, that have all those that are in the log, and none that is
+    /// Removes all messages that are ready or wait to be; calls `gone` for runs, in order in each priority, that have all those that are in the log, and none that is
     /// unacked. Returns how many there were.
     pub fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(Level, u64, u64)) -> u64 {
-        let count = self.ready_count();
+        let count = self.ready_count() + self.waiting_count();
+        self.waiting.purge(&mut gone);
         for line in self.lines.iter_mut() {
             let level = line.level;
             line.purge(log, |first, count| gone(level, first, count));

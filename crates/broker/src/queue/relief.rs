@@ -35,11 +35,12 @@ impl Queue {
     /// The messages in the log that were delivered and came back, those included of which that is not known for certain, by priority.
     pub fn returned_runs(&self) -> Vec<(Level, Vec<RequeueRun>)> {
         let marked = self.redelivered_below;
-        let by_level = self
-            .lines
-            .iter()
-            .map(|line| (line.level, line.returned_runs(marked)));
-        by_level.filter(|(_, runs)| !runs.is_empty()).collect()
+        let in_lines = self.lines.iter();
+        let in_lines = in_lines.map(|line| (line.level, line.returned_runs(marked)));
+        let waiting = self.waiting.iter().filter(|p| p.value.home == Home::Log);
+        let waiting = waiting.map(|piece| (piece.value.level, vec![returned_run(piece)]));
+        let all = in_lines.chain(waiting);
+        all.filter(|(_, runs)| !runs.is_empty()).collect()
     }
 
     /// Lets messages leave memory, but for the first `keep` bytes of those that were never handed out. What was handed out stays if it is not
@@ -57,6 +58,7 @@ impl Queue {
         if !std::mem::take(&mut self.handed_out) {
             return;
         }
+        self.waiting.forget();
         for line in self.lines.iter_mut() {
             line.bytes -= forget(&mut line.returned);
         }
@@ -82,15 +84,18 @@ fn forget(runs: &mut Runs<Held>) -> usize {
     bytes
 }
 
+fn returned_run(piece: &Piece<Held>) -> RequeueRun {
+    RequeueRun {
+        first_seq: piece.first,
+        count: piece.count,
+        delivery_count: u32::from(piece.value.failed).max(1),
+    }
+}
+
 impl Line {
     fn returned_runs(&self, marked: u64) -> Vec<RequeueRun> {
-        let run = |first_seq, count, failed: u16| RequeueRun {
-            first_seq,
-            count,
-            delivery_count: u32::from(failed).max(1),
-        };
         let logged = self.returned.iter().filter(|p| p.value.home == Home::Log);
-        let logged = logged.map(|p| run(p.first, p.count, p.value.failed));
+        let logged = logged.map(returned_run);
         let mut runs: Vec<RequeueRun> = logged.collect();
         let first = match (self.fresh.front(), self.away.front()) {
             (Some(piece), _) => piece.first,
@@ -98,7 +103,11 @@ impl Line {
             _ => u64::MAX,
         };
         if first < marked {
-            runs.push(run(first, marked - first, 1));
+            runs.push(RequeueRun {
+                first_seq: first,
+                count: marked - first,
+                delivery_count: 1,
+            });
         }
         runs
     }

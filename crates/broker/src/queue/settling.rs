@@ -49,6 +49,7 @@ impl Queue {
         holder: Holder,
         run: (u64, u64),
         outcome: Outcome,
+        now_ms: impl Fn() -> u64,
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
         let mut back = SmallVec::<[Piece<Held>; 1]>::new();
@@ -67,8 +68,9 @@ impl Queue {
         }
         for piece in back {
             match outcome {
-                Outcome::Fail => self.fail(piece, &mut each),
-                _ => self.put_back(piece),
+                Outcome::Fail => self.fail(piece, &now_ms, &mut each),
+                Outcome::Return => self.go_back(piece, false, &now_ms),
+                Outcome::Ack | Outcome::Discard => self.put_back(piece),
             }
         }
     }
@@ -104,6 +106,7 @@ impl Queue {
         &mut self,
         holder: Holder,
         failed: bool,
+        now_ms: impl Fn() -> u64,
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
         let Some(mut held) = self.unacked.remove(holder) else {
@@ -116,13 +119,18 @@ impl Queue {
                 self.consumers.give_back(key, piece.count);
             }
             match failed {
-                true => self.fail(piece, &mut each),
-                false => self.put_back(piece),
+                true => self.fail(piece, &now_ms, &mut each),
+                false => self.go_back(piece, false, &now_ms),
             }
         }
     }
 
-    fn fail(&mut self, mut piece: Piece<Held>, each: &mut impl FnMut(Fate, &Piece<Held>)) {
+    fn fail(
+        &mut self,
+        mut piece: Piece<Held>,
+        now_ms: impl Fn() -> u64,
+        each: &mut impl FnMut(Fate, &Piece<Held>),
+    ) {
         piece.value.failed = piece.value.failed.saturating_add(1);
         let is_too_often = u64::from(piece.value.failed) > self.failures_max;
         match is_too_often {
@@ -134,7 +142,7 @@ impl Queue {
                 if self.failures_max < u64::MAX {
                     each(Fate::Failed, &piece);
                 }
-                self.put_back(piece);
+                self.go_back(piece, true, now_ms);
             }
         }
     }

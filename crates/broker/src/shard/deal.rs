@@ -60,7 +60,11 @@ impl Shard {
             if queue.is_too_long() {
                 drop_head(queue, &mut self.dead, &mut self.settled);
             }
-            let need = queue.expires.then(|| self.expire_new(id)).flatten();
+            let (expires, waits) = (queue.expires, queue.waiting_count() > 0);
+            if waits {
+                self.note_retry(id);
+            }
+            let need = expires.then(|| self.expire_new(id)).flatten();
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };

@@ -40,7 +40,7 @@ impl Shard {
         if if_unused && !queue.consumers.is_empty() {
             return Err(Error::InUse(queue.handle.resource()));
         }
-        if if_empty && queue.ready_count() > 0 {
+        if if_empty && queue.ready_count() + queue.waiting_count() > 0 {
             return Err(Error::NotEmpty(queue.handle.resource()));
         }
         Ok(self.drop_queue(id))
@@ -65,6 +65,7 @@ impl Shard {
         queue.forget_chunks(&mut *self.log);
         self.expiries.forget(id, queue.expiry_due);
         self.lifetimes.forget(id, queue.lifetime_due);
+        self.retries.forget(id, queue.retry_due);
         self.looks.forget(id, queue.overdue_look);
         if let Some(owner) = queue.handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
@@ -106,7 +107,15 @@ impl Shard {
             };
             let before = queue.held_bytes();
             let mut fates = Fates::new(id, &mut self.settled, &mut *self.log);
-            queue.release(holder, close, |fate, piece| fates.note(fate, piece));
+            let clock = self.clock;
+            queue.release(
+                holder,
+                close,
+                || clock.unix_ms(),
+                |fate, piece| {
+                    fates.note(fate, piece);
+                },
+            );
             fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             touch(&mut self.touched, queue);

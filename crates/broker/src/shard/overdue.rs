@@ -47,7 +47,8 @@ impl Shard {
         );
         let before = queue.held_bytes();
         let run = (overdue.first_seq, overdue.count);
-        queue.settle(overdue.holder, run, Outcome::Return, |_, _| {});
+        let now_ms = self.clock.unix_ms();
+        queue.settle(overdue.holder, run, Outcome::Return, || now_ms, |_, _| {});
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         let consumer = queue
             .consumers

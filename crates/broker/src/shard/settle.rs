@@ -89,15 +89,16 @@ impl Shard {
                 connection,
                 channel: settle.channel,
             };
-            let before = queue.held_bytes();
+            let (before, clock) = (queue.held_bytes(), self.clock);
             let run = (settle.first_seq, settle.count);
             let mut fates = Fates::new(settle.queue, &mut self.settled, &mut *self.log);
-            queue.settle(holder, run, settle.outcome, |fate, piece| {
-                fates.note(fate, piece)
+            let now_ms = || clock.unix_ms();
+            queue.settle(holder, run, settle.outcome, now_ms, |fate, piece| {
+                fates.note(fate, piece);
             });
             fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            if queue.ready_count() > 0 {
+            if queue.ready_count() > 0 || queue.waiting_count() > 0 {
                 touch(&mut self.touched, queue);
             }
         }
