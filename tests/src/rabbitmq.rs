@@ -19,6 +19,9 @@ use crate::http::Http;
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Waits for the end of standard input, then kills a group of processes.
 const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1""#;
+/// Plugins with exchange types that are built in here.
+const EXCHANGE_TYPES: &str = "rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange, \
+                              rabbitmq_recent_history_exchange, rabbitmq_sharding";
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running node.
@@ -34,9 +37,9 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts a node and returns when it accepts connections.
+    /// Starts a node with more exchange types than RabbitMQ has by itself, and returns when it accepts connections.
     pub fn start() -> io::Result<Self> {
-        Self::start_with("[].", "", None)
+        Self::start_with(&format!("[{EXCHANGE_TYPES}]."), "", None)
     }
 
     /// Starts a node with its management API. It tells statistics after a second, not after five as RabbitMQ usually does.

@@ -13,6 +13,7 @@ mod consume;
 mod content;
 mod dead_letter;
 mod exchange;
+mod exchange_types;
 mod framing;
 mod get;
 mod heartbeat;

@@ -21,6 +21,7 @@ use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
 pub mod door;
+pub(crate) mod history;
 mod kept;
 pub mod limits;
 pub mod reply;

@@ -111,6 +111,9 @@ pub(crate) fn publish(
         }
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
+    if remembered.is_none() {
+        core.publisher.keep_recent(route, new, &body);
+    }
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
@@ -155,7 +158,7 @@ fn route(
     let keys = keys.into_iter();
     Ok(core
         .publisher
-        .route(&exchange, exchange_and_key, keys, headers))
+        .route(&exchange, exchange_and_key, keys, *properties))
 }
 
 fn split(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), Exception> {
