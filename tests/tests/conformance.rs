@@ -14,6 +14,7 @@ mod content;
 mod dead_letter;
 mod exchange;
 mod exchange_types;
+mod firehose;
 mod framing;
 mod get;
 mod heartbeat;

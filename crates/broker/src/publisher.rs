@@ -22,6 +22,7 @@ use crate::route::pick::Chances;
 use crate::route::{Reached, Routed, changes, route};
 use crate::vhost::Vhost;
 
+pub mod firehose;
 pub mod gathered;
 #[cfg(test)]
 mod tests;
@@ -287,7 +288,10 @@ impl Publisher {
                 came,
                 went,
             } = &mut self.tallies[index];
-            self.published += *came;
+            // What goes to an internal exchange is the broker's own, such as the firehose's.
+            if !exchange.internal {
+                self.published += *came;
+            }
             exchange.note_published(std::mem::take(came), std::mem::take(went));
         }
     }

@@ -102,6 +102,8 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
             next.extend(alternate);
         }
     }
+    // Looked at behind the versions, which rise when this has changed.
+    reached.fleeting |= vhost.is_traced();
     remove_duplicates(&mut reached.queues);
     reached
 }

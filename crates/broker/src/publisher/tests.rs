@@ -2,6 +2,8 @@
 //!
 //! Shards are not run: their mailboxes show what they get, and a queue ends as its shard ends it.
 
+mod firehose;
+
 use std::collections::BTreeMap;
 
 use leveret_message::batch::Body;
