@@ -18,6 +18,9 @@ use std::{env, fs};
 /// Names a running broker to test, as `host:port`.
 pub const ADDRESS_VARIABLE: &str = "LEVERET_TEST_ADDR";
 
+/// Names where the broker of [`ADDRESS_VARIABLE`] serves RabbitMQ's management API, as `host:port`.
+pub const MANAGEMENT_VARIABLE: &str = "LEVERET_TEST_MANAGEMENT";
+
 /// Names the `leveret` binary to start.
 pub const BINARY_VARIABLE: &str = "LEVERET_BIN";
 
@@ -97,6 +100,20 @@ pub fn address() -> SocketAddr {
         Some(addresses.next().expect("LEVERET_TEST_ADDR has an address"))
     });
     named.unwrap_or_else(|| own().amqp)
+}
+
+/// Returns where the broker under test serves its management API.
+pub fn management() -> SocketAddr {
+    let Ok(name) = env::var(MANAGEMENT_VARIABLE) else {
+        let is_named = env::var_os(ADDRESS_VARIABLE).is_some();
+        assert!(!is_named, "LEVERET_TEST_MANAGEMENT is to be set as well");
+        return own().management;
+    };
+    let mut addresses = name
+        .to_socket_addrs()
+        .expect("LEVERET_TEST_MANAGEMENT is host:port");
+    let first = addresses.next();
+    first.expect("LEVERET_TEST_MANAGEMENT has an address")
 }
 
 /// Returns the broker that was started for this process; starts it at the first call.

@@ -19,6 +19,9 @@ use crate::http::Http;
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Waits for the end of standard input, then kills a group of processes.
 const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1""#;
+/// The management API, and plugins for what is built in here.
+const PLUGINS: &str = "[rabbitmq_management, rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange, \
+                       rabbitmq_recent_history_exchange, rabbitmq_sharding, rabbitmq_event_exchange].";
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running node.
@@ -34,20 +37,24 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts a node and returns when it accepts connections.
+    /// Starts a node with plugins for what is built in here, and returns when it accepts connections.
     pub fn start() -> io::Result<Self> {
-        Self::start_with("[].", "", None)
+        Self::start_managed_with(PLUGINS)
     }
 
     /// Starts a node with its management API. It tells statistics after a second, not after five as RabbitMQ usually does.
     pub fn start_managed() -> io::Result<Self> {
+        Self::start_managed_with("[rabbitmq_management].")
+    }
+
+    fn start_managed_with(plugins: &str) -> io::Result<Self> {
         let management = free_address();
         let (ip, port) = (management.ip(), management.port());
         let config = format!(
             "management.tcp.ip = {ip}\nmanagement.tcp.port = {port}\n\
              collect_statistics_interval = 1000\n"
         );
-        let node = Self::start_with("[rabbitmq_management].", &config, Some(management))?;
+        let node = Self::start_with(plugins, &config, Some(management))?;
         let whoami = Http::guest(management);
         let end = Instant::now() + START_DEADLINE;
         while TcpStream::connect(management).is_err() || whoami.try_get("/whoami").0 != 200 {

@@ -15,6 +15,8 @@ mod dead_letter;
 mod delayed_retry;
 mod delivery_limit;
 mod exchange;
+mod exchange_types;
+mod firehose;
 mod framing;
 mod get;
 mod heartbeat;

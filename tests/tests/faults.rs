@@ -7,6 +7,7 @@ mod backlog;
 mod damage;
 mod dead_letters;
 mod disk;
+mod exchanges;
 mod kill;
 mod moving;
 mod stop;

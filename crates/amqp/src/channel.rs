@@ -39,6 +39,7 @@ mod exchange;
 pub(crate) mod publish;
 mod queue;
 mod settle;
+pub(crate) mod trace;
 pub(crate) mod tx;
 
 /// See the module.

@@ -24,7 +24,7 @@ mod words;
 
 pub use consumer::ConsumerSettings;
 pub use equivalence::{Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument};
-pub use exchange::ExchangeSettings;
+pub use exchange::{ExchangeSettings, HashOn, HashProperty};
 pub use queue::{
     DeadLetterSettings, DelayedRetrySettings, LengthLimit, PlacementSettings, QueueArguments,
     QueueSettings, StreamSettings,
@@ -64,9 +64,10 @@ impl ArgumentError {
         let (argument, refusal) = (self.argument, &self.refusal);
         match refusal {
             Refusal::NotAName(_) => format!("{refusal} for arg '{argument}' in {resource}"),
-            Refusal::NamePrefix(_) | Refusal::SegmentSize | Refusal::FilterSize => {
-                refusal.to_string()
-            }
+            Refusal::NamePrefix(_)
+            | Refusal::SegmentSize
+            | Refusal::FilterSize
+            | Refusal::Sentence(_) => refusal.to_string(),
             _ => format!("invalid arg '{argument}' for {resource}: {refusal}"),
         }
     }
@@ -96,6 +97,8 @@ enum Refusal {
     NamePrefix(Box<str>),
     SegmentSize,
     FilterSize,
+    /// What RabbitMQ says of it, all of it.
+    Sentence(Box<str>),
 }
 
 impl fmt::Display for Refusal {
@@ -122,6 +125,7 @@ impl fmt::Display for Refusal {
             }
             // The two spaces are RabbitMQ's.
             Self::FilterSize => f.write_str("Invalid value for  x-stream-filter-size-bytes"),
+            Self::Sentence(sentence) => f.write_str(sentence),
         }
     }
 }

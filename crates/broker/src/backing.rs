@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use crate::broker::Broker;
 use crate::command::Shards;
-use crate::definitions::{self, DefinedBinding, Definition, Setting, Unreadable};
+use crate::definitions::{self, DefinedBinding, Definition, RecentMessage, Setting, Unreadable};
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueDeclaration;
 use crate::shard::Shard;
@@ -106,6 +106,7 @@ pub(crate) struct Sorted {
     exchanges: Vec<(Name, ExchangeDeclaration)>,
     queues: Vec<(Name, QueueId, QueueDeclaration)>,
     bindings: Vec<(Name, DefinedBinding)>,
+    recent: Vec<(Name, RecentMessage)>,
     /// What operators had set.
     pub(crate) settings: Vec<Setting>,
     /// What is in the log of queues.
@@ -134,6 +135,7 @@ impl Found {
                     sorted.queues.push((vhost, id, declaration));
                 }
                 Definition::Binding(vhost, binding) => sorted.bindings.push((vhost, binding)),
+                Definition::Recent(vhost, message) => sorted.recent.push((vhost, message)),
                 Definition::Ids(next) => sorted.next_id = next,
                 Definition::Running => sorted.is_running = true,
                 Definition::Setting(setting) => sorted.settings.push(setting),
@@ -162,12 +164,18 @@ impl Sorted {
             exchanges,
             queues,
             bindings,
+            mut recent,
             mut found,
             is_running,
             ..
         } = self;
         for (vhost, declaration) in exchanges {
             broker.vhost_or_new(&vhost).recover_exchange(declaration);
+        }
+        recent.sort_by_key(|(_, message)| message.number);
+        for (vhost, message) in recent {
+            let vhost = broker.vhost_or_new(&vhost);
+            vhost.recover_recent(&message.exchange, message.number, message.batch);
         }
         for (vhost, id, declaration) in queues {
             let name = declaration.name.clone();

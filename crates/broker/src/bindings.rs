@@ -3,15 +3,20 @@
 //! Here: what makes two bindings the same, the numbering of bindings, and the choice of index; each index has a file of
 //! its own under `bindings/`. Plain data: no locks, no waiting, no names of vhosts or queues, and the destination is
 //! whatever the owner routes to. The owner of an exchange holds one `Bindings`, changes it under its own lock and
-//! removes duplicate destinations from what `matches` reports.
+//! removes duplicate destinations from what `matches` reports. Kinds that pick a single destination do so by a number,
+//! which the owner makes of the message (`route/pick.rs`).
 //!
 //! Invariants: every binding is in `numbers`, in `entries` under its number, and in the index, or in none of them;
-//! binding and unbinding cost the same however many bindings there are; the last binding to go takes the memory of all with it.
+//! binding and unbinding cost the same however many bindings there are (but in an `x-modulus-hash` exchange); the last
+//! binding to go takes the memory of all with it.
 
 mod criteria;
 mod error;
 mod headers;
+mod kind;
 mod postings;
+mod rendezvous;
+mod sorted;
 mod topic;
 mod words;
 
@@ -24,8 +29,12 @@ use leveret_message::{Table, TableRef, TableWriter, Value};
 
 use self::criteria::XMatch;
 pub use self::error::BindingError;
+use self::error::term;
 use self::headers::HeadersIndex;
+pub use self::kind::ExchangeKind;
 use self::postings::{Bound, Postings};
+use self::rendezvous::Rendezvous;
+use self::sorted::Sorted;
 use self::topic::Trie;
 
 /// The longest binding key in bytes: AMQP's short string.
@@ -34,36 +43,13 @@ const BINDING_KEY_MAX: usize = 255;
 /// How many `#` a topic binding key may have.
 const TOPIC_HASHES_MAX: usize = 2;
 
-/// The type of an exchange: how it routes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ExchangeKind {
-    /// To the bindings whose key equals the routing key.
-    Direct,
-    /// To all bindings.
-    Fanout,
-    /// To the bindings whose pattern of words matches the routing key.
-    Topic,
-    /// To the bindings whose arguments match the headers.
-    Headers,
-}
+/// The highest weight of a binding of an `x-consistent-hash` exchange; a higher one counts as this.
+const WEIGHT_MAX: u32 = u32::MAX;
 
-impl ExchangeKind {
-    /// The kind that `exchange.declare` calls by this name, if there is one.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Direct, Self::Fanout, Self::Topic, Self::Headers]
-            .into_iter()
-            .find(|kind| kind.name() == name)
-    }
-
-    /// The name in `exchange.declare`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::Fanout => "fanout",
-            Self::Topic => "topic",
-            Self::Headers => "headers",
-        }
-    }
+/// What bindings lead to.
+pub trait Target: Clone + Eq + Hash {
+    /// A number that stands for what it is called and nothing else: the same after a restart.
+    fn identity(&self) -> u64;
 }
 
 /// The order of arguments does not tell bindings apart: returns `arguments` sorted by name, as they are kept and listed.
@@ -114,20 +100,26 @@ enum Index<D> {
     Fanout(Postings<Bound<D>>),
     Topic(Trie<D>),
     Headers(HeadersIndex),
+    Weighted(Rendezvous<D>),
+    Sorted(Sorted),
+    Any(Postings<Bound<D>>),
 }
 
 impl<D> Index<D> {
     fn new(kind: ExchangeKind) -> Self {
         match kind {
             ExchangeKind::Direct => Self::Direct(HashMap::new()),
-            ExchangeKind::Fanout => Self::Fanout(Postings::default()),
+            ExchangeKind::Fanout | ExchangeKind::RecentHistory => Self::Fanout(Postings::default()),
             ExchangeKind::Topic => Self::Topic(Trie::new()),
             ExchangeKind::Headers => Self::Headers(HeadersIndex::default()),
+            ExchangeKind::ConsistentHash => Self::Weighted(Rendezvous::default()),
+            ExchangeKind::ModulusHash => Self::Sorted(Sorted::default()),
+            ExchangeKind::Random | ExchangeKind::LocalRandom => Self::Any(Postings::default()),
         }
     }
 }
 
-impl<D: Clone + Eq + Hash> Bindings<D> {
+impl<D: Target> Bindings<D> {
     /// No bindings, for an exchange of this kind.
     pub fn new(kind: ExchangeKind) -> Self {
         Self {
@@ -150,7 +142,7 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         arguments: &Table,
         destination: D,
     ) -> Result<bool, BindingError> {
-        let x_match = check(self.kind, binding_key, arguments.view())?;
+        let Checked { x_match, weight } = check(self.kind, binding_key, arguments.view())?;
         let binding = Arc::new(Binding::new(binding_key, arguments, destination));
         let hash_map::Entry::Vacant(vacant) = self.numbers.entry(Arc::clone(&binding)) else {
             return Ok(false);
@@ -166,10 +158,18 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         };
         let (node, position) = match &mut self.index {
             Index::Direct(keys) => (0, keys.entry(binding_key.into()).or_default().push(bound)),
-            Index::Fanout(all) => (0, all.push(bound)),
+            Index::Fanout(all) | Index::Any(all) => (0, all.push(bound)),
             Index::Topic(trie) => trie.insert(binding_key, bound),
             Index::Headers(index) => {
                 index.insert(number, x_match, binding.arguments.view());
+                (0, 0)
+            }
+            Index::Weighted(index) => {
+                index.add(&bound.destination, weight);
+                (0, 0)
+            }
+            Index::Sorted(index) => {
+                index.insert(bound.destination.identity(), number);
                 (0, 0)
             }
         };
@@ -198,10 +198,20 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         self.free.push(number);
         let moved = match &mut self.index {
             Index::Direct(keys) => remove_from_key(keys, binding_key, entry.position),
-            Index::Fanout(all) => all.remove(entry.position).map(|bound| bound.number),
+            Index::Fanout(all) | Index::Any(all) => {
+                all.remove(entry.position).map(|bound| bound.number)
+            }
             Index::Topic(trie) => trie.remove(binding_key, entry.node, entry.position),
             Index::Headers(index) => {
                 index.remove(number);
+                None
+            }
+            Index::Weighted(index) => {
+                index.remove(destination, weight(binding_key).unwrap_or_default());
+                None
+            }
+            Index::Sorted(index) => {
+                index.remove(destination.identity(), number);
                 None
             }
         };
@@ -216,7 +226,8 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
 
     /// Calls `each` with the destination of every binding that a message matches.
     ///
-    /// `headers` are the message's; only a headers exchange looks at them, and takes none for an empty table.
+    /// `headers` are the message's; only a headers exchange looks at them, and takes none for an empty table. A kind that
+    /// picks one destination has none here.
     /// **Order**: none. A destination with several bindings that match can come more than once.
     /// **Cost**: direct, one hash lookup; topic, at most a visit to each node of the trie that a prefix of the key leads
     /// to, and in a headers exchange two lookups for each header and a comparison for each binding indexed there. Nothing
@@ -228,6 +239,25 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
         each: impl FnMut(&'b D),
     ) {
         self.matches_counted(routing_key, headers, each);
+    }
+
+    /// The destination that a number picks, in an exchange of a kind that picks one; none where nothing is bound.
+    ///
+    /// **Cost**: none worth a word, but in an `x-consistent-hash` exchange a hash for each destination.
+    pub fn pick(&self, number: u64) -> Option<&D> {
+        match &self.index {
+            Index::Weighted(index) => index.pick(number),
+            Index::Sorted(index) => index
+                .pick(number)
+                .map(|number| &self.binding(number).destination),
+            Index::Any(all) => {
+                let at = number.checked_rem(all.len() as u64)?;
+                all.as_slice()
+                    .get(at as usize)
+                    .map(|bound| &bound.destination)
+            }
+            Index::Direct(_) | Index::Fanout(_) | Index::Topic(_) | Index::Headers(_) => None,
+        }
     }
 
     /// Whether nothing is bound.
@@ -277,6 +307,7 @@ impl<D: Clone + Eq + Hash> Bindings<D> {
                 let report = |number| each(&self.binding(number).destination);
                 index.matches(headers.unwrap_or_default(), arguments, report)
             }
+            Index::Weighted(_) | Index::Sorted(_) | Index::Any(_) => 0,
         }
     }
 
@@ -311,30 +342,70 @@ fn remove_from_key<D>(
     moved
 }
 
-/// Checks what can be wrong with a binding; returns how a headers exchange is to match it.
+/// What the key and the arguments of a binding say.
+#[derive(Clone, Copy, Debug, Default)]
+struct Checked {
+    /// How a headers exchange is to match it.
+    x_match: XMatch,
+    /// Its weight in an `x-consistent-hash` exchange.
+    weight: u32,
+}
+
+/// Checks what can be wrong with a binding.
 fn check(
     kind: ExchangeKind,
     binding_key: &[u8],
     arguments: TableRef<'_>,
-) -> Result<XMatch, BindingError> {
+) -> Result<Checked, BindingError> {
     if binding_key.len() > BINDING_KEY_MAX {
         return Err(BindingError::KeyTooLong {
             bytes: binding_key.len(),
         });
     }
-    if kind == ExchangeKind::Topic {
-        let hashes = topic::words(binding_key)
-            .filter(|word| *word == b"#")
-            .count();
-        if hashes > TOPIC_HASHES_MAX {
+    let mut checked = Checked::default();
+    match kind {
+        ExchangeKind::Topic => check_topic(binding_key)?,
+        ExchangeKind::Headers => checked.x_match = XMatch::of(arguments)?,
+        ExchangeKind::ConsistentHash => checked.weight = weight(binding_key)?,
+        ExchangeKind::LocalRandom if !binding_key.is_empty() => {
             let key = String::from_utf8_lossy(binding_key).into_owned();
-            return Err(BindingError::TooManyHashes { key, hashes });
+            return Err(BindingError::KeyNotEmpty { key });
         }
+        _ => {}
     }
-    if kind == ExchangeKind::Headers {
-        XMatch::of(arguments)
-    } else {
-        Ok(XMatch::All)
+    Ok(checked)
+}
+
+fn check_topic(binding_key: &[u8]) -> Result<(), BindingError> {
+    let hashes = topic::words(binding_key)
+        .filter(|word| *word == b"#")
+        .count();
+    if hashes > TOPIC_HASHES_MAX {
+        let key = String::from_utf8_lossy(binding_key).into_owned();
+        return Err(BindingError::TooManyHashes { key, hashes });
+    }
+    Ok(())
+}
+
+/// The weight that a binding key of an `x-consistent-hash` exchange stands for: decimal digits, perhaps with a sign, as Erlang reads integers.
+fn weight(binding_key: &[u8]) -> Result<u32, BindingError> {
+    let (is_negative, digits) = match binding_key {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(BindingError::WeightNotInteger {
+            key: term(Value::LongStr(binding_key)),
+        });
+    }
+    let add = |weight: u32, digit: &u8| {
+        let weight = weight.checked_mul(10)?;
+        weight.checked_add(u32::from(digit - b'0'))
+    };
+    match digits.iter().try_fold(0, add).unwrap_or(WEIGHT_MAX) {
+        0 => Err(BindingError::WeightNotPositive),
+        _ if is_negative => Err(BindingError::WeightNotPositive),
+        weight => Ok(weight),
     }
 }
 

@@ -27,6 +27,8 @@ use crate::vhost::Vhost;
 /// What a broker is made from.
 #[derive(Debug)]
 pub struct BrokerSettings {
+    /// What the broker is called, such as `leveret@host`.
+    pub node: String,
     /// The vhosts of a broker that finds nothing.
     pub vhosts: Vec<Name>,
     /// Vhosts whose messages are confirmed once they are written, before they are synced.
@@ -44,6 +46,8 @@ pub struct BrokerSettings {
 /// See the module.
 #[derive(Debug)]
 pub struct Broker {
+    /// What it is called.
+    pub node: Arc<str>,
     /// Who may do what.
     pub users: Users,
     /// The live connections.
@@ -99,6 +103,7 @@ impl Broker {
             shard.consumer_timeout = settings.consumer_timeout;
         }
         let broker = Self {
+            node: settings.node.into(),
             users: settings.users,
             connections: Connections::default(),
             shards,
@@ -148,7 +153,7 @@ impl Broker {
     fn put_setting(&self, setting: Setting, users: &mut UserDirectory) -> Result<(), RecoverError> {
         match setting {
             Setting::User(user) => users.put_user(user),
-            Setting::Vhost(name, metadata) => *self.vhost_or_new(&name).metadata.write() = metadata,
+            Setting::Vhost(name, metadata) => self.vhost_or_new(&name).set_metadata(metadata),
             Setting::Permission(user, vhost, permission) => {
                 users.put_permission(user, vhost, permission);
             }

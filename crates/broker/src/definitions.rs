@@ -9,12 +9,17 @@
 //! q  vhost, name                                    queue:    u8 version | u8 flags (1 auto-delete) | u64 id | arguments
 //! b  vhost, source, "q" or "x", destination,        binding:  u8 version
 //!    binding key, arguments
+//! h  vhost, exchange, u64 slot                      message that an x-recent-history exchange keeps: u8 version | u64: which one it was
+//!                                                   of the exchange's messages | its record, as a batch has it
 //! i                                                 ids:      u8 version | u64: no queue has this id or a higher one yet
 //! r                                                 running:  u8 version: there is no such key after an orderly end
 //! ```
 //!
 //! `type` and `arguments` (a field table as on the wire, without its length) are `u32 length, bytes` too.
 
+use std::sync::Arc;
+
+use leveret_message::batch::Batch;
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 
@@ -51,6 +56,8 @@ pub enum Definition {
     Ids(u64),
     /// The broker did not end in order.
     Running,
+    /// A message that an exchange of a vhost keeps.
+    Recent(Name, RecentMessage),
     /// What an operator set.
     Setting(Setting),
 }
@@ -68,6 +75,17 @@ pub struct DefinedBinding {
     pub binding_key: Vec<u8>,
     /// The arguments.
     pub arguments: Table,
+}
+
+/// A message that an exchange keeps.
+#[derive(Clone, Debug)]
+pub struct RecentMessage {
+    /// Which exchange.
+    pub exchange: Name,
+    /// Which one it was of the exchange's messages.
+    pub number: u64,
+    /// It alone.
+    pub batch: Arc<Batch>,
 }
 
 /// A key or a value is none that this program writes: a newer one may.
@@ -128,6 +146,24 @@ pub(crate) fn binding_key(
 
 pub(crate) fn binding_value() -> Vec<u8> {
     vec![VERSION]
+}
+
+/// The key of the message that an exchange keeps in one of its slots.
+pub(crate) fn recent_key(exchange: &Exchange, slot: u64) -> Vec<u8> {
+    let fields = [
+        exchange.vhost.as_bytes(),
+        exchange.name.as_bytes(),
+        &slot.to_le_bytes(),
+    ];
+    key(b'h', &fields)
+}
+
+/// `batch` has that message alone.
+pub(crate) fn recent_value(number: u64, batch: &Batch) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    value.extend_from_slice(&number.to_le_bytes());
+    batch.copy_records(0, 1, &mut value, &mut Vec::new());
+    value
 }
 
 pub(crate) fn ids_value(next: u64) -> Vec<u8> {
@@ -194,6 +230,17 @@ fn parse(key: &[u8], value: &[u8]) -> Option<Definition> {
                 arguments: fields.table()?,
             };
             Definition::Binding(vhost, binding)
+        }
+        b'h' => {
+            let (vhost, exchange, _) = (fields.name()?, fields.name()?, fields.field()?);
+            let (number, record) = (value.u64()?, std::mem::take(&mut value.0));
+            let batch = Batch::read(record.to_vec()).filter(|batch| batch.len() == 1)?;
+            let message = RecentMessage {
+                exchange,
+                number,
+                batch: Arc::new(batch),
+            };
+            Definition::Recent(vhost, message)
         }
         b'i' => Definition::Ids(value.u64()?),
         b'r' => Definition::Running,

@@ -13,10 +13,12 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::arguments::ExchangeSettings;
-use crate::bindings::{Bindings, ExchangeKind};
+use crate::bindings::{Bindings, ExchangeKind, Target};
 use crate::error::{Error, Kind, Resource};
 use crate::queue_handle::QueueHandle;
 use crate::route::changed;
+use crate::stable_hash::bytes;
+use crate::vhost::history::History;
 
 /// See the module.
 #[derive(Debug)]
@@ -43,6 +45,8 @@ pub struct Exchange {
     version: AtomicU64,
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
+    /// Its last messages, where it keeps them.
+    pub(crate) history: Option<Mutex<History>>,
     /// Where this exchange is a destination. Touched under the vhost's door only.
     pub(crate) sources: Mutex<Sources>,
 }
@@ -107,6 +111,8 @@ impl Exchange {
             auto_delete,
             internal,
             arguments,
+            history: (settings.history_length > 0)
+                .then(|| Mutex::new(History::new(settings.history_length))),
             settings,
             came: AtomicU64::new(0),
             went: AtomicU64::new(0),
@@ -161,6 +167,13 @@ impl Exchange {
         each: impl FnMut(&Destination),
     ) {
         self.bindings.read().matches(routing_key, headers, each);
+    }
+
+    /// Calls `with` with the destination that a number picks, if anything is bound; only in exchanges of kinds that pick one.
+    pub fn pick(&self, number: u64, with: impl FnOnce(&Destination)) {
+        if let Some(destination) = self.bindings.read().pick(number) {
+            with(destination);
+        }
     }
 
     /// How many bindings lead from it.
@@ -257,6 +270,15 @@ impl PartialEq for Destination {
 }
 
 impl Eq for Destination {}
+
+impl Target for Destination {
+    fn identity(&self) -> u64 {
+        match self {
+            Destination::Queue(queue) => bytes(0, queue.name().as_bytes()),
+            Destination::Exchange(exchange) => bytes(1, exchange.name.as_bytes()),
+        }
+    }
+}
 
 impl Hash for Destination {
     fn hash<H: Hasher>(&self, state: &mut H) {

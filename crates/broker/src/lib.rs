@@ -28,6 +28,7 @@ pub mod queue;
 pub mod queue_handle;
 pub mod route;
 pub mod shard;
+mod stable_hash;
 pub mod users;
 pub mod vhost;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
-use leveret_message::table::TableRef;
+use leveret_message::properties::Properties;
 use leveret_store::log::Group;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
@@ -19,9 +19,11 @@ use crate::exchange::Exchange;
 use crate::link::ConnectionId;
 use crate::mailbox::take_gathered;
 use crate::queue_handle::{QueueHandle, ShardId};
-use crate::route::{Reached, changes, route};
+use crate::route::pick::Chances;
+use crate::route::{Reached, Routed, changes, route};
 use crate::vhost::Vhost;
 
+pub mod firehose;
 pub mod gathered;
 #[cfg(test)]
 mod tests;
@@ -103,7 +105,12 @@ impl Filling {
 
     /// Adds a message; whether it begins a run.
     #[inline]
-    fn add(&mut self, queues: &RunQueues, message: NewMessage<'_>, body: &NewBody<'_>) -> bool {
+    pub(crate) fn add(
+        &mut self,
+        queues: &RunQueues,
+        message: NewMessage<'_>,
+        body: &NewBody<'_>,
+    ) -> bool {
         match body {
             NewBody::Copied(body) => self.builder.push(message, body),
             NewBody::Shared(body) => self.builder.push_shared(message, body.clone()),
@@ -182,6 +189,7 @@ pub struct Publisher {
     last: Option<RouteIndex>,
     /// What [`changes`] was when the first message of this turn was routed.
     changes: u64,
+    chances: Chances,
 }
 
 impl Publisher {
@@ -203,6 +211,7 @@ impl Publisher {
             last_key: Vec::new(),
             last: None,
             changes: UNKNOWN,
+            chances: Chances::new(rand::random()),
         }
     }
 
@@ -242,11 +251,16 @@ impl Publisher {
         exchange: &Arc<Exchange>,
         exchange_and_key: &[u8],
         routing_keys: impl Iterator<Item = &'k [u8]>,
-        headers: Option<TableRef<'_>>,
+        properties: Properties<'_>,
     ) -> RouteIndex {
         let keys: Vec<&[u8]> = routing_keys.collect();
         let changes = self.look_for_changes();
-        let reached = route(&self.vhost, exchange, &keys, headers);
+        let routed = Routed {
+            routing_keys: &keys,
+            properties,
+            chance: self.chances.draw(),
+        };
+        let reached = route(&self.vhost, exchange, &routed);
         if self.routes.len() >= ROUTES_MAX || self.routed_queues >= ROUTED_QUEUES_MAX {
             self.forget_routes();
         }
@@ -283,7 +297,10 @@ impl Publisher {
                 came,
                 went,
             } = &mut self.tallies[index];
-            self.published += *came;
+            // What goes to an internal exchange is the broker's own, such as the firehose's.
+            if !exchange.internal {
+                self.published += *came;
+            }
             exchange.note_published(std::mem::take(came), std::mem::take(went));
         }
     }
@@ -361,6 +378,13 @@ impl Publisher {
             }
         }
         route.shards
+    }
+
+    /// Lets the exchanges on a route keep a message, where they keep recent ones. For routes that were not remembered: such exchanges are on no other.
+    #[cold]
+    pub fn keep_recent(&self, route: RouteIndex, message: NewMessage<'_>, body: &NewBody<'_>) {
+        let visited = &self.routes[route.0].visited;
+        self.vhost.keep_recent(visited, message, body);
     }
 
     /// Whether nothing waits to be handed over.

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use leveret_message::table::TableRef;
+use leveret_message::properties::Properties;
 
-use crate::bindings::ExchangeKind;
 use crate::exchange::{Destination, Exchange};
 use crate::queue_handle::QueueHandle;
 use crate::vhost::Vhost;
 
+pub mod pick;
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +30,17 @@ pub(crate) fn changed() {
     CHANGES.fetch_add(1, Ordering::AcqRel);
 }
 
+/// What of a message its way depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Routed<'a> {
+    /// Its routing key, and those of `CC` and `BCC`.
+    pub routing_keys: &'a [&'a [u8]],
+    /// Its properties.
+    pub properties: Properties<'a>,
+    /// For exchanges that leave it to chance.
+    pub chance: u64,
+}
+
 /// Where a message goes, and what that answer depends on.
 #[derive(Debug, Default)]
 pub struct Reached {
@@ -37,20 +48,15 @@ pub struct Reached {
     pub queues: Vec<Arc<QueueHandle>>,
     /// The exchanges that were visited, with their versions before the visit: as long as these stay, so does the answer.
     pub visited: Vec<(Arc<Exchange>, u64)>,
-    /// Whether the answer holds for this message only: it depends on headers, or on something that was not there.
+    /// Whether the answer holds for this message only: it depends on more than its routing key, or on something that was not there.
     pub fleeting: bool,
 }
 
-/// The queues that a message published to `exchange` reaches under its routing keys: its own and those of `CC` and `BCC`. Every exchange on the
-/// way is asked with all of them, as in RabbitMQ.
+/// The queues that a message published to `exchange` reaches. Every exchange on the way is asked with all of its routing keys, as in RabbitMQ.
 ///
 /// **Cost**: a lookup for each exchange visited and key; compares queues pairwise below 32 of them.
-pub fn route(
-    vhost: &Vhost,
-    exchange: &Arc<Exchange>,
-    routing_keys: &[&[u8]],
-    headers: Option<TableRef<'_>>,
-) -> Reached {
+pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> Reached {
+    let (routing_keys, headers) = (message.routing_keys, message.properties.headers());
     let mut reached = Reached::default();
     let mut next = vec![Arc::clone(exchange)];
     while let Some(exchange) = next.pop() {
@@ -72,16 +78,21 @@ pub fn route(
             continue;
         }
         // An exchange that was deleted before its version was read keeps that version for ever, and a new one of its name is another exchange.
-        reached.fleeting |= exchange.kind == ExchangeKind::Headers || exchange.is_deleted();
+        reached.fleeting |= pick::is_fleeting(&exchange) || exchange.is_deleted();
         let mut matched = false;
-        for routing_key in routing_keys {
-            exchange.matches(routing_key, headers, |destination| {
-                matched = true;
-                match destination {
-                    Destination::Queue(queue) => reached.queues.push(Arc::clone(queue)),
-                    Destination::Exchange(further) => next.push(Arc::clone(further)),
-                }
-            });
+        let mut reach = |destination: &Destination| {
+            matched = true;
+            match destination {
+                Destination::Queue(queue) => reached.queues.push(Arc::clone(queue)),
+                Destination::Exchange(further) => next.push(Arc::clone(further)),
+            }
+        };
+        if exchange.kind.picks_one() {
+            exchange.pick(pick::number(&exchange, message), reach);
+        } else {
+            for routing_key in routing_keys {
+                exchange.matches(routing_key, headers, &mut reach);
+            }
         }
         if let Some(alternate) = &exchange.settings.alternate_exchange
             && !matched
@@ -91,6 +102,8 @@ pub fn route(
             next.extend(alternate);
         }
     }
+    // Looked at behind the versions, which rise when this has changed.
+    reached.fleeting |= vhost.is_traced();
     remove_duplicates(&mut reached.queues);
     reached
 }

@@ -1,6 +1,6 @@
 //! A vhost: its exchanges and its queue directory, for everyone to read. Changes go through the door (`vhost/door.rs`).
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
 use dashmap::DashMap;
@@ -21,6 +21,7 @@ use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
 pub mod door;
+pub(crate) mod history;
 mod kept;
 pub mod limits;
 pub mod reply;
@@ -59,6 +60,10 @@ pub struct Vhost {
     replies: DashMap<Name, Arc<QueueHandle>, FxBuildHasher>,
     /// Whether it is being deleted: then nothing more comes into it.
     is_deleted: AtomicBool,
+    /// Whether its messages are traced: as `metadata` says, to be read for each message.
+    is_traced: AtomicBool,
+    /// See [`Vhost::untraced`].
+    untraced: AtomicU64,
     /// Held while the topology changes; never while anything is waited for.
     door: Mutex<()>,
     shards: Shards,
@@ -85,6 +90,8 @@ impl Vhost {
             limits: VhostLimits::default(),
             policies: RwLock::default(),
             is_deleted: AtomicBool::new(false),
+            is_traced: AtomicBool::new(false),
+            untraced: AtomicU64::new(0),
             this: Weak::clone(this),
             exchanges: DashMap::default(),
             queues: DashMap::default(),
@@ -192,6 +199,36 @@ impl Vhost {
     /// Whether it is gone, or going. Once true, for ever true.
     pub fn is_deleted(&self) -> bool {
         self.is_deleted.load(Ordering::Acquire)
+    }
+
+    /// Says what operators say of it. Connections see from their next message on whether they are to trace it.
+    pub(crate) fn set_metadata(&self, metadata: VhostMetadata) {
+        let _door = self.door.lock();
+        let is_traced = metadata.tracing;
+        *self.metadata.write() = metadata;
+        if self.is_traced.swap(is_traced, Ordering::AcqRel) != is_traced {
+            // Routes that are remembered hold no longer.
+            self.exchanges.iter().for_each(|exchange| exchange.bump());
+        }
+    }
+
+    /// Whether its messages are traced.
+    #[inline]
+    pub fn is_traced(&self) -> bool {
+        self.is_traced.load(Ordering::Acquire)
+    }
+
+    /// How many messages were not traced, because whoever was to do it was behind.
+    pub fn untraced(&self) -> u64 {
+        self.untraced.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_untraced(&self) {
+        let count = self.untraced.fetch_add(1, Ordering::Relaxed) + 1;
+        // Seldom, however many they are.
+        if count.is_power_of_two() {
+            tracing::warn!(vhost = %self.name, count, "messages were not traced: the queues of the firehose are behind");
+        }
     }
 
     /// What policies say of a queue.

@@ -24,7 +24,7 @@ pub(crate) fn describe(
         .need_certificate()
         .then(|| config.tls.clone());
     Node {
-        name: format!("leveret@{}", host_name()),
+        name: name(),
         product: config.compat.product.clone(),
         product_version: config.compat.version().to_owned(),
         rabbitmq_version: config.compat.rabbitmq_version().to_owned(),
@@ -47,6 +47,11 @@ fn measure(data_dir: &Path, shown: Option<&Tls>) -> Readings {
         certificate_expires: shown.and_then(tls::expires),
         descriptors: descriptors.map(|entries| entries.count() as u64),
     }
+}
+
+/// What this broker is called.
+pub(crate) fn name() -> String {
+    format!("leveret@{}", host_name())
 }
 
 /// The machine's name up to the first point, as RabbitMQ's nodes have it.

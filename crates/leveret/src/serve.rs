@@ -23,6 +23,7 @@ use crate::alarms::Watch;
 use crate::config::Config;
 use crate::listen::Stream;
 use crate::machine::Machine;
+use crate::node;
 use crate::storage;
 
 /// The exit code of a program that found an error of its own: EX_SOFTWARE of sysexits.h.
@@ -73,6 +74,7 @@ impl Server {
             error,
         })?;
         let settings = BrokerSettings {
+            node: node::name(),
             os_vhosts: names(&config.store.os_durability_vhosts),
             vhosts: names(&config.vhosts),
             users: Users::new(config.user_directory()),

@@ -85,13 +85,14 @@ pub(crate) async fn publish(
     let mut publisher =
         Publisher::new(link.connection(), Arc::clone(&vhost), broker.shards.clone());
     let keys = std::iter::once(new.routing_key.as_bytes());
-    let route = publisher.route(&exchange, &key, keys, properties.headers());
+    let route = publisher.route(&exchange, &key, keys, properties);
     let message = NewMessage {
         exchange_and_key: &key,
         properties: properties.as_bytes(),
         persistent: properties.is_persistent(),
         priority: properties.priority().unwrap_or_default(),
     };
+    publisher.keep_recent(route, message, &NewBody::Copied(&body));
     let shards = publisher.publish(route, message, &NewBody::Copied(&body));
     publisher.hand_over(|shard| link.connect(shard));
     let mut waiting: Vec<_> = shards.iter().collect();

@@ -20,26 +20,6 @@ use crate::rates::{Key, Rates};
 use crate::refusal::Refusal;
 use crate::{Api, ask, connections, list, vhosts};
 
-/// Exchange types, each with what RabbitMQ says of it.
-const EXCHANGE_TYPES: [(ExchangeKind, &str); 4] = [
-    (
-        ExchangeKind::Direct,
-        "AMQP direct exchange, as per the AMQP specification",
-    ),
-    (
-        ExchangeKind::Fanout,
-        "AMQP fanout exchange, as per the AMQP specification",
-    ),
-    (
-        ExchangeKind::Headers,
-        "AMQP headers exchange, as per the AMQP specification",
-    ),
-    (
-        ExchangeKind::Topic,
-        "AMQP topic exchange, as per the AMQP specification",
-    ),
-];
-
 /// Feature flags of RabbitMQ that tools ask for, and that what they stand for is there.
 const FEATURE_FLAGS: [&str; 8] = [
     "classic_queue_type_delivery_support",
@@ -203,10 +183,9 @@ pub(crate) async fn figures_of_node(api: &Arc<Api>) -> Figures {
 }
 
 fn exchange_types() -> Vec<Value> {
-    let types = EXCHANGE_TYPES.iter();
-    let described = types.map(|(kind, description)| {
-        json!({"name": kind.name(), "description": description, "enabled": true})
-    });
+    let described = ExchangeKind::ALL.iter().map(
+        |kind| json!({"name": kind.name(), "description": kind.description(), "enabled": true}),
+    );
     described.collect()
 }
 

@@ -2,13 +2,14 @@
 //! list of accepted differences.
 //!
 //! `cargo run -p leveret-tests --bin against-rabbitmq [FILTER]`; a filter narrows the tests, and
-//! then only shows their result. `LEVERET_TEST_ADDR` names a running node to use instead.
+//! then only shows their result. `LEVERET_TEST_ADDR` names a running node to use instead,
+//! and `LEVERET_TEST_MANAGEMENT` its management API.
 //! Exit code 0: all as listed; 1: something differs; 2: the suite could not be run.
 
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-use leveret_tests::broker::ADDRESS_VARIABLE;
+use leveret_tests::broker::{ADDRESS_VARIABLE, MANAGEMENT_VARIABLE};
 use leveret_tests::differences::{Outcome, accepted};
 use leveret_tests::rabbitmq::RabbitMq;
 
@@ -36,6 +37,8 @@ fn run() -> io::Result<ExitCode> {
     writeln!(stdout, "conformance against RabbitMQ at {address}")?;
 
     let tests = filter.as_deref().unwrap_or("conformance::");
+    let management = node.as_ref().and_then(|node| node.management);
+    let management = management.map(|address| (MANAGEMENT_VARIABLE, address.to_string()));
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args([
             "test",
@@ -50,6 +53,7 @@ fn run() -> io::Result<ExitCode> {
         .args([TEST_THREADS, "--format=pretty"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env(ADDRESS_VARIABLE, &address)
+        .envs(management)
         .stderr(Stdio::inherit())
         .output()?;
     let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));

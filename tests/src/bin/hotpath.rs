@@ -171,6 +171,7 @@ impl Machine {
         let permission = Permission::new(".*", ".*", ".*").expect("patterns are valid");
         users.put_permission(name("guest"), name("/"), permission);
         let settings = BrokerSettings {
+            node: "leveret@test".to_owned(),
             os_vhosts: Vec::new(),
             vhosts: vec![name("/")],
             users: Users::new(users),

@@ -248,6 +248,13 @@ impl Channel {
             .to_owned()
     }
 
+    /// As [`Self::take`], once there is one.
+    #[track_caller]
+    pub fn await_take(&self, queue: &str) -> String {
+        self.await_counts(queue, |counts| counts.message_count > 0);
+        self.take(queue)
+    }
+
     /// Gets a message, or none.
     #[track_caller]
     pub fn get_with(&self, queue: &str, no_ack: bool) -> Option<Content<basic::GetOk>> {

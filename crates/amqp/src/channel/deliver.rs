@@ -13,7 +13,7 @@ use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
 
-use crate::channel::{Channel, Channels, Unacked};
+use crate::channel::{Channel, Channels, Unacked, trace};
 use crate::core::Core;
 use crate::output::Output;
 
@@ -185,6 +185,15 @@ pub(crate) fn got(
         message.body,
         payload_max,
     );
+    if core.vhost.is_traced() {
+        trace::delivered(
+            core,
+            number,
+            queue,
+            std::iter::once(message),
+            got.redelivered,
+        );
+    }
     if !no_ack {
         let value = Unacked {
             queue: got.queue,

@@ -58,7 +58,7 @@ fn make(core: &Core, name: &str, declare: Declare<'_>) -> Result<IsKept, Excepti
     }
     core.check(Access::Configure, Kind::Exchange, name)?;
     // Arguments that cannot be taken are the door's to refuse, where the exchange is new.
-    let settings = ExchangeSettings::parse(declare.arguments).unwrap_or_default();
+    let settings = ExchangeSettings::parse(kind, declare.arguments).unwrap_or_default();
     if let Some(alternate) = settings.alternate_exchange {
         core.check(Access::Read, Kind::Exchange, name)?;
         core.check(Access::Write, Kind::Exchange, &alternate)?;

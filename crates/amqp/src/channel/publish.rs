@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use leveret_broker::error::{Error, Kind};
-use leveret_broker::publisher::{NewBody, RouteIndex};
+use leveret_broker::publisher::{NewBody, RouteIndex, ShardSet};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};
@@ -12,7 +12,7 @@ use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableRef, TableWriter, Value};
 use leveret_wire::{ReplyCode, encode};
 
-use crate::channel::{Channel, tx};
+use crate::channel::{Channel, trace, tx};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -81,7 +81,7 @@ pub(crate) fn publish(
     } else {
         core.publisher.remembered(message.exchange_and_key)
     };
-    let route = match remembered {
+    let mut route = match remembered {
         Some(route) => route,
         None => route(core, message.exchange_and_key, &properties, copies)?,
     };
@@ -111,26 +111,64 @@ pub(crate) fn publish(
         }
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
+    if remembered.is_none() {
+        route = unremembered(
+            core,
+            channel.number,
+            route,
+            (new, &body),
+            &properties,
+            copies,
+        )?;
+    }
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
     let confirmed = channel.confirms.is_some();
-    let places = confirmed.then(|| core.publisher.next_places(route));
+    let places = confirmed
+        .then(|| core.publisher.next_places(route))
+        .flatten();
     let shards = core.publisher.publish(route, new, &body);
+    note(core, channel, shards, message.mandatory);
+    if let Some((confirms, places)) = channel.confirms.as_mut().zip(places) {
+        confirms.may_be_refused(places);
+    }
+    Ok(())
+}
+
+/// A message is on its way to these shards.
+#[inline]
+fn note(core: &mut Core, channel: &mut Channel, shards: ShardSet, mandatory: bool) {
     channel.counts.published += 1;
-    if shards.is_empty() && !message.mandatory {
+    if shards.is_empty() && !mandatory {
         channel.counts.dropped += 1;
         core.counts.dropped += 1;
     }
-    if let Some(confirms) = &mut channel.confirms {
-        if confirms.published(shards) {
-            core.publishing.push(channel.number);
-        }
-        if let Some(places) = places.flatten() {
-            confirms.may_be_refused(places);
-        }
+    if let Some(confirms) = &mut channel.confirms
+        && confirms.published(shards)
+    {
+        core.publishing.push(channel.number);
     }
-    Ok(())
+}
+
+/// What else becomes of a message whose route was not remembered. Returns its route, which may have been looked up again.
+#[cold]
+fn unremembered(
+    core: &mut Core,
+    channel: u16,
+    route: RouteIndex,
+    (new, body): (NewMessage<'_>, &NewBody<'_>),
+    properties: &Properties<'_>,
+    copies: bool,
+) -> Result<RouteIndex, Exception> {
+    core.publisher.keep_recent(route, new, body);
+    if !core.vhost.is_traced() {
+        return Ok(route);
+    }
+    let (_, routing_key) = split(new.exchange_and_key)?;
+    let keys = routing_keys(routing_key, properties.headers().filter(|_| copies))?;
+    trace::published(core, (channel, route), &keys, new, body);
+    self::route(core, new.exchange_and_key, properties, copies)
 }
 
 /// A route that is not remembered: permission, existence, and the walk over the exchanges.
@@ -147,26 +185,34 @@ fn route(
     if exchange.internal {
         return Err(Error::InternalExchange(exchange.resource()).into());
     }
-    let headers = properties.headers();
-    let mut keys = vec![routing_key];
-    if let Some(headers) = headers.filter(|_| copies) {
-        for name in ["CC", "BCC"] {
-            further_keys(headers, name, &mut keys)?;
-        }
-    }
+    let keys = routing_keys(routing_key, properties.headers().filter(|_| copies))?;
     for key in &keys {
         core.check_topic(Access::Write, &exchange, key)?;
     }
     let keys = keys.into_iter();
     Ok(core
         .publisher
-        .route(&exchange, exchange_and_key, keys, headers))
+        .route(&exchange, exchange_and_key, keys, *properties))
 }
 
 fn split(exchange_and_key: &[u8]) -> Result<(&str, &[u8]), Exception> {
     let parts = exchange_and_key::split(exchange_and_key);
     let parts = parts.and_then(|(exchange, key)| Some((str::from_utf8(exchange).ok()?, key)));
     parts.ok_or_else(|| Exception::connection(ReplyCode::SyntaxError, "malformed method arguments"))
+}
+
+/// All routing keys of a message.
+fn routing_keys<'a>(
+    routing_key: &'a [u8],
+    headers: Option<TableRef<'a>>,
+) -> Result<Vec<&'a [u8]>, Exception> {
+    let mut keys = vec![routing_key];
+    if let Some(headers) = headers {
+        for name in ["CC", "BCC"] {
+            further_keys(headers, name, &mut keys)?;
+        }
+    }
+    Ok(keys)
 }
 
 /// The routing keys in a `CC` or `BCC` header.

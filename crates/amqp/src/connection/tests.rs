@@ -45,6 +45,7 @@ pub(crate) fn broker() -> (Arc<Broker>, Shard) {
 
 fn broker_on(backing: Backing) -> (Arc<Broker>, Shard) {
     let settings = BrokerSettings {
+        node: "leveret@test".to_owned(),
         os_vhosts: Vec::new(),
         vhosts: vec![name("/")],
         users: users(),

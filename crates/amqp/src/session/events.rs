@@ -1,11 +1,13 @@
 //! What the shards tell an open connection: deliveries, progress of publishes, answers to what was asked.
 
+use std::sync::Arc;
+
 use leveret_broker::error::Error;
 use leveret_broker::link::{Deliveries, Event, Reply};
 use leveret_broker::queue_handle::ShardId;
 
 use super::{Session, Waiting};
-use crate::channel::{Next, Question, answer, consume, deliver};
+use crate::channel::{Next, Question, answer, consume, deliver, trace};
 
 impl Session {
     /// Takes an event of a shard.
@@ -17,6 +19,9 @@ impl Session {
             Event::Deliveries(runs) => {
                 for (batch, run) in runs.iter() {
                     deliver::deliver(&mut self.core, &mut self.channels, batch, run);
+                }
+                if self.core.vhost.is_traced() {
+                    self.trace(&runs);
                 }
             }
             Event::Refused {
@@ -81,6 +86,25 @@ impl Session {
                 None => {}
             }
         }
+    }
+
+    /// Tells the firehose what was delivered.
+    #[cold]
+    fn trace(&mut self, runs: &Deliveries) {
+        // The shards may have forgotten the connection.
+        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+            return;
+        }
+        for (batch, run) in runs.iter() {
+            let consumer = self.core.consumers.get(run.consumer);
+            let Some((number, queue)) = consumer.map(|of| (of.channel, Arc::clone(&of.queue)))
+            else {
+                continue;
+            };
+            let messages = batch.messages(run.first, run.count);
+            trace::delivered(&mut self.core, number, &queue, messages, run.redelivered);
+        }
+        self.hand_over();
     }
 
     fn write_confirms(&mut self) {

@@ -80,6 +80,7 @@ impl Sockets {
     /// A new broker with two shards and the vhosts `/` and `other`.
     pub(crate) fn new() -> Self {
         let settings = BrokerSettings {
+            node: "leveret@test".to_owned(),
             os_vhosts: Vec::new(),
             vhosts: vec![name("/"), name("other")],
             users: users(),

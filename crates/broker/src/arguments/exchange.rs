@@ -1,9 +1,14 @@
-//! What the arguments of an exchange say. Arguments of one exchange type, such as a hash's, belong to that type.
+//! What the arguments of an exchange say: `alternate-exchange` of any, the others of one type.
 
 use leveret_message::name::Name;
-use leveret_message::table::TableRef;
+use leveret_message::table::{TableRef, Value};
 
-use super::{Reader, Result};
+use super::term::Term;
+use super::{ArgumentError, Reader, Refusal, Result};
+use crate::bindings::ExchangeKind;
+
+/// How many messages an `x-recent-history` exchange keeps where its declaration does not say.
+const HISTORY_LENGTH: u64 = 20;
 
 /// The settings of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,18 +17,95 @@ pub struct ExchangeSettings {
     ///
     /// `x-alternate-exchange` is taken as well, as LavinMQ does; RabbitMQ ignores it.
     pub alternate_exchange: Option<Name>,
+    /// `hash-header` and `hash-property` of an `x-consistent-hash` exchange: what of a message it hashes.
+    pub hash_on: HashOn,
+    /// `x-recent-history-length` of an `x-recent-history` exchange: how many messages it keeps at most; no other keeps any.
+    pub history_length: u64,
+}
+
+/// What of a message decides where it goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum HashOn {
+    /// Its routing key.
+    #[default]
+    RoutingKey,
+    /// The header of this name.
+    Header(Box<str>),
+    /// A property.
+    Property(HashProperty),
+}
+
+/// A property that can be hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashProperty {
+    /// `message_id`.
+    MessageId,
+    /// `correlation_id`.
+    CorrelationId,
+    /// `timestamp`.
+    Timestamp,
 }
 
 impl ExchangeSettings {
     /// Reads the arguments of `exchange.declare`.
     ///
-    /// **Errors**: [`ArgumentError`](super::ArgumentError) (406) for a value that is not the name of an exchange.
-    pub fn parse(arguments: TableRef<'_>) -> Result<Self> {
+    /// **Errors**: [`ArgumentError`] (406) for a value that cannot be taken.
+    pub fn parse(kind: ExchangeKind, arguments: TableRef<'_>) -> Result<Self> {
         let reader = Reader(arguments);
         let alternate_exchange = match reader.exchange("alternate-exchange")? {
             None => reader.exchange("x-alternate-exchange")?,
             name => name,
         };
-        Ok(Self { alternate_exchange })
+        let (mut hash_on, mut history_length) = (HashOn::default(), 0);
+        match kind {
+            ExchangeKind::ConsistentHash => hash_on = reader.hash_on()?,
+            ExchangeKind::RecentHistory => history_length = reader.history_length()?,
+            _ => {}
+        }
+        Ok(Self {
+            alternate_exchange,
+            hash_on,
+            history_length,
+        })
     }
+}
+
+impl Reader<'_> {
+    fn hash_on(self) -> Result<HashOn> {
+        const PROPERTY: &str = "hash-property";
+        let refused = |sentence: String| {
+            let refusal = Refusal::Sentence(sentence.into());
+            Err(ArgumentError::new(PROPERTY, refusal))
+        };
+        match (self.string("hash-header")?, self.string(PROPERTY)?) {
+            (None, None) => Ok(HashOn::RoutingKey),
+            (Some(header), None) => Ok(HashOn::Header(header.into())),
+            (None, Some("message_id")) => Ok(HashOn::Property(HashProperty::MessageId)),
+            (None, Some("correlation_id")) => Ok(HashOn::Property(HashProperty::CorrelationId)),
+            (None, Some("timestamp")) => Ok(HashOn::Property(HashProperty::Timestamp)),
+            (None, Some(other)) => refused(format!("Unsupported property: {other}")),
+            (Some(_), Some(_)) => {
+                refused("hash-header and hash-property are mutually exclusive".to_owned())
+            }
+        }
+    }
+
+    fn history_length(self) -> Result<u64> {
+        const LENGTH: &str = "x-recent-history-length";
+        let Some(value) = self.0.find(LENGTH) else {
+            return Ok(HISTORY_LENGTH);
+        };
+        let length = value.as_integer().and_then(|n| u64::try_from(n).ok());
+        length.filter(|length| *length > 0).ok_or_else(|| {
+            let sentence = not_a_length(value);
+            ArgumentError::new(LENGTH, Refusal::Sentence(sentence.into()))
+        })
+    }
+}
+
+fn not_a_length(value: Value<'_>) -> String {
+    format!(
+        "Invalid argument {}, 'x-recent-history-length' must be a positive integer",
+        Term(value)
+    )
 }

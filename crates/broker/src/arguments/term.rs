@@ -37,6 +37,15 @@ impl Display for Plain<'_> {
     }
 }
 
+/// A value as a term.
+pub(super) struct Term<'a>(pub(super) Value<'a>);
+
+impl Display for Term<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        term(f, self.0)
+    }
+}
+
 fn term(f: &mut Formatter<'_>, value: Value<'_>) -> fmt::Result {
     match value {
         Value::LongStr(bytes) | Value::Binary(bytes) => binary(f, bytes),

@@ -3,6 +3,7 @@
 use leveret_message::table::{Table, TableWriter};
 
 use super::*;
+use crate::bindings::ExchangeKind;
 
 const QUEUE: &str = "queue 'q' in vhost '/'";
 
@@ -369,7 +370,7 @@ fn delivery_limits() {
 #[test]
 fn exchanges() {
     let parse = |arguments: Table| {
-        ExchangeSettings::parse(arguments.view())
+        ExchangeSettings::parse(ExchangeKind::Direct, arguments.view())
             .map(|settings| settings.alternate_exchange.map(|name| name.to_string()))
             .map_err(|error| error.explanation("exchange 'x' in vhost '/'"))
     };
@@ -393,6 +394,67 @@ fn exchanges() {
     ];
     for (arguments, expected) in table {
         assert_eq!(parse(arguments.clone()), expected, "{arguments:?}");
+    }
+}
+
+#[test]
+fn arguments_of_one_exchange_type_are_read_for_it_alone() {
+    let parse = |kind, fields: &[(&str, Value<'_>)]| {
+        let mut arguments = TableWriter::new();
+        for (name, value) in fields {
+            arguments.put(name, *value);
+        }
+        let settings = ExchangeSettings::parse(kind, arguments.view());
+        settings.map_err(|error| error.explanation("exchange 'x' in vhost '/'"))
+    };
+    let text = |text: &'static str| Value::LongStr(text.as_bytes());
+    let hash = |fields: &[(&str, Value<'_>)]| parse(ExchangeKind::ConsistentHash, fields);
+    assert_eq!(hash(&[]).unwrap().hash_on, HashOn::RoutingKey);
+    let by_header = hash(&[("hash-header", text("user"))]).unwrap();
+    assert_eq!(by_header.hash_on, HashOn::Header("user".into()));
+    let by_property = hash(&[("hash-property", text("message_id"))]).unwrap();
+    assert_eq!(
+        by_property.hash_on,
+        HashOn::Property(HashProperty::MessageId)
+    );
+    for (fields, explanation) in [
+        (
+            vec![("hash-property", text("user_id"))],
+            "Unsupported property: user_id",
+        ),
+        (
+            vec![
+                ("hash-property", text("user_id")),
+                ("hash-header", text("")),
+            ],
+            "hash-header and hash-property are mutually exclusive",
+        ),
+    ] {
+        assert_eq!(hash(&fields).unwrap_err(), explanation);
+        assert!(parse(ExchangeKind::Fanout, &fields).is_ok());
+    }
+    let history = |value| {
+        parse(
+            ExchangeKind::RecentHistory,
+            &[("x-recent-history-length", value)],
+        )
+    };
+    assert_eq!(
+        parse(ExchangeKind::RecentHistory, &[])
+            .unwrap()
+            .history_length,
+        20
+    );
+    assert_eq!(history(Value::Byte(7)).unwrap().history_length, 7);
+    for (value, term) in [
+        (Value::Long(0), "0"),
+        (Value::Long(-3), "-3"),
+        (text("7"), "<<\"7\">>"),
+    ] {
+        let explanation = format!(
+            "Invalid argument {term}, 'x-recent-history-length' must be a positive integer"
+        );
+        assert_eq!(history(value).unwrap_err(), explanation);
     }
 }
 

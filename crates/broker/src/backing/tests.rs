@@ -62,6 +62,7 @@ impl Folder {
 
     fn try_start(&self) -> Result<Running, RecoverError> {
         let settings = BrokerSettings {
+            node: "leveret@test".to_owned(),
             os_vhosts: Vec::new(),
             vhosts: vec![name("/")],
             users: Users::new(UserDirectory::default()),

@@ -32,6 +32,21 @@ pub enum BindingError {
         /// The value, as an Erlang term.
         value: String,
     },
+    /// The weight of a binding of an `x-consistent-hash` exchange is zero or negative.
+    #[error("The binding key must be greater than 0")]
+    WeightNotPositive,
+    /// The weight of a binding of an `x-consistent-hash` exchange is no number.
+    #[error("The binding key must be an integer: {key}")]
+    WeightNotInteger {
+        /// The binding key, as an Erlang term.
+        key: String,
+    },
+    /// A binding of an `x-local-random` exchange has a key.
+    #[error("Non empty binding '{key}' key not permitted")]
+    KeyNotEmpty {
+        /// The binding key.
+        key: String,
+    },
     /// The binding key is no AMQP short string. AMQP 0-9-1 cannot carry one; other sources of bindings might.
     #[error("Binding key of {bytes} bytes is longer than 255 bytes")]
     KeyTooLong {

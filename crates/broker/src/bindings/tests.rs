@@ -1,13 +1,40 @@
 //! Tests of the bindings: here what the specification says, case by case; in `properties` everything against a model;
-//! in `cost` that lookups look at little, and that what was unbound is gone.
+//! in `cost` that lookups look at little, and that what was unbound is gone; in `picks` the
+//! kinds that pick one destination.
 
 mod cost;
 mod model;
+mod picks;
 mod properties;
 
 use leveret_message::{Table, TableWriter, Value};
 
-use super::{BindingError, Bindings, ExchangeKind, canonical_arguments};
+use super::{BindingError, Bindings, ExchangeKind, Target, canonical_arguments};
+use crate::stable_hash::mix;
+
+impl Target for () {
+    fn identity(&self) -> u64 {
+        0
+    }
+}
+
+impl Target for u8 {
+    fn identity(&self) -> u64 {
+        mix(u64::from(*self))
+    }
+}
+
+impl Target for i32 {
+    fn identity(&self) -> u64 {
+        mix(*self as u64)
+    }
+}
+
+impl Target for usize {
+    fn identity(&self) -> u64 {
+        mix(*self as u64)
+    }
+}
 
 fn none() -> Table {
     Table::default()
@@ -55,11 +82,8 @@ fn refusal(kind: ExchangeKind, key: &[u8], arguments: &Table) -> String {
 
 #[test]
 fn kinds_have_the_names_of_exchange_declare() {
-    for name in ["direct", "fanout", "topic", "headers"] {
-        assert_eq!(
-            ExchangeKind::from_name(name).map(ExchangeKind::name),
-            Some(name)
-        );
+    for kind in ExchangeKind::ALL {
+        assert_eq!(ExchangeKind::from_name(kind.name()), Some(kind));
     }
     assert_eq!(ExchangeKind::from_name("Direct"), None);
     assert_eq!(ExchangeKind::from_name(""), None);

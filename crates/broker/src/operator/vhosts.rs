@@ -35,7 +35,7 @@ impl Broker {
             let reason = format!("vhost '{name}' is being deleted");
             return Err(OperatorError::Invalid(reason));
         }
-        *vhost.metadata.write() = metadata;
+        vhost.set_metadata(metadata);
         self.keep_vhost(&vhost);
         Ok(IsNew(is_new))
     }

@@ -2,11 +2,14 @@
 //!
 //! Shards are not run: their mailboxes show what they get, and a queue ends as its shard ends it.
 
+mod firehose;
+
 use std::collections::BTreeMap;
 
 use leveret_message::batch::Body;
 use leveret_message::name::Name;
-use leveret_message::table::{Table, TableWriter};
+use leveret_message::properties::Properties;
+use leveret_message::table::{Table, TableRef, TableWriter};
 
 use leveret_store::log::QueueId;
 
@@ -96,7 +99,7 @@ impl Fixture {
         let exchange = self.vhost.exchange(exchange).unwrap();
         let keys = keys.iter().map(|key| key.as_bytes());
         self.publisher
-            .route(&exchange, &exchange_and_key, keys, None)
+            .route(&exchange, &exchange_and_key, keys, Properties::default())
     }
 
     fn remembers(&mut self, exchange: &str, key: &str) -> bool {
@@ -243,7 +246,9 @@ fn a_route_from_an_exchange_that_was_deleted_meanwhile_is_not_remembered() {
     fixture.vhost.delete_exchange("x", false).unwrap();
     let key = wire_key("x", "");
     let keys = [&b""[..]].into_iter();
-    let route = fixture.publisher.route(&gone, &key, keys, None);
+    let route = fixture
+        .publisher
+        .route(&gone, &key, keys, Properties::default());
     assert!(fixture.publisher.reaches_nobody(route));
     assert!(!fixture.remembers("x", ""));
     fixture.hand_over();

@@ -1,13 +1,16 @@
 //! Routing over bindings of exchanges: cycles, alternates, several keys. What a single exchange matches is tested with its bindings.
 
+mod picked;
 mod property;
 
 use std::sync::Arc;
 
 use leveret_message::name::Name;
-use leveret_message::table::{Table, TableWriter, Value};
+use leveret_message::properties::PropertiesWriter;
+use leveret_message::table::{Table, TableRef, TableWriter, Value};
 
 use super::*;
+use crate::bindings::ExchangeKind;
 use crate::command::Shards;
 use crate::doubles;
 use crate::exchange::ExchangeDeclaration;
@@ -17,6 +20,14 @@ use crate::vhost::door::Binding;
 
 fn vhost() -> Arc<Vhost> {
     doubles::vhost("/", &Shards::new(1))
+}
+
+fn routed<'a>(routing_keys: &'a [&'a [u8]]) -> Routed<'a> {
+    Routed {
+        routing_keys,
+        properties: Properties::default(),
+        chance: 0,
+    }
 }
 
 fn exchange(vhost: &Vhost, name: &str, kind: ExchangeKind, alternate: Option<&str>) {
@@ -69,7 +80,7 @@ fn bind_exchange(vhost: &Vhost, source: &str, key: &str, destination: &str) {
 
 fn reached(vhost: &Vhost, exchange: &str, keys: &[&str]) -> Reached {
     let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
-    route(vhost, &vhost.exchange(exchange).unwrap(), &keys, None)
+    route(vhost, &vhost.exchange(exchange).unwrap(), &routed(&keys))
 }
 
 /// The names of the queues that a message reaches, sorted.
@@ -92,7 +103,11 @@ fn the_default_exchange_knows_every_queue_by_its_name() {
     assert_eq!(queues(&vhost, "", &["q", "none", "q"]), ["q"]);
     assert!(queues(&vhost, "", &["none"]).is_empty());
     let default = vhost.exchange("").unwrap();
-    assert!(route(&vhost, &default, &[b"\xff"], None).queues.is_empty());
+    assert!(
+        route(&vhost, &default, &routed(&[b"\xff"]))
+            .queues
+            .is_empty()
+    );
     vhost.queue("q").unwrap().mark_deleted();
     assert!(queues(&vhost, "", &["q"]).is_empty());
 }
@@ -221,9 +236,9 @@ fn an_exchange_that_was_deleted_answers_once() {
     let vhost = vhost();
     exchange(&vhost, "gone", ExchangeKind::Fanout, None);
     let gone = vhost.exchange("gone").unwrap();
-    assert!(!route(&vhost, &gone, &[b""], None).fleeting);
+    assert!(!route(&vhost, &gone, &routed(&[b""])).fleeting);
     vhost.delete_exchange("gone", false).unwrap();
-    assert!(route(&vhost, &gone, &[b""], None).fleeting);
+    assert!(route(&vhost, &gone, &routed(&[b""])).fleeting);
 }
 
 #[test]
@@ -241,7 +256,15 @@ fn headers_are_looked_at_on_the_way() {
     vhost.bind_queue(ConnectionId(1), "q", bound).unwrap();
     bind_exchange(&vhost, "amq.fanout", "", "amq.headers");
     let start = vhost.exchange("amq.fanout").unwrap();
-    let count = |headers| route(&vhost, &start, &[b"k"], headers).queues.len();
-    assert_eq!(count(Some(arguments.view())), 1);
-    assert_eq!(count(None), 0);
+    let properties = PropertiesWriter {
+        headers: Some(arguments.view()),
+        ..Default::default()
+    };
+    let properties = properties.to_bytes().unwrap();
+    let with_headers = Routed {
+        properties: Properties::parse(&properties).unwrap(),
+        ..routed(&[b"k"])
+    };
+    assert_eq!(route(&vhost, &start, &with_headers).queues.len(), 1);
+    assert!(route(&vhost, &start, &routed(&[b"k"])).queues.is_empty());
 }

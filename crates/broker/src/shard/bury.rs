@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use leveret_message::batch::{Body, NewMessage};
 use leveret_message::exchange_and_key;
+use leveret_message::properties::Properties;
 use leveret_store::log::{Position, QueueId, Transaction};
 
 use crate::arguments::QueueSettings;
@@ -15,7 +16,8 @@ use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, by_shard};
 use crate::queue::{Home, Level, Queue, Ready, Taken};
 use crate::queue_handle::{QueueHandle, ShardId};
-use crate::route::route;
+use crate::route::pick::Chances;
+use crate::route::{Routed, route};
 use crate::runs::Piece;
 use crate::shard::Shard;
 use crate::shard::settled::Settled;
@@ -149,13 +151,19 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         routing_key: settings.routing_key.as_ref(),
     };
     let Ready { batch, index, .. } = &piece.value;
-    let mut went = 0;
+    let (mut went, mut chances) = (0, Chances::new(piece.first));
     for message in batch.messages(*index, piece.count as u32) {
         let Some(letter) = DeadLetter::new(&message, &death) else {
             continue;
         };
-        let (keys, headers) = (&letter.routing_keys, Some(letter.headers.view()));
-        let mut queues = route(&vhost, &exchange, keys, headers).queues;
+        let keys = &letter.routing_keys;
+        let routed = Routed {
+            routing_keys: keys,
+            properties: Properties::parse(&letter.properties).unwrap_or_default(),
+            chance: chances.draw(),
+        };
+        let reached = route(&vhost, &exchange, &routed);
+        let mut queues = reached.queues;
         if *reason != Reason::Rejected {
             queues.retain(|queue| !letter.is_cycle_to(queue.name()));
         }
@@ -174,6 +182,7 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
             Body::Inline(body) => NewBody::Copied(body),
             Body::Shared(body) => NewBody::Shared(body.clone()),
         };
+        vhost.keep_recent(&reached.visited, new, &body);
         for (shard, queues) in by_shard(&mut queues) {
             if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
                 lane.add_dead(&queues, new, &body);

@@ -157,7 +157,7 @@ impl Vhost {
             ));
         }
         let name = declaration.name.clone();
-        let settings = ExchangeSettings::parse(declaration.arguments.view())
+        let settings = ExchangeSettings::parse(declaration.kind, declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
@@ -278,6 +278,9 @@ impl Vhost {
         if let Some(key) = key.as_ref().filter(|_| is_new) {
             self.definitions.define(key, &definitions::binding_value());
         }
+        if is_new {
+            self.send_recent(&source, &to);
+        }
         Ok(IsKept(key.is_some()))
     }
 
@@ -341,6 +344,7 @@ impl Vhost {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
         let from = exchange.take_bindings();
+        self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {
             self.undefine_binding(exchange, key, arguments, to);
             to.sources()

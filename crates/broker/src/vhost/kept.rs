@@ -67,7 +67,8 @@ impl Vhost {
     /// Puts an exchange back that was there before the broker was started. Predeclared ones are there already.
     pub(crate) fn recover_exchange(&self, declaration: ExchangeDeclaration) {
         let _door = self.door.lock();
-        let settings = ExchangeSettings::parse(declaration.arguments.view()).unwrap_or_default();
+        let settings = ExchangeSettings::parse(declaration.kind, declaration.arguments.view())
+            .unwrap_or_default();
         let name = declaration.name.clone();
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.exchanges.insert(name, Arc::new(exchange));

@@ -303,7 +303,7 @@ impl<'a> Reading<'a> {
     }
 
     fn check_exchange(&self, vhost: &Name, new: &ExchangeDeclaration) -> Result<(), Refusal> {
-        let settings = ExchangeSettings::parse(new.arguments.view());
+        let settings = ExchangeSettings::parse(new.kind, new.arguments.view());
         let what = || format!("exchange '{}' in vhost '{vhost}'", new.name);
         settings.map_err(|error| bad(format!("{}: {error}", what())))?;
         if let Ok(vhost) = self.broker.vhost(vhost) {

@@ -26,6 +26,7 @@ fn api() -> Arc<Api> {
         limits: UserLimits::default(),
     });
     let settings = BrokerSettings {
+        node: "leveret@test".to_owned(),
         vhosts: vec![Name::new("/").unwrap()],
         os_vhosts: Vec::new(),
         users: Users::new(users),

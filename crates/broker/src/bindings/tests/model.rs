@@ -69,6 +69,7 @@ impl Model {
                 ExchangeKind::Fanout => true,
                 ExchangeKind::Topic => topic(&split(pattern), &split(key)),
                 ExchangeKind::Headers => headers_match(arguments.view(), headers),
+                other => panic!("{other:?} picks one, or is a fanout exchange"),
             });
         matching.map(|(.., to)| *to).collect()
     }
