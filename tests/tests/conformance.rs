@@ -12,6 +12,7 @@ mod connection;
 mod consume;
 mod content;
 mod dead_letter;
+mod delayed_message;
 mod delayed_retry;
 mod delivery_limit;
 mod exchange;

@@ -57,11 +57,11 @@ pub struct Found {
     pub queues: Vec<FoundQueue>,
 }
 
-/// Messages of one priority of a queue in the log.
+/// Messages of one stream of a queue in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundMessages {
-    /// The priority: the stream of the queue that they are in.
-    pub level: u8,
+    /// The stream of the queue that they are in: a priority, or what is due in the same stretch of time.
+    pub stream: u32,
     /// The first sequence number.
     pub first_seq: u64,
     /// The last one.
@@ -182,6 +182,16 @@ impl Sorted {
             let handle = broker.vhost_or_new(&vhost).recover_queue(id, declaration);
             let handle = handle.ok_or(RecoverError::Queue(vhost, name))?;
             let found = found.remove(&id).unwrap_or_default();
+            let vhost = broker.vhost_or_new(&handle.vhost_name);
+            let is_over = |exchange| vhost.find_exchange(exchange).is_none();
+            if handle.delays().is_some_and(is_over) {
+                // Its exchange went, and the end came before this could go too.
+                vhost.forget_queue(&handle);
+                if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
+                    shard.forget_undefined(id);
+                }
+                continue;
+            }
             let recovered = RecoveredQueue {
                 messages: found.messages,
                 next_seq: found.next_seq,
@@ -193,6 +203,9 @@ impl Sorted {
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
                 shard.recover(handle, recovered);
             }
+        }
+        for vhost in broker.all_vhosts() {
+            vhost.recover_delays();
         }
         for (vhost, binding) in bindings {
             if !broker.vhost_or_new(&vhost).recover_binding(&binding) {

@@ -136,7 +136,7 @@ impl WatchedLog {
                 let (first, last) = (read.runs.first()?, read.runs.last()?);
                 let count = read.runs.iter().map(|run| run.count).sum();
                 Some(FoundMessages {
-                    level: 0,
+                    stream: 0,
                     first_seq: first.first_seq,
                     last_seq: last.first_seq + (last.count - 1),
                     count,

@@ -12,6 +12,7 @@ pub mod command;
 pub mod connections;
 pub mod dead_letter;
 pub mod definitions;
+pub mod delay;
 #[cfg(test)]
 mod doubles;
 pub mod error;

@@ -92,15 +92,18 @@ impl Filling {
         (self.builder.seal(), take_gathered(&mut self.runs))
     }
 
-    /// Adds a dead letter.
-    pub(crate) fn add_dead(
+    /// Adds a message that comes from another queue; where it has `died` in one, its headers tell of it.
+    pub(crate) fn add_moved(
         &mut self,
         queues: &RunQueues,
-        letter: NewMessage<'_>,
+        message: NewMessage<'_>,
         body: &NewBody<'_>,
+        died: bool,
     ) {
-        self.add(queues, letter, body);
-        self.builder.mark_died();
+        self.add(queues, message, body);
+        if died {
+            self.builder.mark_died();
+        }
     }
 
     /// Adds a message; whether it begins a run.

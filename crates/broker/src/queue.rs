@@ -25,7 +25,6 @@ use crate::queue::holders::Holders;
 use crate::queue::length::{BodyBytes, Length};
 use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
-use crate::queue::reading::Reach;
 use crate::queue::retry::Waiting;
 use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
@@ -49,7 +48,7 @@ mod settling;
 mod tests;
 
 pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
-pub use reading::{Asking, Need};
+pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 
 /// See the module.

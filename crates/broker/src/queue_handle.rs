@@ -16,6 +16,9 @@ use crate::link::ConnectionId;
 use crate::route::changed;
 use crate::vhost::Vhost;
 
+/// What the names of queues begin with that hold messages of an exchange back: no client can declare such.
+pub const DELAYED_PREFIX: &str = "amq.delayed.";
+
 /// What a declaration says of a queue.
 #[derive(Clone, Debug)]
 pub struct QueueDeclaration {
@@ -98,6 +101,11 @@ impl QueueHandle {
             Some(Value::LongStr(name)) => std::str::from_utf8(name).unwrap_or("classic"),
             _ => "classic",
         }
+    }
+
+    /// The exchange of which it holds messages back; none of a queue that clients use.
+    pub fn delays(&self) -> Option<&str> {
+        self.name().strip_prefix(DELAYED_PREFIX)
     }
 
     /// What its arguments and policies say together.

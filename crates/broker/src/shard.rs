@@ -12,6 +12,7 @@ use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Holder, NewConsumer, Shards};
+use crate::delay::Delay;
 use crate::error::Error;
 use crate::figures::MessageCounts;
 use crate::link::{ConnectionId, ConsumerSlot, Link, Reply};
@@ -23,6 +24,7 @@ use crate::shard::clock::Clock;
 use crate::shard::due::Due;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
+use crate::shard::recover::RecoveredQueue;
 use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
 
@@ -30,6 +32,7 @@ mod away;
 mod bury;
 mod clock;
 mod deal;
+mod delayed;
 mod due;
 mod ending;
 mod expiry;
@@ -88,6 +91,8 @@ pub struct Shard {
     /// All shards, this one too: where dead letters go.
     shards: Shards,
     queues: FxHashMap<QueueId, Queue>,
+    /// What exchanges hold back, by the queue it is in.
+    delays: FxHashMap<QueueId, Delay>,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
@@ -122,6 +127,8 @@ pub struct Shard {
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
     expiries: Due,
+    /// When messages that exchanges hold back are to be read or released.
+    delay_dues: Due,
     /// When messages that came back are ready again.
     retries: Due,
     /// When the first messages of queues expire.
@@ -136,6 +143,7 @@ pub struct Shard {
     clock: Clock,
     /// Queues that were there before the first turn.
     recovered: Vec<QueueId>,
+    recovered_delays: Vec<(Arc<QueueHandle>, RecoveredQueue)>,
     /// What became of the messages of queues that have ended.
     ended: MessageCounts,
     /// How many queues were declared here, and how many have ended.
@@ -151,6 +159,7 @@ impl Shard {
             log,
             shards,
             queues: FxHashMap::default(),
+            delays: FxHashMap::default(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
@@ -172,6 +181,7 @@ impl Shard {
             asked_at: Position::default(),
             arrived: Vec::new(),
             expiries: Due::default(),
+            delay_dues: Due::default(),
             retries: Due::default(),
             lifetimes: Due::default(),
             unseen: VecDeque::new(),
@@ -179,6 +189,7 @@ impl Shard {
             consumer_timeout: None,
             clock: Clock::default(),
             recovered: Vec::new(),
+            recovered_delays: Vec::new(),
             ended: MessageCounts::default(),
             created: 0,
             deleted: 0,
@@ -208,12 +219,16 @@ impl Shard {
                 touch(&mut self.touched, queue);
             }
         }
+        for (handle, recovered) in std::mem::take(&mut self.recovered_delays) {
+            self.declare_delay(handle, &recovered.messages, recovered.next_seq);
+        }
         for command in commands {
             self.carry_out(command, now);
         }
         self.take_arrived();
         self.ask_again();
         self.expire_queues(now);
+        self.run_delays(now);
         self.end_waits(now);
         self.touch_expired(now);
         self.take_overdue(now);
@@ -233,6 +248,7 @@ impl Shard {
         let due = [
             withheld,
             self.expiries.next(),
+            self.delay_dues.next(),
             self.retries.next(),
             self.lifetimes.next(),
             self.looks.next(),
@@ -315,6 +331,9 @@ impl Shard {
     }
 
     fn declare(&mut self, handle: Arc<QueueHandle>) {
+        if handle.delays().is_some() {
+            return self.declare_delay(handle, &[], 0);
+        }
         if let Some(owner) = handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {
@@ -393,12 +412,13 @@ impl Shard {
         let id = handle.id;
         self.deal_touched();
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::NotFound(handle.resource()));
+            let purged = self.purge_delay(id);
+            return purged.ok_or_else(|| Error::NotFound(handle.resource()));
         };
         self.held_bytes -= queue.ready_bytes() as i64;
         let settled = &mut self.settled;
         let count = queue.purge(&mut *self.log, |level, first, count| {
-            settled.push(id, level, first, count)
+            settled.push(id, level.stream(), first, count)
         });
         self.answer_gets(id);
         Ok(count)

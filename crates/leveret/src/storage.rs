@@ -133,18 +133,14 @@ fn found(applied: &Applied) -> Found {
         found.next_seq = found.next_seq.max(state.next_seq);
         let first = index.live(queue, stream, 0).next();
         let ends = first.zip(index.last_live(queue, stream));
-        // Every stream is a priority.
-        let level = u8::try_from(stream.0).ok();
-        found.messages.extend(
-            level
-                .zip(ends)
-                .map(|(level, (first, last_seq))| FoundMessages {
-                    level,
-                    first_seq: first.first_seq,
-                    last_seq,
-                    count: state.count,
-                }),
-        );
+        found
+            .messages
+            .extend(ends.map(|(first, last_seq)| FoundMessages {
+                stream: stream.0,
+                first_seq: first.first_seq,
+                last_seq,
+                count: state.count,
+            }));
     }
     Found {
         definitions: definitions.collect(),

@@ -52,7 +52,7 @@ pub enum Need {
 
 /// How far the log is durable, as a queue has seen it, and its questions.
 #[derive(Debug, Default)]
-pub(super) struct Reach {
+pub struct Reach {
     last_token: u64,
     /// Everything up to this sequence number that is in the log is durable.
     durable_seq: u64,
@@ -61,8 +61,19 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// Everything up to a sequence number is durable.
+    pub fn set_durable(&mut self, seq: u64) {
+        self.durable_seq = seq;
+    }
+
+    /// A number for the next question.
+    pub fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
     /// Whether what is in the log up to a sequence number is durable.
-    fn reaches(&mut self, log: &dyn Log, seq: u64, next_seq: u64) -> bool {
+    pub fn reaches(&mut self, log: &dyn Log, seq: u64, next_seq: u64) -> bool {
         for _ in 0..2 {
             if seq <= self.durable_seq {
                 return true;
@@ -103,7 +114,7 @@ struct Question<'a> {
 impl Queue {
     /// Everything up to a sequence number is durable: what a recovered queue begins with.
     pub fn set_durable(&mut self, seq: u64) {
-        self.reach.durable_seq = seq;
+        self.reach.set_durable(seq);
     }
 
     /// Asks for the messages that are away and come next, if there is room for them.
@@ -124,9 +135,7 @@ impl Queue {
         line.ask(question, max)
     }
 
-    /// Takes in an answer of the log. Returns how many messages are lost for good.
-    ///
-    /// **Panics** where what passed the log's checksums are no records: another program wrote the data folder.
+    /// Takes in an answer of the log. Returns how many messages are lost for good. **Panics** as [`batch_of`].
     pub fn arrived(&mut self, wanted: Wanted, read: Read) -> u64 {
         let level = Level::of(wanted.stream);
         let line = self.lines.iter_mut().find(|line| Some(line.level) == level);
@@ -240,8 +249,7 @@ impl Line {
             log.hurry();
             return Asking::NotDurable;
         }
-        reach.last_token += 1;
-        let token = reach.last_token;
+        let token = reach.next_token();
         self.asked = Asked::Log { token, returned };
         log.read(Wanted {
             queue,
@@ -294,17 +302,28 @@ impl Line {
     }
 }
 
-/// What was read from the log, as pieces.
-fn pieces(read: Read, level: Level) -> Vec<Piece<Ready>> {
+/// What was read from the log, as a batch.
+///
+/// **Panics** where what passed the log's checksums are no records: another program wrote the data folder.
+pub fn batch_of(read: Read) -> Arc<Batch> {
     let mut batch = Batch::read(read.records).expect("the log gives back what it was given");
     let mut arrivals = Arrivals::default();
     for (index, ms) in read.arrivals {
         arrivals.push(index, ms);
     }
     batch.set_arrivals(arrivals);
-    let batch = Arc::new(batch);
+    Arc::new(batch)
+}
+
+/// What was read from the log, as pieces.
+fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
+    let (runs, returned) = (
+        std::mem::take(&mut read.runs),
+        std::mem::take(&mut read.returned),
+    );
+    let batch = batch_of(read);
     let mut index = 0;
-    let pieces = read.runs.iter().map(|run| {
+    let pieces = runs.iter().map(|run| {
         let piece = Piece {
             first: run.first_seq,
             count: run.count,
@@ -320,7 +339,7 @@ fn pieces(read: Read, level: Level) -> Vec<Piece<Ready>> {
         piece
     });
     let pieces = pieces.collect();
-    let failed = read.returned.iter().map(|run| {
+    let failed = returned.iter().map(|run| {
         let failed = u16::try_from(run.delivery_count).unwrap_or(u16::MAX);
         (run.first_seq, run.count, failed)
     });

@@ -1,6 +1,6 @@
 //! Messages that are not in memory from the start, and those that leave it: for the log, where they are anyway, or for chunks.
 
-use leveret_store::entry::RequeueRun;
+use leveret_store::entry::{RequeueRun, Stream};
 use leveret_store::log::Log;
 
 use crate::queue::Queue;
@@ -21,7 +21,11 @@ impl Queue {
         // What they say of how long they may stay has to be read.
         self.expires |= !messages.is_empty();
         for found in messages {
-            let line = self.lines.get_or_add(Level(found.level));
+            // Every stream of such a queue is a priority.
+            let Some(level) = Level::of(Stream(found.stream)) else {
+                continue;
+            };
+            let line = self.lines.get_or_add(level);
             line.away
                 .push_logged(found.first_seq, found.last_seq, found.count);
         }

@@ -63,8 +63,9 @@ impl Shard {
         }
         self.asked_at = durable;
         for id in std::mem::take(&mut self.not_durable) {
-            if let Some(queue) = self.queues.get_mut(&id) {
-                touch(&mut self.touched, queue);
+            match self.queues.get_mut(&id) {
+                Some(queue) => touch(&mut self.touched, queue),
+                None => self.run_delay(id),
             }
         }
     }
@@ -85,6 +86,9 @@ impl Shard {
                 },
             };
             let Some(queue) = self.queues.get_mut(&id) else {
+                if let Arrived::Read(wanted, read) = arrived {
+                    self.arrived_delayed(wanted, read);
+                }
                 continue;
             };
             let before = queue.held_bytes();

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use leveret_message::batch::{Body, NewMessage};
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
+use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId, Transaction};
 
 use crate::arguments::QueueSettings;
 use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, by_shard};
-use crate::queue::{Home, Level, Queue, Ready, Taken};
+use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
@@ -32,8 +33,8 @@ pub(super) struct Dead {
     pub(super) reason: Reason,
 }
 
-/// Messages in the log that leave their queue: which priority, the first one and how many.
-type Left = (QueueId, Level, u64, u64);
+/// Messages in the log that leave their queue: which stream, the first one and how many.
+pub(super) type Left = (QueueId, Stream, u64, u64);
 
 impl Shard {
     /// Moves what has died. Returns when that is durable, where anything was.
@@ -50,13 +51,20 @@ impl Shard {
             publish_dead(&dead, unix_secs, &mut lanes);
             if dead.piece.value.home == Home::Log {
                 let Piece { first, count, .. } = dead.piece;
-                left.push((dead.queue.id, dead.piece.value.level, first, count));
+                let stream = dead.piece.value.level.stream();
+                left.push((dead.queue.id, stream, first, count));
             }
         }
-        self.move_dead(lanes, left)
+        self.move_messages(lanes, left)
     }
 
-    fn move_dead(&mut self, lanes: Vec<Filling>, left: Vec<Left>) -> Option<Position> {
+    /// Messages enter other queues, and those that are in the log leave theirs: both or neither. Returns when that is durable, where it concerns this
+    /// shard.
+    pub(super) fn move_messages(
+        &mut self,
+        lanes: Vec<Filling>,
+        left: Vec<Left>,
+    ) -> Option<Position> {
         let own = self.id;
         let is_concerned = |(shard, lane): &(ShardId, Filling)| {
             !lane.is_empty() || (*shard == own && !left.is_empty())
@@ -92,8 +100,8 @@ impl Shard {
 
     /// Messages that are in the log leave their queues.
     fn leave(&mut self, runs: &[Left]) {
-        for (queue, level, first, count) in runs {
-            self.settled.push(*queue, *level, *first, *count);
+        for (queue, stream, first, count) in runs {
+            self.settled.push(*queue, *stream, *first, *count);
         }
     }
 }
@@ -114,7 +122,8 @@ pub(super) fn let_go(
             reason,
         });
     } else if piece.value.home == Home::Log {
-        settled.push(queue.id, piece.value.level, piece.first, piece.count);
+        let stream = piece.value.level.stream();
+        settled.push(queue.id, stream, piece.first, piece.count);
     }
 }
 
@@ -185,7 +194,7 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         vhost.keep_recent(&reached.visited, new, &body);
         for (shard, queues) in by_shard(&mut queues) {
             if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-                lane.add_dead(&queues, new, &body);
+                lane.add_moved(&queues, new, &body, true);
             }
         }
     }

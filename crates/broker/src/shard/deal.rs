@@ -163,7 +163,9 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
             count,
             value,
         } = taken.piece;
-        table.settled.push(queue.id, value.level, first, count);
+        table
+            .settled
+            .push(queue.id, value.level.stream(), first, count);
     }
 }
 

@@ -49,6 +49,7 @@ impl Shard {
     pub(super) fn drop_queues(&mut self, queues: Vec<QueueId>, done: &Done) {
         for queue in queues {
             self.drop_queue(queue);
+            self.drop_delay(queue);
         }
         (done.0)();
     }

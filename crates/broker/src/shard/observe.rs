@@ -18,6 +18,13 @@ impl Shard {
                 told.push(figures);
             }
         }
+        for delay in queues.iter().filter_map(|id| self.delays.get(id)) {
+            let figures = delay.figures();
+            sum += &figures;
+            if detail != Detail::Sum {
+                told.push(figures);
+            }
+        }
         ShardFigures {
             queues: told,
             sum,

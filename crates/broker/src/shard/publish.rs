@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use leveret_message::batch::{Arrivals, Batch};
-use leveret_store::entry::{NewEnqueue, Target};
+use leveret_store::entry::{NewEnqueue, Stream, Target};
 use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 
 use crate::command::{Publish, Run};
@@ -83,10 +83,23 @@ impl Default for Targets {
 
 impl Targets {
     /// Messages are the next of a queue.
-    fn push(&mut self, queue: &Queue, level: Level, (first, count): (u32, u32)) {
-        self.sync |= queue.syncs;
+    fn push(&mut self, queue: &Queue, level: Level, run: (u32, u32)) {
+        let of = (queue.id, queue.syncs);
+        self.push_at(of, level.stream(), queue.next_seq(), run);
+    }
+
+    /// Messages enter a stream of a queue, which wants them synced or not, with sequence numbers from `first_seq` on.
+    #[inline]
+    pub(super) fn push_at(
+        &mut self,
+        (queue, syncs): (QueueId, bool),
+        stream: Stream,
+        first_seq: u64,
+        (first, count): (u32, u32),
+    ) {
+        self.sync |= syncs;
         self.covered += count;
-        let group = Group::of(queue.id);
+        let group = Group::of(queue);
         let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
             return;
         };
@@ -94,18 +107,18 @@ impl Targets {
             self.groups.push(group);
         }
         targets.push(Target {
-            queue: queue.id,
-            stream: level.stream(),
+            queue,
+            stream,
             first,
             count,
             flags: 0,
-            first_seq: queue.next_seq(),
+            first_seq,
             expires_ms: 0,
         });
     }
 
     /// Appends an entry for each group. Returns when all of them are safe.
-    fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
+    pub(super) fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
         let urgency = match std::mem::take(&mut self.sync) {
             true => Urgency::Synced,
             false => Urgency::Written,
@@ -248,6 +261,7 @@ impl Shard {
     fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
         // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
         let Some(queue) = self.queues.get_mut(&id) else {
+            self.hold_back(id, batch, (first, count));
             return false;
         };
         match queue.refuses() {

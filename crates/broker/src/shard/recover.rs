@@ -23,6 +23,11 @@ pub struct RecoveredQueue {
 impl Shard {
     /// Takes a queue that was there before. To be called before the first turn.
     pub(crate) fn recover(&mut self, handle: Arc<QueueHandle>, recovered: RecoveredQueue) {
+        if handle.delays().is_some() {
+            // What it holds back depends on the time, which is not known before the first turn.
+            self.recovered_delays.push((handle, recovered));
+            return;
+        }
         let id = handle.id;
         let mut queue = Queue::new(handle);
         queue.recover(recovered);

@@ -39,7 +39,7 @@ impl<'a> Fates<'a> {
         match fate {
             Fate::Gone if home == Home::Log => {
                 let (first, count) = (piece.first, piece.count);
-                self.settled.push(self.queue, level, first, count);
+                self.settled.push(self.queue, level.stream(), first, count);
             }
             Fate::Dead(reason) => {
                 let piece = in_memory(piece.clone());

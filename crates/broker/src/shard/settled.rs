@@ -1,9 +1,7 @@
 //! What is settled for good in a turn, gathered for the log: one entry for each group, with as few runs as there can be.
 
-use leveret_store::entry::{QueueRun, Reason, Run};
+use leveret_store::entry::{QueueRun, Reason, Run, Stream};
 use leveret_store::log::{GROUPS, Group, Log, QueueId};
-
-use crate::queue::Level;
 
 /// See the module.
 #[derive(Debug)]
@@ -25,14 +23,14 @@ impl Default for Settled {
 
 impl Settled {
     /// Messages that are in the log are settled.
-    pub(super) fn push(&mut self, queue: QueueId, level: Level, first_seq: u64, count: u64) {
+    pub(super) fn push(&mut self, queue: QueueId, stream: Stream, first_seq: u64, count: u64) {
         let group = Group::of(queue);
         let Some(runs) = self.by_group.get_mut(usize::from(group.0)) else {
             return;
         };
         let new = QueueRun {
             queue,
-            stream: level.stream(),
+            stream,
             run: Run { first_seq, count },
         };
         if runs.is_empty() {

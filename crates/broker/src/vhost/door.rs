@@ -119,7 +119,7 @@ impl Vhost {
     }
 
     /// Under the door. Nothing where it is forgotten already: a new queue may have its name.
-    fn forget(&self, queue: &Arc<QueueHandle>) {
+    pub(super) fn forget(&self, queue: &Arc<QueueHandle>) {
         let is_it = |_: &Name, there: &Arc<QueueHandle>| Arc::ptr_eq(there, queue);
         if self.queues.remove_if(queue.name(), is_it).is_some() {
             self.unbind_all(Destination::Queue(Arc::clone(queue)));
@@ -161,6 +161,7 @@ impl Vhost {
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
+        self.give_delay(&exchange)?;
         let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));
         Ok(kept)
@@ -343,6 +344,7 @@ impl Vhost {
     fn end_exchange(&self, exchange: &Arc<Exchange>) {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
+        self.end_delay(exchange);
         let from = exchange.take_bindings();
         self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {

@@ -302,7 +302,11 @@ impl Model {
             channel: settle.channel,
         };
         let seqs = settle.first_seq..settle.first_seq + settle.count;
-        queue.take_back(holder, seqs, settle.outcome == Outcome::Requeue);
+        queue.take_back(
+            holder,
+            seqs,
+            matches!(settle.outcome, Outcome::Return | Outcome::Fail),
+        );
         if !queue.ready.is_empty() {
             self.touch(settle.queue);
         }
