@@ -35,4 +35,5 @@ mod reply_to;
 mod requeue;
 mod routing;
 mod single_active;
+mod stream;
 mod tx;

@@ -12,6 +12,7 @@ use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::stream::{Filter, Offset};
 
 /// A channel of a connection, as the shards know it: who holds unacked messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,6 +171,10 @@ pub struct NewConsumer {
     pub priority: i64,
     /// How long it may keep a message unsettled; none is as the queue says, or the broker.
     pub timeout: Option<Duration>,
+    /// Where it begins in a stream.
+    pub offset: Offset,
+    /// What it wants of a stream.
+    pub filter: Option<Filter>,
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.

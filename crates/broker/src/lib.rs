@@ -30,6 +30,7 @@ pub mod queue_handle;
 pub mod route;
 pub mod shard;
 mod stable_hash;
+pub mod stream;
 pub mod users;
 pub mod vhost;
 

@@ -58,6 +58,8 @@ pub struct DeliveredRun {
     pub redelivered: bool,
     /// How often they came back from a consumer that failed with them.
     pub failed: u16,
+    /// Whether they come from a stream, and say at which offsets they are.
+    pub has_offsets: bool,
 }
 
 /// Runs of messages on their way to a connection.

@@ -9,7 +9,7 @@ use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
 
-use crate::arguments::{Durability, QueueSettings};
+use crate::arguments::{Durability, QueueSettings, QueueType};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::Sources;
 use crate::link::ConnectionId;
@@ -101,6 +101,11 @@ impl QueueHandle {
             Some(Value::LongStr(name)) => std::str::from_utf8(name).unwrap_or("classic"),
             _ => "classic",
         }
+    }
+
+    /// Whether it is a stream: it keeps what was published to it.
+    pub fn is_stream(&self) -> bool {
+        self.settings.queue_type == QueueType::Stream
     }
 
     /// The exchange of which it holds messages back; none of a queue that clients use.

@@ -27,6 +27,7 @@ use crate::shard::publish::{Targets, Withheld};
 use crate::shard::recover::RecoveredQueue;
 use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
+use crate::stream::Stream;
 
 mod away;
 mod bury;
@@ -47,6 +48,7 @@ mod refuse;
 mod retry;
 mod settle;
 mod settled;
+mod streams;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -93,6 +95,10 @@ pub struct Shard {
     queues: FxHashMap<QueueId, Queue>,
     /// What exchanges hold back, by the queue it is in.
     delays: FxHashMap<QueueId, Delay>,
+    /// Its streams, those of them to deal from, and when they are to be looked at.
+    streams: FxHashMap<QueueId, Stream>,
+    touched_streams: Vec<QueueId>,
+    stream_looks: Due,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
@@ -160,6 +166,9 @@ impl Shard {
             shards,
             queues: FxHashMap::default(),
             delays: FxHashMap::default(),
+            streams: FxHashMap::default(),
+            touched_streams: Vec::new(),
+            stream_looks: Due::default(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
@@ -211,6 +220,7 @@ impl Shard {
         self.clock.set(now);
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
+            self.look_at_stream(id);
             if let Some(queue) = self
                 .queues
                 .get_mut(&id)
@@ -233,6 +243,7 @@ impl Shard {
         self.touch_expired(now);
         self.take_overdue(now);
         self.deal_touched();
+        self.deal_streams(now);
         self.settled.tell(&mut *self.log);
         self.report_done();
         self.report_committed();
@@ -249,6 +260,7 @@ impl Shard {
             withheld,
             self.expiries.next(),
             self.delay_dues.next(),
+            self.stream_looks.next(),
             self.retries.next(),
             self.lifetimes.next(),
             self.looks.next(),
@@ -334,6 +346,10 @@ impl Shard {
         if handle.delays().is_some() {
             return self.declare_delay(handle, &[], 0);
         }
+        if handle.is_stream() {
+            self.created += 1;
+            return self.declare_stream(Stream::new(handle));
+        }
         if let Some(owner) = handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {
@@ -346,6 +362,11 @@ impl Shard {
     }
 
     fn govern(&mut self, handle: &QueueHandle) {
+        if let Some(stream) = self.streams.get_mut(&handle.id) {
+            stream.settings = handle.governed();
+            self.touch_stream(handle.id);
+            self.look_at_stream(handle.id);
+        }
         if let Some(queue) = self.queues.get_mut(&handle.id) {
             queue.govern(handle.governed());
             self.expiries.forget(queue.id, queue.expiry_due.take());
@@ -362,7 +383,8 @@ impl Shard {
     ) -> Result<Reply, Error> {
         let id = handle.id;
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::NotFound(handle.resource()));
+            let reading = self.read_stream(holder, handle, &new);
+            return reading.unwrap_or_else(|| Err(Error::NotFound(handle.resource())));
         };
         if !queue.consumers.admits(new.exclusive) {
             return Err(Error::ExclusiveUse(queue.handle.resource()));
@@ -375,12 +397,16 @@ impl Shard {
         let timeout = timeout.or(self.consumer_timeout);
         queue.consumers.add(holder, NewConsumer { timeout, ..new });
         touch(&mut self.touched, queue);
-        peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
+        let (queues, streams) = (&self.queues, &self.streams);
+        peer.note_held(holder.channel, id, |queue| {
+            queues.contains_key(queue) || streams.contains_key(queue)
+        });
         Ok(Reply::Consuming)
     }
 
     fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
+        self.remove_readers(id, |r| r.slot == slot && r.holder.connection == connection);
     }
 
     fn set_prefetch(
@@ -399,6 +425,12 @@ impl Shard {
 
     fn count(&mut self, handle: &QueueHandle) -> Result<Reply, Error> {
         self.used(handle.id);
+        if let Some(stream) = self.streams.get(&handle.id) {
+            return Ok(Reply::Counts {
+                ready: stream.count(),
+                consumers: stream.readers.len() as u64,
+            });
+        }
         let Some(queue) = self.queues.get(&handle.id) else {
             return Err(Error::NotFound(handle.resource()));
         };
@@ -430,6 +462,7 @@ impl Shard {
         };
         for id in std::mem::take(&mut peer.parked) {
             let Some(queue) = self.queues.get_mut(&id) else {
+                self.touch_stream(id);
                 continue;
             };
             queue

@@ -17,6 +17,9 @@ use crate::channel::{Channel, Channels, Unacked, trace};
 use crate::core::Core;
 use crate::output::Output;
 
+/// The header that says how often consumers have failed with a message.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
     core.unwritten_deliveries += batch.size(run.first, run.count);
@@ -42,8 +45,11 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
     for (tag, mut message) in (first_tag..).zip(messages) {
-        let counted = (run.failed > 0).then(|| with_delivery_count(message.properties, run.failed));
-        if let Some(properties) = counted.as_ref().and_then(Option::as_ref) {
+        let told = (run.failed > 0 || run.has_offsets).then(|| {
+            let seq = run.first_seq + (tag - first_tag);
+            with_header(message.properties, header_of(run, seq))
+        });
+        if let Some(properties) = told.as_ref().and_then(Option::as_ref) {
             message.properties = properties;
         }
         write(
@@ -70,19 +76,26 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     });
 }
 
-/// Properties with the header that says how often consumers have failed with the message. None where there is no room for it.
+/// The header that a message is given on its way out: the offset of one from a stream, else how often consumers have failed with it.
+fn header_of(run: &DeliveredRun, seq: u64) -> (&'static str, i64) {
+    match run.has_offsets {
+        true => ("x-stream-offset", seq as i64 - 1),
+        false => (DELIVERY_COUNT, i64::from(run.failed)),
+    }
+}
+
+/// Properties with one header more. None where that cannot be written.
 #[cold]
-fn with_delivery_count(properties: &[u8], failed: u16) -> Option<Vec<u8>> {
-    const HEADER: &str = "x-delivery-count";
+fn with_header(properties: &[u8], (name, value): (&str, i64)) -> Option<Vec<u8>> {
     let properties = Properties::checked(properties);
     let mut headers = TableWriter::new();
     let old = properties.headers();
-    for (name, value) in old.iter().flat_map(|old| old.iter()) {
-        if name != HEADER {
-            headers.put(name, value);
+    for (other, value) in old.iter().flat_map(|old| old.iter()) {
+        if other != name {
+            headers.put(other, value);
         }
     }
-    headers.put(HEADER, Value::Long(i64::from(failed)));
+    headers.put(name, Value::Long(value));
     let mut writer = PropertiesWriter::from(properties);
     writer.headers = Some(headers.view());
     writer.to_bytes().ok()
@@ -166,7 +179,8 @@ pub(crate) fn got(
     channel.counts.redelivered += u64::from(got.redelivered);
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
-    let counted = (got.failed > 0).then(|| with_delivery_count(message.properties, got.failed));
+    let count = (DELIVERY_COUNT, i64::from(got.failed));
+    let counted = (got.failed > 0).then(|| with_header(message.properties, count));
     let properties = counted.flatten();
     let key = message.exchange_and_key;
     encode::get_ok(

@@ -66,6 +66,11 @@ impl Reach {
         self.durable_seq = seq;
     }
 
+    /// Everything up to this sequence number is known to be durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
     /// A number for the next question.
     pub fn next_token(&mut self) -> u64 {
         self.last_token += 1;

@@ -65,7 +65,10 @@ impl Shard {
         for id in std::mem::take(&mut self.not_durable) {
             match self.queues.get_mut(&id) {
                 Some(queue) => touch(&mut self.touched, queue),
-                None => self.run_delay(id),
+                None => {
+                    self.touch_stream(id);
+                    self.run_delay(id);
+                }
             }
         }
     }
@@ -86,8 +89,12 @@ impl Shard {
                 },
             };
             let Some(queue) = self.queues.get_mut(&id) else {
-                if let Arrived::Read(wanted, read) = arrived {
-                    self.arrived_delayed(wanted, read);
+                match arrived {
+                    Arrived::Read(wanted, read) if self.streams.contains_key(&id) => {
+                        self.arrived_stream(wanted, read);
+                    }
+                    Arrived::Read(wanted, read) => self.arrived_delayed(wanted, read),
+                    Arrived::Chunk(..) => {}
                 }
                 continue;
             };

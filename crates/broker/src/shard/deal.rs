@@ -144,6 +144,7 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
         failed: taken.piece.value.failed,
+        has_offsets: false,
     };
     if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {
         peer.out.bytes += taken.bytes;

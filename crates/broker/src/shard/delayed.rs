@@ -198,12 +198,7 @@ impl Shard {
         };
         self.held_bytes -= delay.bytes() as i64;
         self.delay_dues.forget(id, delay.noted);
-        delay.handle.mark_deleted();
-        if let Some(vhost) = delay.handle.vhost.upgrade() {
-            vhost.forget_queue(&delay.handle);
-        }
-        self.settled.tell(&mut *self.log);
-        self.log.delete_queue(delay.handle.group, id);
+        self.end_handle(&delay.handle);
     }
 }
 

@@ -72,7 +72,10 @@ impl Shard {
         }
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         if !no_ack {
-            peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
+            let (queues, streams) = (&self.queues, &self.streams);
+            peer.note_held(holder.channel, id, |queue| {
+                queues.contains_key(queue) || streams.contains_key(queue)
+            });
         }
         Ok(Reply::Got(Some(got)))
     }

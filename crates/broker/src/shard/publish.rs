@@ -261,7 +261,9 @@ impl Shard {
     fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
         // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
         let Some(queue) = self.queues.get_mut(&id) else {
-            self.hold_back(id, batch, (first, count));
+            if !self.append(id, batch, (first, count)) {
+                self.hold_back(id, batch, (first, count));
+            }
             return false;
         };
         match queue.refuses() {

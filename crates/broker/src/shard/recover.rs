@@ -8,6 +8,7 @@ use crate::backing::FoundMessages;
 use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
+use crate::stream::Stream;
 
 /// What a recovered queue begins with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,15 @@ impl Shard {
         if handle.delays().is_some() {
             // What it holds back depends on the time, which is not known before the first turn.
             self.recovered_delays.push((handle, recovered));
+            return;
+        }
+        if handle.is_stream() {
+            let id = handle.id;
+            let first = recovered.messages.first().map(|found| found.first_seq);
+            let mut stream = Stream::new(handle);
+            stream.recover(first.unwrap_or(recovered.next_seq), recovered.next_seq);
+            self.streams.insert(id, stream);
+            self.recovered.push(id);
             return;
         }
         let id = handle.id;

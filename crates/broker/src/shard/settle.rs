@@ -82,12 +82,14 @@ impl Shard {
     /// What is rejected is left for [`Shard::bury`].
     pub(super) fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
         for settle in settles {
-            let Some(queue) = self.queues.get_mut(&settle.queue) else {
-                continue;
-            };
             let holder = Holder {
                 connection,
                 channel: settle.channel,
+            };
+            let Some(queue) = self.queues.get_mut(&settle.queue) else {
+                let run = (settle.first_seq, settle.count);
+                self.settle_stream(settle.queue, holder, run);
+                continue;
             };
             let (before, clock) = (queue.held_bytes(), self.clock);
             let run = (settle.first_seq, settle.count);

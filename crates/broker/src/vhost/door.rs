@@ -13,8 +13,8 @@ use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 
 use crate::arguments::{
-    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
-    inequivalent_queue_argument,
+    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, QueueType,
+    inequivalent_exchange_argument, inequivalent_queue_argument,
 };
 use crate::bindings::canonical_arguments;
 use crate::command::Command;
@@ -97,6 +97,8 @@ impl Vhost {
         }
         let settings = QueueSettings::parse(declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Queue, &declaration.name)))?;
+        check_stream(&declaration, &settings)
+            .map_err(|what| self.refused_property(what, &declaration.name))?;
         // Its shard has not said yet that it is gone. What is written down goes by its name, so it has to go first.
         if let Some(ended) = self.entry(&declaration.name) {
             self.forget(&ended);
@@ -107,6 +109,11 @@ impl Vhost {
             .send(queue.shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
         Ok(Declared::New(queue))
+    }
+
+    fn refused_property(&self, what: &str, queue: &Name) -> Error {
+        let resource = self.named(Kind::Queue, queue);
+        Error::Unacceptable(format!("invalid property '{what}' for {resource}"))
     }
 
     /// Ends what is left of a queue outside its shard: directory entry, bindings, and exchanges that live only as long as they have one.
@@ -387,6 +394,26 @@ fn check_equivalent_queue(
             detail,
         })
     })
+}
+
+/// Streams are durable and belong to nobody.
+///
+/// **Errors**: what the declaration may not have.
+fn check_stream(
+    declaration: &QueueDeclaration,
+    settings: &QueueSettings,
+) -> Result<(), &'static str> {
+    if settings.queue_type != QueueType::Stream {
+        return Ok(());
+    }
+    match declaration {
+        QueueDeclaration {
+            auto_delete: true, ..
+        } => Err("auto-delete"),
+        QueueDeclaration { owner: Some(_), .. } => Err("exclusive-owner"),
+        QueueDeclaration { durable: false, .. } => Err("non-durable"),
+        _ => Ok(()),
+    }
 }
 
 fn check_equivalent_exchange(there: &Exchange, new: &ExchangeDeclaration) -> Result<(), Error> {

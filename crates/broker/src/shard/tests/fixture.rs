@@ -372,6 +372,8 @@ pub(super) fn consumer(slot: u32) -> NewConsumer {
         channel_credit: None::<ChannelCredit>,
         priority: 0,
         timeout: None,
+        offset: Default::default(),
+        filter: None,
     }
 }
 
