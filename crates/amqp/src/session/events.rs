@@ -1,7 +1,7 @@
 //! What the shards tell an open connection: deliveries, progress of publishes, answers to what was asked.
 
 use leveret_broker::error::Error;
-use leveret_broker::link::{Deliveries, Event, Reply};
+use leveret_broker::link::{ConsumerSlot, Deliveries, Event, Reply};
 
 use super::{Session, Waiting};
 use crate::channel::{Next, Question, answer, consume, deliver};
@@ -11,6 +11,9 @@ impl Session {
     pub(crate) fn event(&mut self, event: Event) {
         match event {
             Event::Deliveries(ref runs) if self.comes_after_recover_ok(runs) => {
+                self.deferred.push(event);
+            }
+            Event::ConsumerCancelled(slot) if self.comes_after_delete_ok(slot) => {
                 self.deferred.push(event);
             }
             Event::Deliveries(runs) => {
@@ -64,6 +67,20 @@ impl Session {
         consumer.is_some_and(|consumer| released & (1 << consumer.queue.shard.0) != 0)
     }
 
+    /// Whether this consumer's channel waits for its `delete-ok`, which comes first: py-amqp takes the channel for broken otherwise.
+    fn comes_after_delete_ok(&self, slot: ConsumerSlot) -> bool {
+        let Some(Waiting::Method {
+            channel,
+            question: Question::Delete { .. } | Question::Kept { .. },
+            ..
+        }) = self.waiting
+        else {
+            return false;
+        };
+        let consumer = self.core.consumers.get(slot);
+        consumer.is_some_and(|consumer| consumer.channel == channel)
+    }
+
     fn write_confirms(&mut self) {
         for channel in self.channels.iter_mut() {
             if let Some(confirms) = channel.confirms.as_mut().filter(|c| c.is_pending())
@@ -90,9 +107,7 @@ impl Session {
                     Ok(Next::Done) => {
                         // The answer may have given credit back, and the client need not say anything more.
                         self.hand_over();
-                        for event in std::mem::take(&mut self.deferred) {
-                            self.event(event);
-                        }
+                        self.catch_up();
                     }
                     Ok(Next::Wait(question)) => {
                         self.waiting = Some(Waiting::Method {
@@ -101,7 +116,10 @@ impl Session {
                             question,
                         });
                     }
-                    Err(exception) => self.fail(number, exception, ids),
+                    Err(exception) => {
+                        self.catch_up();
+                        self.fail(number, exception, ids);
+                    }
                 }
             }
             Some(Waiting::CloseChannel {
@@ -130,6 +148,12 @@ impl Session {
                 _ => self.waiting = Some(Waiting::Disconnect { shards, then }),
             },
             None => {}
+        }
+    }
+    /// Takes what had to come after the answer that was awaited.
+    fn catch_up(&mut self) {
+        for event in std::mem::take(&mut self.deferred) {
+            self.event(event);
         }
     }
 }
