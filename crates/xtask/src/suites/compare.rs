@@ -3,6 +3,9 @@
 use super::list::{Difference, Suite};
 use super::results::Results;
 
+/// A suite that was ended leaves many tests behind: of more than these only the number is told.
+const SHOWN_MAX: usize = 30;
+
 /// A sentence for each thing that is not as it should be.
 pub(crate) fn disagreements(
     suite: &Suite,
@@ -23,13 +26,16 @@ pub(crate) fn disagreements(
         let mut all = differences.iter();
         all.find(|difference| difference.suite == suite.name && difference.test == test)
     };
-    for test in rabbitmq.passed.difference(&leveret.passed) {
-        if listed(test).is_none() {
-            let how = match leveret.failed.contains(test) {
-                true => "fails",
-                false => "did not run",
-            };
-            sentences.push(format!("{test} {how} against Leveret, and is not listed"));
+    let missed = rabbitmq.passed.difference(&leveret.passed);
+    let missed = missed.filter(|test| listed(test).is_none());
+    let (failed, not_run): (Vec<&String>, _) = missed.partition(|t| leveret.failed.contains(*t));
+    for (tests, how) in [(failed, "fail"), (not_run, "did not run")] {
+        let shown: Vec<&str> = tests.iter().take(SHOWN_MAX).map(|t| t.as_str()).collect();
+        if !shown.is_empty() {
+            let (count, shown) = (tests.len(), shown.join("\n    "));
+            sentences.push(format!(
+                "{count} {how} against Leveret, and are not listed:\n    {shown}"
+            ));
         }
     }
     for difference in differences.iter().filter(|d| d.suite == suite.name) {

@@ -39,8 +39,8 @@ fn what_rabbitmq_passes_has_to_pass_or_be_listed() {
     let rabbitmq = results(&["a", "b", "c"], &["d"]);
     let leveret = results(&["a"], &["b", "d"]);
     let wrong = [
-        "b fails against Leveret, and is not listed",
-        "c did not run against Leveret, and is not listed",
+        "1 fail against Leveret, and are not listed:\n    b",
+        "1 did not run against Leveret, and are not listed:\n    c",
     ];
     assert_eq!(check(&rabbitmq, &leveret, &[]), wrong);
     let list = [listed("b", false), listed("c", true)];
