@@ -10,10 +10,13 @@ use super::list::{Source, Suite};
 use crate::Outcome;
 use crate::command::Line;
 use crate::setup::{remove_folder, require};
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 
 /// Holds what was fetched, once all of it is there.
 const STAMP: &str = "fetched";
+
+/// How long each step may take.
+const LIMIT_SECS: &str = "900";
 
 /// A suite that can be run.
 #[derive(Debug)]
@@ -54,12 +57,12 @@ fn python(
 ) -> Outcome<Fetched> {
     let environment = home.join("python");
     if !is_there {
-        Line::new("python3", &["-m", "venv", &shown(&environment)]).output()?;
+        limited("python3", &["-m", "venv", &shown(&environment)]).output()?;
         let program = shown(&environment.join("bin/python"));
         let pip = |words: &[&str]| {
             let mut all = vec!["-m", "pip", "--disable-pip-version-check", "--quiet"];
             all.extend(words);
-            Line::new(&program, &all).output()
+            limited(&program, &all).output()
         };
         let mut install = vec!["install", package];
         install.extend(with.iter().map(String::as_str));
@@ -104,12 +107,12 @@ fn npm(package: &str, with: &[String], home: &Path, is_there: bool) -> Outcome<F
             &shown(&to),
             package,
         ];
-        Line::new("npm", &pack).output()?;
+        limited("npm", &pack).output()?;
         unpack(home)?;
         let mut install = vec!["install", "--silent", "--ignore-scripts", "--no-save"];
         install.extend(["--no-audit", "--no-fund"]);
         install.extend(with.iter().map(String::as_str));
-        Line::new("npm", &install).within(&folder).output()?;
+        limited("npm", &install).within(&folder).output()?;
     }
     Ok(Fetched {
         home: home.to_owned(),
@@ -139,7 +142,7 @@ fn unpack(home: &Path) -> Outcome {
         "-C",
         &shown(&to),
     ];
-    Line::new("tar", &unpack).output().map(drop)
+    limited("tar", &unpack).output().map(drop)
 }
 
 /// Has cargo fetch a crate for a package that uses it, and builds the tests of a copy.
@@ -157,16 +160,16 @@ fn krate(package: &str, home: &Path, is_there: bool) -> Outcome<Fetched> {
              [dependencies]\n{name} = \"={version}\"\n[workspace]\n"
         );
         write(&user.join("Cargo.toml"), &manifest)?;
-        let metadata = cargo(&["metadata", "--format-version=1"]).within(&user);
+        let metadata = limited("cargo", &["metadata", "--format-version=1"]).within(&user);
         let from = source_of(name, &metadata.output()?)?;
-        Line::new("cp", &["-r", &shown(&from), &shown(&folder)]).output()?;
+        limited("cp", &["-r", &shown(&from), &shown(&folder)]).output()?;
         // Else cargo takes it for a part of the workspace above it.
         let manifest = folder.join("Cargo.toml");
         let text = fs::read_to_string(&manifest);
         let text = text.map_err(|error| format!("{}: {error}", manifest.display()))?;
         write(&manifest, &format!("{text}\n[workspace]\n"))?;
     }
-    cargo(&["test", "--quiet", "--tests", "--no-run"])
+    limited("cargo", &["test", "--quiet", "--tests", "--no-run"])
         .within(&folder)
         .env("CARGO_TARGET_DIR", shown(&target))
         .output()?;
@@ -200,6 +203,13 @@ fn debian(package: &str, folder: &Path, with: &[String], home: &Path) -> Outcome
         folder: folder.to_owned(),
         env: Vec::new(),
     })
+}
+
+/// A command line that is ended when it takes too long.
+fn limited(program: &str, words: &[&str]) -> Line {
+    let mut all = vec![LIMIT_SECS, program];
+    all.extend(words);
+    Line::new("timeout", &all)
 }
 
 fn shown(path: &Path) -> String {

@@ -101,6 +101,9 @@ fn source(table: &Table) -> Outcome<Source> {
         return Err(format!("a suite has one of {}", kinds.join(", ")));
     };
     let package = text(table, kind)?;
+    if *kind == "crate" && table.contains_key("with") {
+        return Err("cargo knows what a crate needs: it has no `with`".to_owned());
+    }
     Ok(match *kind {
         "python" => Source::Python(package),
         "npm" => Source::Npm(package),

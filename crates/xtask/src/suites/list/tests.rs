@@ -38,6 +38,10 @@ fn what_makes_no_sense_is_refused() {
         ),
         ("name = \"n\"\nnpm = \"a\"\nurl = \"b\"", "nobody reads url"),
         ("npm = \"a\"", "name is no text"),
+        (
+            "crate = \"a\"\nwith = []\nname = \"n\"",
+            "cargo knows what a crate needs",
+        ),
     ] {
         let error = parsed(&format!("{text}\n{REST}")).unwrap_err();
         assert!(error.starts_with(reason), "{error}");
