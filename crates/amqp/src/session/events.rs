@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leveret_broker::error::Error;
-use leveret_broker::link::{Deliveries, Event, Reply};
+use leveret_broker::link::{ConsumerSlot, Deliveries, Event, Reply};
 use leveret_broker::queue_handle::ShardId;
 
 use super::{Session, Waiting};
@@ -14,6 +14,9 @@ impl Session {
     pub(crate) fn event(&mut self, event: Event) {
         match event {
             Event::Deliveries(ref runs) if self.comes_after_recover_ok(runs) => {
+                self.deferred.push(event);
+            }
+            Event::ConsumerCancelled(slot) if self.comes_after_delete_ok(slot) => {
                 self.deferred.push(event);
             }
             Event::Deliveries(runs) => {
@@ -107,6 +110,20 @@ impl Session {
         self.hand_over();
     }
 
+    /// Whether this consumer's channel waits for its `delete-ok`, which comes first: py-amqp takes the channel for broken otherwise.
+    fn comes_after_delete_ok(&self, slot: ConsumerSlot) -> bool {
+        let Some(Waiting::Method {
+            channel,
+            question: Question::Delete { .. } | Question::Kept { .. },
+            ..
+        }) = self.waiting
+        else {
+            return false;
+        };
+        let consumer = self.core.consumers.get(slot);
+        consumer.is_some_and(|consumer| consumer.channel == channel)
+    }
+
     fn write_confirms(&mut self) {
         for channel in self.channels.iter_mut() {
             if let Some(confirms) = channel.confirms.as_mut().filter(|c| c.is_pending())
@@ -133,9 +150,7 @@ impl Session {
                     Ok(Next::Done) => {
                         // The answer may have given credit back, and the client need not say anything more.
                         self.hand_over();
-                        for event in std::mem::take(&mut self.deferred) {
-                            self.event(event);
-                        }
+                        self.catch_up();
                     }
                     Ok(Next::Wait(question)) => {
                         self.waiting = Some(Waiting::Method {
@@ -144,7 +159,10 @@ impl Session {
                             question,
                         });
                     }
-                    Err(exception) => self.fail(number, exception, ids),
+                    Err(exception) => {
+                        self.catch_up();
+                        self.fail(number, exception, ids);
+                    }
                 }
             }
             Some(Waiting::CloseChannel {
@@ -173,6 +191,12 @@ impl Session {
                 _ => self.waiting = Some(Waiting::Disconnect { shards, then }),
             },
             None => {}
+        }
+    }
+    /// Takes what had to come after the answer that was awaited.
+    fn catch_up(&mut self) {
+        for event in std::mem::take(&mut self.deferred) {
+            self.event(event);
         }
     }
 }
