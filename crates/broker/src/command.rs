@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_message::batch::Batch;
+use leveret_message::name::Name;
 use leveret_store::log::{QueueId, Transaction};
 
 use crate::figures::{Detail, Observed};
@@ -177,6 +178,24 @@ pub struct NewConsumer {
     pub filter: Option<Filter>,
 }
 
+/// Where an operator moves messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MoveTo {
+    /// To the queue of this name.
+    Queue(Name),
+    /// Each to the queue in which it first died, without what its headers say of deaths.
+    Origin,
+}
+
+/// How many messages move where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moving {
+    /// Where.
+    pub to: MoveTo,
+    /// How many at the most; a shard may move fewer at a time.
+    pub most: u64,
+}
+
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
 #[derive(Debug)]
 pub enum Command {
@@ -217,6 +236,19 @@ pub enum Command {
         queue: Arc<QueueHandle>,
         /// Whether it is settled by being sent.
         no_ack: bool,
+    },
+    /// Moves messages from the front of a queue. Replies `Moved`.
+    Move(ConnectionId, Arc<QueueHandle>, Moving),
+    /// Looks at ready messages that are in memory, and leaves them as they are. Replies `Peeked`.
+    Peek {
+        /// Who asks.
+        connection: ConnectionId,
+        /// At which queue.
+        queue: Arc<QueueHandle>,
+        /// How many from the front are passed over.
+        position: u64,
+        /// How many at the most.
+        most: u64,
     },
     /// Removes all ready messages. Replies `Purged`.
     Purge(ConnectionId, Arc<QueueHandle>),

@@ -99,6 +99,33 @@ impl<'a> DeadLetter<'a> {
     }
 }
 
+/// The queue in which a dead letter died first; none of a message that never died.
+pub fn origin(message: &Message<'_>) -> Option<String> {
+    let headers = Properties::checked(message.properties).headers();
+    let queue = headers
+        .filter(|_| message.died)?
+        .find("x-first-death-queue")?;
+    queue.as_str().map(str::to_owned)
+}
+
+/// The properties of a dead letter as if it had never died.
+pub fn without_deaths(message: &Message<'_>) -> Option<Vec<u8>> {
+    let properties = Properties::checked(message.properties);
+    let old = properties.headers();
+    let mut headers = TableWriter::new();
+    for (key, value) in old.iter().flat_map(|old| old.iter()) {
+        let is_of_death = key == "x-death"
+            || key.starts_with("x-first-death-")
+            || key.starts_with("x-last-death-");
+        if !is_of_death {
+            headers.put(key, value);
+        }
+    }
+    let mut writer = PropertiesWriter::from(properties);
+    writer.headers = Some(headers.view());
+    writer.to_bytes().ok()
+}
+
 /// The exchange that a message was published to, and all its routing keys.
 fn published_to<'a>(
     message: &Message<'a>,

@@ -143,6 +143,15 @@ pub enum Reply {
     Got(Option<Got>),
     /// How many ready messages were removed.
     Purged(u64),
+    /// Messages went to other queues.
+    Moved {
+        /// How many.
+        moved: u64,
+        /// How many were looked at and stayed, because there is no queue for them to go to.
+        stayed: u64,
+    },
+    /// Ready messages, which stay where they are.
+    Peeked(Vec<Got>),
     /// The queue is gone, and so many ready messages with it.
     Deleted(u64),
     /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.

@@ -18,7 +18,8 @@ use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
 
 use crate::arguments::QueueSettings;
-use crate::command::Holder;
+use crate::command::{Holder, Moving};
+use crate::link::ConnectionId;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
 use crate::queue::holders::Holders;
@@ -75,6 +76,8 @@ pub struct Queue {
     failures_max: u64,
     /// Who consumes from it.
     pub consumers: Consumers,
+    /// Those who asked for messages to be moved while the next one was away.
+    pub moves: VecDeque<(ConnectionId, Moving)>,
     lines: Lines,
     reach: Reach,
     /// Those who asked for a message while the next one was away.
@@ -127,6 +130,7 @@ impl Queue {
             lines: Lines::default(),
             reach: Reach::default(),
             gets: VecDeque::new(),
+            moves: VecDeque::new(),
             unacked: Holders::default(),
             waiting: Waiting::default(),
             next_seq: 1,
@@ -308,6 +312,31 @@ impl Queue {
                 .map(|piece| piece.count)
                 .sum()
         });
+    }
+
+    /// Messages that were taken stay: they are where they were, as if they had been handed out.
+    pub fn stay(&mut self, piece: Piece<Ready>) {
+        self.put_back(Piece {
+            first: piece.first,
+            count: piece.count,
+            value: Held::from(piece.value),
+        });
+    }
+
+    /// Ready messages from the front, as far as they are in memory, and whether they were handed out before.
+    pub fn in_memory(&self) -> impl Iterator<Item = (Piece<Ready>, bool)> {
+        let marked = self.redelivered_below;
+        self.lines.iter().flat_map(move |line| {
+            let returned = line.returned.iter();
+            let returned = returned.map_while(|piece| in_memory(piece.clone()));
+            let is_cut = line
+                .returned
+                .iter()
+                .any(|piece| piece.value.batch.is_none());
+            let fresh = line.fresh.iter().filter(move |_| !is_cut);
+            let fresh = fresh.map(move |piece| (piece.clone(), piece.first < marked));
+            returned.map(|piece| (piece, true)).chain(fresh)
+        })
     }
 
     fn put_back(&mut self, piece: Piece<Held>) {

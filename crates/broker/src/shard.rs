@@ -39,6 +39,7 @@ mod ending;
 mod expiry;
 mod get;
 mod lifetime;
+mod moving;
 mod observe;
 mod overdue;
 mod peer;
@@ -301,6 +302,18 @@ impl Shard {
                 if let Some(reply) = self.get(holder, &queue, no_ack) {
                     self.reply(holder.connection, reply);
                 }
+            }
+            Command::Move(connection, queue, moving) => {
+                self.start_moving(connection, &queue, moving);
+            }
+            Command::Peek {
+                connection,
+                queue,
+                position,
+                most,
+            } => {
+                let reply = self.peek(&queue, position, most);
+                self.reply(connection, reply);
             }
             Command::Purge(connection, queue) => {
                 let reply = self.purge(&queue).map(Reply::Purged);

@@ -24,6 +24,7 @@ mod json;
 mod limits;
 mod list;
 mod messages;
+mod moving;
 mod node;
 mod overview;
 mod parameters;

@@ -271,7 +271,7 @@ fn settle(link: &mut OperatorLink<'_>, queue: &QueueHandle, seq: u64, outcome: O
     );
 }
 
-fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> Value {
+pub(crate) fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> Value {
     let body = message.body.as_bytes();
     let (exchange, key) = exchange_and_key::split(message.exchange_and_key).unwrap_or_default();
     let properties = Properties::parse(message.properties).unwrap_or_default();

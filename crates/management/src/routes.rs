@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::refusal::{Missing, Refusal};
 use crate::{
     Api, bindings, channels, connections, consumers, definitions, exchanges, health, limits, list,
-    messages, overview, parameters, permissions, policies, queues, users, vhosts,
+    messages, moving, overview, parameters, permissions, policies, queues, users, vhosts,
 };
 
 #[cfg(test)]
@@ -166,6 +166,12 @@ fn topology() -> Routes {
         .route("/queues/{vhost}/{name}/contents", delete(queues::purge))
         .route("/queues/{vhost}/{name}/actions", post(queues::act))
         .route("/queues/{vhost}/{name}/get", post(messages::get))
+        .route("/leveret/queues/{vhost}/{name}/messages", get(moving::peek))
+        .route("/leveret/queues/{vhost}/{name}/move", post(moving::move_to))
+        .route(
+            "/leveret/queues/{vhost}/{name}/redrive",
+            post(moving::redrive),
+        )
         .route("/exchanges", get(exchanges::all))
         .route("/exchanges/{vhost}", get(exchanges::all))
         .route(

@@ -109,6 +109,7 @@ impl Shard {
             list_resident(&mut self.resident, queue);
             touch(&mut self.touched, queue);
             self.answer_gets(id);
+            self.answer_moves(id);
             if let Some(queue) = self
                 .unseen
                 .pop_front()

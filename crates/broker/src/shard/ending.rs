@@ -96,11 +96,11 @@ impl Shard {
             peer.exclusive.remove(&id);
         }
         self.end_handle(&queue.handle);
-        for (holder, _) in &queue.gets {
-            self.reply(
-                holder.connection,
-                Err(Error::NotFound(queue.handle.resource())),
-            );
+        let got = queue.gets.iter().map(|(holder, _)| holder.connection);
+        let moved = queue.moves.iter().map(|(connection, _)| *connection);
+        for connection in got.chain(moved) {
+            let gone = Error::NotFound(queue.handle.resource());
+            self.reply(connection, Err(gone));
         }
         for consumer in queue.consumers.iter() {
             self.tell_cancelled(consumer.holder.connection, consumer.slot);

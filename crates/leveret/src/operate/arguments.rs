@@ -122,6 +122,30 @@ pub(crate) enum Queues {
         #[arg(long)]
         ack: bool,
     },
+    /// Show ready messages that are in memory; nothing becomes of them
+    Peek {
+        name: String,
+        /// How many from the front are passed over
+        #[arg(long, default_value_t = 0)]
+        position: u64,
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+    },
+    /// Move messages from the front of one to another
+    Move {
+        name: String,
+        destination: String,
+        /// How many; all that are there, if not given
+        #[arg(long)]
+        count: Option<u64>,
+    },
+    /// Move dead letters back to the queues in which they first died
+    Redrive {
+        name: String,
+        /// How many; all that are there, if not given
+        #[arg(long)]
+        count: Option<u64>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

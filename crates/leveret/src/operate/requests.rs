@@ -160,6 +160,35 @@ fn queues(verb: &Queues, vhost: &str) -> Ask {
             at(name)
         )),
         Queues::Purge { name } => Ask::delete(format!("{}/contents", at(name))),
+        Queues::Peek {
+            name,
+            position,
+            count,
+        } => Ask::get(
+            format!(
+                "/leveret{}/messages?position={position}&count={count}",
+                at(name)
+            ),
+            &[
+                "position",
+                "exchange",
+                "routing_key",
+                "redelivered",
+                "payload",
+            ],
+        ),
+        Queues::Move {
+            name,
+            destination,
+            count,
+        } => Ask::post(
+            format!("/leveret{}/move", at(name)),
+            json!({"destination": destination, "count": count}),
+        ),
+        Queues::Redrive { name, count } => Ask::post(
+            format!("/leveret{}/redrive", at(name)),
+            json!({"count": count}),
+        ),
         Queues::Get { name, count, ack } => {
             let mode = if *ack {
                 "ack_requeue_false"

@@ -1,0 +1,161 @@
+//! What operators do with the messages of a queue: look at them, and move them to another queue, or dead letters back to where they first died.
+//!
+//! A move is a transaction of the log, as that of a dead letter is: each message is in the one queue or in the other.
+
+use std::sync::Arc;
+
+use leveret_message::batch::{Body, NewMessage};
+use leveret_message::exchange_and_key;
+use leveret_store::log::QueueId;
+
+use crate::command::{MoveTo, Moving};
+use crate::dead_letter::{origin, without_deaths};
+use crate::error::Error;
+use crate::link::{ConnectionId, Got, Reply};
+use crate::publisher::{Filling, NewBody, by_shard};
+use crate::queue::{Home, Need, Ready};
+use crate::queue_handle::QueueHandle;
+use crate::runs::Piece;
+use crate::shard::Shard;
+use crate::vhost::Vhost;
+
+/// How many messages move in one turn at the most.
+const MOVED_MAX: u64 = 1024;
+
+impl Shard {
+    /// Moves messages; answers at once, or when the first ones have been read.
+    pub(super) fn start_moving(
+        &mut self,
+        connection: ConnectionId,
+        handle: &QueueHandle,
+        moving: Moving,
+    ) {
+        self.deal_touched();
+        let id = handle.id;
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return self.reply(connection, Err(Error::NotFound(handle.resource())));
+        };
+        queue.moves.push_back((connection, moving));
+        self.answer_moves(id);
+    }
+
+    /// Carries out what waits for messages to be read, as far as they have been.
+    pub(super) fn answer_moves(&mut self, id: QueueId) {
+        while let Some(queue) = self.queues.get_mut(&id) {
+            if queue.moves.is_empty() {
+                return;
+            }
+            if queue.is_next_away() {
+                return self.ask(id, Some(Need::LetGo));
+            }
+            if let Some((connection, moving)) = queue.moves.pop_front() {
+                let reply = self.move_ready(id, &moving);
+                self.reply(connection, Ok(reply));
+            }
+        }
+    }
+
+    fn move_ready(&mut self, id: QueueId, moving: &Moving) -> Reply {
+        let mut lanes: Vec<Filling> = (0..self.shards.count())
+            .map(|_| Filling::default())
+            .collect();
+        let (mut left, mut staying) = (Vec::new(), Vec::new());
+        let (mut moved, mut looked_at) = (0, 0);
+        let most = moving.most.min(MOVED_MAX);
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return Reply::Moved { moved, stayed: 0 };
+        };
+        let before = queue.held_bytes();
+        let vhost = queue.handle.vhost.upgrade();
+        // One at a time: each may have another origin.
+        while looked_at < most
+            && let Some(vhost) = &vhost
+            && let Some(taken) = queue.take_ready(1)
+        {
+            looked_at += 1;
+            let piece = taken.piece;
+            if !publish_moved(vhost, &piece.value, &moving.to, &mut lanes) {
+                staying.push(piece);
+                continue;
+            }
+            moved += 1;
+            if piece.value.home == Home::Log {
+                left.push((id, piece.value.level.stream(), piece.first, piece.count));
+            }
+        }
+        let stayed = staying.len() as u64;
+        staying.into_iter().for_each(|piece| queue.stay(piece));
+        self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+        self.move_messages(lanes, left);
+        Reply::Moved { moved, stayed }
+    }
+
+    /// The ready messages of a queue that are in memory, from a position on: nothing becomes of them.
+    pub(super) fn peek(
+        &mut self,
+        handle: &QueueHandle,
+        position: u64,
+        most: u64,
+    ) -> Result<Reply, Error> {
+        self.deal_touched();
+        let Some(queue) = self.queues.get(&handle.id) else {
+            return Err(Error::NotFound(handle.resource()));
+        };
+        let ready = queue.ready_count();
+        let seen = queue.in_memory().flat_map(|(piece, redelivered)| {
+            let Piece {
+                first,
+                count,
+                value,
+            } = piece;
+            (0..count).map(move |n| (first + n, n as u32, value.clone(), redelivered))
+        });
+        let seen = seen.skip(position as usize).take(most as usize);
+        let seen = seen.map(|(seq, n, value, redelivered)| Got {
+            queue: handle.id,
+            seq,
+            batch: value.batch,
+            index: value.index + n,
+            redelivered,
+            failed: value.failed,
+            remaining: ready,
+        });
+        Ok(Reply::Peeked(seen.collect()))
+    }
+}
+
+/// Publishes a message to the queue that it moves to. `false` where there is no such queue.
+fn publish_moved(vhost: &Vhost, message: &Ready, to: &MoveTo, lanes: &mut [Filling]) -> bool {
+    let Some(message) = message.batch.message(message.index) else {
+        return false;
+    };
+    let (name, properties) = match to {
+        MoveTo::Queue(name) => (Some(name.to_string()), None),
+        MoveTo::Origin => (origin(&message), without_deaths(&message)),
+    };
+    let queue = name.and_then(|name| vhost.find_queue(&name));
+    let Some(queue) = queue.filter(|queue| queue.delays().is_none()) else {
+        return false;
+    };
+    let died = message.died && properties.is_none();
+    // To the client it is as if it had been published there.
+    let Some(key) = exchange_and_key::join(b"", queue.name().as_bytes()) else {
+        return false;
+    };
+    let new = NewMessage {
+        exchange_and_key: &key,
+        properties: properties.as_deref().unwrap_or(message.properties),
+        persistent: message.persistent,
+        priority: message.priority,
+    };
+    let body = match message.body {
+        Body::Inline(body) => NewBody::Copied(body),
+        Body::Shared(body) => NewBody::Shared(body.clone()),
+    };
+    for (shard, queues) in by_shard(&mut [Arc::clone(&queue)]) {
+        if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
+            lane.add_moved(&queues, new, &body, died);
+        }
+    }
+    true
+}

@@ -1,0 +1,141 @@
+//! What RabbitMQ's API has no paths for: looking at messages without taking them, moving them, and bringing dead letters back to where they died.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query};
+use leveret_broker::command::{Command, MoveTo, Moving};
+use leveret_broker::error::Kind;
+use leveret_broker::link::Reply;
+use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::users::Access;
+use leveret_message::name::Name;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::ask::OperatorLink;
+use crate::body::Body;
+use crate::caller::Caller;
+use crate::messages::describe;
+use crate::refusal::Refusal;
+
+/// Messages that one request may look at.
+const PEEK_MAX: u64 = 1_000;
+
+/// `POST /leveret/queues/{vhost}/{name}/move`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Move {
+    destination: String,
+    count: Option<u64>,
+}
+
+/// `POST /leveret/queues/{vhost}/{name}/redrive`.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Redrive {
+    count: Option<u64>,
+}
+
+/// `GET /leveret/queues/{vhost}/{name}/messages`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Peek {
+    #[serde(default)]
+    position: u64,
+    count: Option<u64>,
+}
+
+/// Moves messages from the front of a queue to another one.
+pub(crate) async fn move_to(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(wanted): Body<Move>,
+) -> Result<Json<Value>, Refusal> {
+    let there = caller.vhost(&vhost)?;
+    there.queue(&wanted.destination)?;
+    let to = Name::new(&wanted.destination);
+    let to = to.map_err(|_| Refusal::bad_request("the name of the destination is too long"))?;
+    move_all(&caller, (&vhost, &name), MoveTo::Queue(to), wanted.count).await
+}
+
+/// Moves dead letters back to the queues in which they first died.
+pub(crate) async fn redrive(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Body(wanted): Body<Redrive>,
+) -> Result<Json<Value>, Refusal> {
+    move_all(&caller, (&vhost, &name), MoveTo::Origin, wanted.count).await
+}
+
+/// Moves until so many have been looked at as were there at first, or as were asked for: what comes meanwhile stays.
+async fn move_all(
+    caller: &Caller,
+    (vhost, name): (&str, &str),
+    to: MoveTo,
+    count: Option<u64>,
+) -> Result<Json<Value>, Refusal> {
+    let vhost = caller.vhost(vhost)?;
+    let queue = vhost.queue(name)?;
+    caller.check(&vhost, Access::Read, (Kind::Queue, name))?;
+    caller.check(&vhost, Access::Write, (Kind::Exchange, ""))?;
+    let mut link = OperatorLink::new(&caller.api.broker);
+    queue.check_owner(link.connection())?;
+    let there = ready(&mut link, &queue).await?;
+    let mut left = count.unwrap_or(u64::MAX).min(there);
+    let (mut all_moved, mut all_stayed) = (0, 0);
+    while left > 0 {
+        let moving = Moving {
+            to: to.clone(),
+            most: left,
+        };
+        let command = Command::Move(link.connection(), Arc::clone(&queue), moving);
+        let Reply::Moved { moved, stayed } = link.ask(queue.shard, command).await? else {
+            break;
+        };
+        all_moved += moved;
+        // What stayed is in front of the others still, and is looked at again.
+        all_stayed = stayed;
+        if moved == 0 {
+            break;
+        }
+        left = left.saturating_sub(moved + stayed);
+    }
+    Ok(Json(json!({"moved": all_moved, "stayed": all_stayed})))
+}
+
+async fn ready(link: &mut OperatorLink<'_>, queue: &Arc<QueueHandle>) -> Result<u64, Refusal> {
+    let count = Command::Count(link.connection(), Arc::clone(queue));
+    match link.ask(queue.shard, count).await? {
+        Reply::Counts { ready, .. } => Ok(ready),
+        _ => Ok(0),
+    }
+}
+
+/// Ready messages that are in memory, from a position on. Nothing becomes of them.
+pub(crate) async fn peek(
+    caller: Caller,
+    Path((vhost, name)): Path<(String, String)>,
+    Query(wanted): Query<Peek>,
+) -> Result<Json<Value>, Refusal> {
+    let vhost = caller.vhost(&vhost)?;
+    let queue = vhost.queue(&name)?;
+    caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
+    let mut link = OperatorLink::new(&caller.api.broker);
+    queue.check_owner(link.connection())?;
+    let command = Command::Peek {
+        connection: link.connection(),
+        queue: Arc::clone(&queue),
+        position: wanted.position,
+        most: wanted.count.unwrap_or(1).min(PEEK_MAX),
+    };
+    let Reply::Peeked(seen) = link.ask(queue.shard, command).await? else {
+        return Ok(Json(json!([])));
+    };
+    let described = (wanted.position..)
+        .zip(&seen)
+        .filter_map(|(position, got)| {
+            let message = got.batch.message(got.index)?;
+            let mut described = describe(got, &message, usize::MAX, false);
+            described["position"] = position.into();
+            Some(described)
+        });
+    Ok(Json(described.collect()))
+}
