@@ -106,6 +106,8 @@ pub struct Part {
     pub runs: Vec<Run>,
     /// What is settled.
     pub settles: Vec<Settle>,
+    /// Whether full queues take the messages too.
+    pub forced: bool,
 }
 
 /// What becomes of messages that were handed out.

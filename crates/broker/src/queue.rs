@@ -48,7 +48,7 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
-pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
+pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory, split_front};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 

@@ -120,6 +120,8 @@ pub struct Shard {
     dead: Vec<Dead>,
     /// What queues have refused of the batch that is being published.
     refused: Vec<Refused>,
+    /// Whether full queues take what is published now all the same.
+    forced: bool,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
     /// Queues with messages in memory, those that have had some for longest first.
@@ -183,6 +185,7 @@ impl Shard {
             settled: Settled::default(),
             dead: Vec::new(),
             refused: Vec::new(),
+            forced: false,
             resident_max: usize::MAX,
             resident: VecDeque::new(),
             reading: 0,

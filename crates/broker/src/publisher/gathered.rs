@@ -214,6 +214,7 @@ impl Publisher {
                 batch,
                 runs,
                 settles,
+                forced: false,
             };
             (shard, part)
         };

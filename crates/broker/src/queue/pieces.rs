@@ -153,7 +153,7 @@ pub fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
 }
 
 /// Takes up to `count` messages from the front of a piece.
-pub(super) fn split_front(piece: &mut Piece<Ready>, count: u64) -> Piece<Ready> {
+pub fn split_front(piece: &mut Piece<Ready>, count: u64) -> Piece<Ready> {
     let count = count.min(piece.count);
     let front = Piece {
         first: piece.first,

@@ -1,23 +1,39 @@
 //! Messages that came back and wait before they are ready again: `x-delayed-retry-type`, `-min` and `-max`
 //! (<https://www.rabbitmq.com/docs/quorum-queues>). The wait is the minimum, times the failures, up to the maximum.
 //!
+//! Beside them wait dead letters that have nowhere to go, where they must not be lost (`x-dead-letter-strategy` of `at-least-once`): they are published
+//! again now and then (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
+//!
 //! Waits are kept in memory only: after a restart, what waited is ready.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::arguments::{DelayedRetrySettings, DelayedRetryType};
+use crate::arguments::{DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, Overflow};
+use crate::dead_letter::Reason;
 use crate::queue::Queue;
-use crate::queue::pieces::{Held, Home, Level};
+use crate::queue::pieces::{Held, Home, Level, Ready, in_memory};
 use crate::runs::Piece;
 
 /// How many pieces of a queue wait at the most; what comes beyond that is ready at once.
 const WAITING_MAX: usize = 1_000_000;
 
+/// What becomes of messages that have waited.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// They are ready.
+    Ready,
+    /// They are published to the dead letter exchange.
+    Dead(Reason),
+}
+
+/// How long a dead letter that has nowhere to go waits before it is published again.
+const DEAD_LETTER_RETRY_MS: u64 = 3_000;
+
 /// See the module. Pieces are under the time, in milliseconds since 1970, and their first sequence number.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    pieces: BTreeMap<(u64, u64), Piece<Held>>,
+    pieces: BTreeMap<(u64, u64), (Piece<Held>, Then)>,
     count: u64,
     bytes: usize,
 }
@@ -34,44 +50,42 @@ impl Waiting {
         self.bytes
     }
 
-    fn add(&mut self, until_ms: u64, mut piece: Piece<Held>) {
+    fn add(&mut self, until_ms: u64, mut piece: Piece<Held>, then: Then) {
         piece.value.consumer = None;
         self.count += piece.count;
         self.bytes += piece.value.size(piece.count);
-        self.pieces.insert((until_ms, piece.first), piece);
+        self.pieces.insert((until_ms, piece.first), (piece, then));
     }
 
-    fn pop_due(&mut self, now_ms: u64) -> Option<Piece<Held>> {
+    fn pop_due(&mut self, now_ms: u64) -> Option<(Piece<Held>, Then)> {
         let first = self.pieces.first_entry()?;
         if first.key().0 > now_ms {
             return None;
         }
-        let piece = first.remove();
+        let (piece, then) = first.remove();
         self.count -= piece.count;
         self.bytes -= piece.value.size(piece.count);
-        Some(piece)
+        Some((piece, then))
     }
 
     /// What waits, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Piece<Held>> {
-        self.pieces.values()
+        self.pieces.values().map(|(piece, _)| piece)
     }
 
-    /// What is in the log leaves memory.
+    /// What is in the log leaves memory, but for dead letters, which are needed soon.
     pub(super) fn forget(&mut self) {
-        for piece in self
-            .pieces
-            .values_mut()
-            .filter(|piece| piece.value.home == Home::Log)
-        {
-            self.bytes -= piece.value.size(piece.count);
-            piece.value.batch = None;
+        for (piece, then) in self.pieces.values_mut() {
+            if piece.value.home == Home::Log && matches!(then, Then::Ready) {
+                self.bytes -= piece.value.size(piece.count);
+                piece.value.batch = None;
+            }
         }
     }
 
     /// Takes everything out; calls `gone` for what is in the log.
     pub(super) fn purge(&mut self, gone: &mut impl FnMut(Level, u64, u64)) {
-        for piece in std::mem::take(self).pieces.into_values() {
+        for (piece, _) in std::mem::take(self).pieces.into_values() {
             if piece.value.home == Home::Log {
                 gone(piece.value.level, piece.first, piece.count);
             }
@@ -99,7 +113,7 @@ impl Queue {
         match wait(retry, failed, piece.value.failed) {
             Some(wait) if self.waiting.pieces.len() < WAITING_MAX => {
                 let until_ms = now_ms().saturating_add(wait.as_millis() as u64);
-                self.waiting.add(until_ms, piece);
+                self.waiting.add(until_ms, piece, Then::Ready);
             }
             _ => self.put_back(piece),
         }
@@ -114,11 +128,36 @@ impl Queue {
             .map(|(until_ms, _)| *until_ms)
     }
 
-    /// Messages that have waited for long enough are ready.
-    pub fn end_waits(&mut self, now_ms: u64) {
-        while let Some(piece) = self.waiting.pop_due(now_ms) {
-            self.put_back(piece);
+    /// Messages that have waited for long enough are ready; calls `dead` with those that are to be published as dead letters again.
+    pub fn end_waits(&mut self, now_ms: u64, mut dead: impl FnMut(Reason, Piece<Ready>)) {
+        while let Some((piece, then)) = self.waiting.pop_due(now_ms) {
+            match then {
+                Then::Ready => self.put_back(piece),
+                Then::Dead(reason) => {
+                    if let Some(piece) = in_memory(piece) {
+                        dead(reason, piece);
+                    }
+                }
+            }
         }
+    }
+
+    /// Dead letters have nowhere to go and must not be lost: they wait for the next attempt.
+    pub fn keep_dead(&mut self, piece: Piece<Ready>, reason: Reason, now_ms: u64) {
+        let held = Piece {
+            first: piece.first,
+            count: piece.count,
+            value: Held::from(piece.value),
+        };
+        let until_ms = now_ms.saturating_add(DEAD_LETTER_RETRY_MS);
+        self.waiting.add(until_ms, held, Then::Dead(reason));
+    }
+
+    /// Whether its dead letters must not be lost. As in RabbitMQ that needs `reject-publish`: otherwise what waits could grow without end.
+    pub fn keeps_dead(&self) -> bool {
+        let strategy = self.settings.dead_letter.strategy;
+        strategy == Some(DeadLetterStrategy::AtLeastOnce)
+            && self.settings.length.overflow == Some(Overflow::RejectPublish)
     }
 
     /// How many messages wait before they are ready again.

@@ -15,7 +15,7 @@ use crate::arguments::QueueSettings;
 use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, by_shard};
-use crate::queue::{Home, Queue, Ready, Taken};
+use crate::queue::{Home, Queue, Ready, Taken, split_front};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
@@ -33,6 +33,27 @@ pub(super) struct Dead {
     pub(super) reason: Reason,
 }
 
+impl Dead {
+    /// Each message for itself, if that is wanted.
+    fn cut(self, each: bool) -> impl Iterator<Item = Self> {
+        let Self {
+            queue,
+            settings,
+            mut piece,
+            reason,
+        } = self;
+        let most = if each { 1 } else { u64::MAX };
+        std::iter::from_fn(move || {
+            (piece.count > 0).then(|| Self {
+                queue: Arc::clone(&queue),
+                settings: settings.clone(),
+                piece: split_front(&mut piece, most),
+                reason,
+            })
+        })
+    }
+}
+
 /// Messages in the log that leave their queue: which stream, the first one and how many.
 pub(super) type Left = (QueueId, Stream, u64, u64);
 
@@ -47,23 +68,41 @@ impl Shard {
             .collect();
         let mut left = Vec::new();
         let unix_secs = self.clock.unix_secs();
+        let mut forced = false;
         for dead in std::mem::take(&mut self.dead) {
-            publish_dead(&dead, unix_secs, &mut lanes);
-            if dead.piece.value.home == Home::Log {
-                let Piece { first, count, .. } = dead.piece;
-                let stream = dead.piece.value.level.stream();
-                left.push((dead.queue.id, stream, first, count));
+            let id = dead.queue.id;
+            let keeps = self.queues.get(&id).is_some_and(Queue::keeps_dead);
+            forced |= keeps;
+            for dead in dead.cut(keeps) {
+                let went = publish_dead(&dead, unix_secs, &mut lanes);
+                if went == 0 && keeps {
+                    self.keep_dead(dead);
+                } else if dead.piece.value.home == Home::Log {
+                    let Piece { first, count, .. } = dead.piece;
+                    left.push((id, dead.piece.value.level.stream(), first, count));
+                }
             }
         }
-        self.move_messages(lanes, left)
+        self.move_messages(lanes, left, forced)
+    }
+
+    fn keep_dead(&mut self, dead: Dead) {
+        let now_ms = self.clock.unix_ms();
+        if let Some(queue) = self.queues.get_mut(&dead.queue.id) {
+            let before = queue.held_bytes();
+            queue.keep_dead(dead.piece, dead.reason, now_ms);
+            self.held_bytes += queue.held_bytes() as i64 - before as i64;
+        }
+        self.note_retry(dead.queue.id);
     }
 
     /// Messages enter other queues, and those that are in the log leave theirs: both or neither. Returns when that is durable, where it concerns this
-    /// shard.
+    /// shard. Where it is `forced`, full queues take them too.
     pub(super) fn move_messages(
         &mut self,
         lanes: Vec<Filling>,
         left: Vec<Left>,
+        forced: bool,
     ) -> Option<Position> {
         let own = self.id;
         let is_concerned = |(shard, lane): &(ShardId, Filling)| {
@@ -78,7 +117,9 @@ impl Shard {
             if shard == own {
                 self.stamp(&mut batch);
                 ((), position) = self.in_part(transaction, |this| {
+                    this.forced = forced;
                     this.enter(&batch, &runs);
+                    this.forced = false;
                     this.refused.clear();
                     this.leave(&left);
                 });
@@ -90,6 +131,7 @@ impl Shard {
                     batch,
                     runs,
                     settles: Vec::new(),
+                    forced,
                 };
                 let part = Command::Transact(Box::new(part));
                 self.shards.send(shard, part);
@@ -137,8 +179,8 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
     }
 }
 
-/// Publishes each message of a run to the dead letter exchange of its queue.
-fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
+/// Publishes each message of a run to the dead letter exchange of its queue. Returns how often a queue takes one.
+fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) -> u64 {
     let Dead {
         queue,
         settings,
@@ -148,10 +190,10 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
     let settings = &settings.dead_letter;
     let vhost = queue.vhost.upgrade();
     let Some((vhost, name)) = vhost.zip(settings.exchange.as_ref()) else {
-        return;
+        return 0;
     };
     let Some(exchange) = vhost.find_exchange(name) else {
-        return;
+        return 0;
     };
     let death = Death {
         queue: queue.name(),
@@ -199,4 +241,5 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         }
     }
     exchange.note_published(piece.count, went);
+    went
 }

@@ -126,7 +126,7 @@ impl Shard {
         let left = due
             .iter()
             .map(|near| (handle.id, near.bucket.stream(), near.seq, 1));
-        self.move_messages(lanes, left.collect());
+        self.move_messages(lanes, left.collect(), false);
     }
 
     /// Takes in what was read for an exchange.

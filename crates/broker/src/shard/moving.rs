@@ -86,7 +86,7 @@ impl Shard {
         let stayed = staying.len() as u64;
         staying.into_iter().for_each(|piece| queue.stay(piece));
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-        self.move_messages(lanes, left);
+        self.move_messages(lanes, left, true);
         Reply::Moved { moved, stayed }
     }
 

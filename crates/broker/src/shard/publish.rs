@@ -266,7 +266,7 @@ impl Shard {
             }
             return false;
         };
-        match queue.refuses() {
+        match queue.refuses() && !self.forced {
             true => self.enqueue_fitting(id, batch, (first, count)),
             false => self.put(id, batch, (first, count)),
         }

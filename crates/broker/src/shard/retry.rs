@@ -1,9 +1,11 @@
 //! Messages that came back are ready again when they have waited for long enough: see `queue/retry.rs`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_store::log::QueueId;
 
+use crate::shard::bury::Dead;
 use crate::shard::{Shard, touch};
 
 impl Shard {
@@ -13,7 +15,16 @@ impl Shard {
         while let Some(id) = self.retries.pop(now) {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.retry_due = None;
-                queue.end_waits(now_ms);
+                let (handle, settings) = (Arc::clone(&queue.handle), queue.settings.clone());
+                let dead = &mut self.dead;
+                queue.end_waits(now_ms, |reason, piece| {
+                    dead.push(Dead {
+                        queue: Arc::clone(&handle),
+                        settings: settings.clone(),
+                        piece,
+                        reason,
+                    });
+                });
                 touch(&mut self.touched, queue);
             }
         }

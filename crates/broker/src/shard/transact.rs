@@ -13,7 +13,9 @@ impl Shard {
         self.stamp(&mut part.batch);
         let connection = part.connection;
         let (slow, last) = self.in_part(part.transaction, |this| {
+            this.forced = part.forced;
             let (_, slow) = this.enter(&part.batch, &part.runs);
+            this.forced = false;
             // Only confirms tell of what was refused.
             this.refused.clear();
             if let Some(connection) = connection {

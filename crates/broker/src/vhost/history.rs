@@ -190,6 +190,7 @@ impl Vhost {
                 batch,
                 runs,
                 settles: Vec::new(),
+                forced: false,
             };
             self.shards.send(shard, Command::Transact(Box::new(part)));
         }
