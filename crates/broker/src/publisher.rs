@@ -345,15 +345,22 @@ impl Publisher {
         self.routes[route.0].shards.is_empty()
     }
 
-    /// Where the next message on a route will be in the batches of its shards, if a queue may refuse it.
+    /// Whether a queue may refuse messages on a route. These need [`Publisher::next_places`] each.
     #[inline]
-    pub fn next_places(&self, route: RouteIndex) -> Option<Places> {
-        let route = self.routes.get(route.0).filter(|route| route.may_refuse)?;
+    pub fn may_refuse(&self, route: RouteIndex) -> bool {
+        self.routes[route.0].may_refuse
+    }
+
+    /// Where the next message on a route, which a queue may refuse, will be in the batches of its shards. They are remembered until they are done.
+    pub fn next_places(&mut self, route: RouteIndex) -> Places {
         let place = |(shard, _): &(ShardId, RunQueues)| {
             let lane = &self.lanes[shard.0 as usize];
             (*shard, lane.number + 1, lane.filling.builder.len())
         };
-        Some(route.lanes.iter().map(place).collect())
+        let places: Places = self.routes[route.0].lanes.iter().map(place).collect();
+        let batches = places.iter().map(|(shard, number, _)| (*shard, *number));
+        self.refusable.extend(batches);
+        places
     }
 
     /// Adds a message to the batches of the shards its route leads to, and says which these are.
@@ -374,11 +381,9 @@ impl Publisher {
         tally.came += 1;
         tally.went += route.handles.len() as u64;
         for (shard, queues) in &route.lanes {
-            let lane = &mut self.lanes[shard.0 as usize];
-            lane.filling.add(queues, message, body);
-            if route.may_refuse {
-                self.refusable.insert((*shard, lane.number + 1));
-            }
+            self.lanes[shard.0 as usize]
+                .filling
+                .add(queues, message, body);
         }
         route.shards
     }

@@ -242,7 +242,7 @@ impl Queue {
 
     /// Whether messages are ready, but the next one is not in memory.
     pub fn is_next_away(&self) -> bool {
-        self.first_run_len() == 0 && self.ready_count() > 0
+        self.ready_count() > 0 && self.first_run_len() == 0
     }
 
     /// How many messages the first run in memory has; 0 if the next one is not there. Those that may expire each for itself count as runs of one.

@@ -153,7 +153,10 @@ impl Batch {
         let mut at = first;
         std::iter::from_fn(move || {
             let from = at;
-            let kind = self.kind(from, told_apart).filter(|_| from < end)?;
+            if from >= end {
+                return None;
+            }
+            let kind = self.kind(from, told_apart)?;
             at = if all_alike {
                 end
             } else {
@@ -205,19 +208,24 @@ impl Batch {
     }
 
     /// Memory that `count` messages from `first` on stand for, in bytes; constant time without shared bodies.
+    #[inline]
     pub fn size(&self, first: u32, count: u32) -> usize {
         let at = |i: u32| self.starts.get(i as usize).copied().unwrap_or_default() as usize;
         let inline = at(first + count).saturating_sub(at(first));
-        if self.shared.is_empty() {
-            return inline;
+        match self.shared.is_empty() {
+            true => inline,
+            false => inline + self.shared_size(first, count),
         }
+    }
+
+    fn shared_size(&self, first: u32, count: u32) -> usize {
         let bodies = (first..first + count)
             .filter_map(|i| self.message(i))
             .map(|m| match m.body {
                 Body::Inline(_) => 0,
                 Body::Shared(body) => body.len(),
             });
-        inline + bodies.sum::<usize>()
+        bodies.sum()
     }
 
     /// The lengths of `count` bodies from `first` on, in bytes.

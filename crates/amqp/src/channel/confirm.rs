@@ -66,9 +66,9 @@ impl Confirms {
         first_of_turn
     }
 
-    /// The last publish may be refused by a queue.
-    pub(crate) fn may_be_refused(&mut self, places: Places) {
-        self.refusable.push_back((self.last, places));
+    /// The next publish may be refused by a queue.
+    pub(crate) fn next_may_be_refused(&mut self, places: Places) {
+        self.refusable.push_back((self.last + 1, places));
     }
 
     /// Messages of a batch were refused; perhaps some of this channel's.

@@ -44,21 +44,19 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
-    for (tag, mut message) in (first_tag..).zip(messages) {
-        let told = (run.failed > 0 || run.has_offsets).then(|| {
-            let seq = run.first_seq + (tag - first_tag);
-            with_header(message.properties, header_of(run, seq))
-        });
-        if let Some(properties) = told.as_ref().and_then(Option::as_ref) {
-            message.properties = properties;
+    let tagged = (first_tag..).zip(messages);
+    if run.failed > 0 || run.has_offsets {
+        write_with_headers(&mut core.out, &consumer.prefix, run, tagged, payload_max);
+    } else {
+        for (tag, message) in tagged {
+            write(
+                &mut core.out,
+                &consumer.prefix,
+                (tag, run.redelivered),
+                &message,
+                payload_max,
+            );
         }
-        write(
-            &mut core.out,
-            &consumer.prefix,
-            (tag, run.redelivered),
-            &message,
-            payload_max,
-        );
     }
     if consumer.no_ack {
         return;
@@ -75,6 +73,24 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         count: u64::from(run.count),
         value,
     });
+}
+
+/// Writes messages that are given a header on their way out.
+#[cold]
+fn write_with_headers<'m>(
+    out: &mut Output,
+    prefix: &DeliverPrefix,
+    run: &DeliveredRun,
+    messages: impl Iterator<Item = (u64, Message<'m>)>,
+    payload_max: usize,
+) {
+    for (seq, (tag, message)) in (run.first_seq..).zip(messages) {
+        let properties = with_header(message.properties, header_of(run, seq));
+        let properties = properties.as_deref().unwrap_or(message.properties);
+        let key = message.exchange_and_key;
+        encode::deliver_with_prefix(out.buffer(), prefix, tag, run.redelivered, key);
+        content(out, prefix.channel(), properties, message.body, payload_max);
+    }
 }
 
 /// The header that a message is given on its way out: the offset of one from a stream, else how often consumers have failed with it.

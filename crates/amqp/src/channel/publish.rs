@@ -124,16 +124,21 @@ pub(crate) fn publish(
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
-    let confirmed = channel.confirms.is_some();
-    let places = confirmed
-        .then(|| core.publisher.next_places(route))
-        .flatten();
+    if core.publisher.may_refuse(route) {
+        note_refusable(core, channel, route);
+    }
     let shards = core.publisher.publish(route, new, &body);
     note(core, channel, shards, message.mandatory);
-    if let Some((confirms, places)) = channel.confirms.as_mut().zip(places) {
-        confirms.may_be_refused(places);
-    }
     Ok(())
+}
+
+/// The next message goes to a queue that may refuse it: where it will be has to be known if that is to be told.
+#[cold]
+fn note_refusable(core: &mut Core, channel: &mut Channel, route: RouteIndex) {
+    let places = core.publisher.next_places(route);
+    if let Some(confirms) = &mut channel.confirms {
+        confirms.next_may_be_refused(places);
+    }
 }
 
 /// A message is on its way to these shards.

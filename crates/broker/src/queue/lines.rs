@@ -16,13 +16,20 @@ impl Lines {
     /// How many messages.
     #[inline]
     pub(super) fn count(&self) -> u64 {
+        let plain = self.plain.count();
+        if self.higher.is_empty() {
+            return plain;
+        }
         let higher: u64 = self.higher.iter().map(Line::count).sum();
-        self.plain.count() + higher
+        plain + higher
     }
 
     /// The memory they stand for, in bytes.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
+        if self.higher.is_empty() {
+            return self.plain.bytes;
+        }
         let higher: usize = self.higher.iter().map(|line| line.bytes).sum();
         self.plain.bytes + higher
     }

@@ -108,11 +108,11 @@ fn wait(retry: &DelayedRetrySettings, failed: bool, failures: u16) -> Option<Dur
 
 impl Queue {
     /// Messages are back: ready, or waiting to be.
-    pub(super) fn go_back(&mut self, piece: Piece<Held>, failed: bool, now_ms: impl Fn() -> u64) {
+    pub(super) fn go_back(&mut self, piece: Piece<Held>, failed: bool, now_ms: u64) {
         let retry = &self.settings.delayed_retry;
         match wait(retry, failed, piece.value.failed) {
             Some(wait) if self.waiting.pieces.len() < WAITING_MAX => {
-                let until_ms = now_ms().saturating_add(wait.as_millis() as u64);
+                let until_ms = now_ms.saturating_add(wait.as_millis() as u64);
                 self.waiting.add(until_ms, piece, Then::Ready);
             }
             _ => self.put_back(piece),

@@ -9,7 +9,7 @@ use crate::arguments::{DeliveryLimit, QueueArguments, QueueType};
 use crate::command::{Holder, Outcome};
 use crate::dead_letter::Reason;
 use crate::queue::Queue;
-use crate::queue::pieces::Held;
+use crate::queue::pieces::{Held, Home, Level};
 use crate::runs::Piece;
 
 /// `x-delivery-limit` of quorum queues that have none.
@@ -42,19 +42,30 @@ impl Queue {
         self.settings.dead_letter.exchange.is_some()
     }
 
-    /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
-    /// Credit goes back to the consumers. Calls `each` with what is to be told of the messages.
+    /// Messages that a channel holds are done with; numbers it does not hold are passed over (the queue may have been deleted and declared again).
+    /// Credit goes back to the consumers. Calls `gone` for each run that is in the log.
+    #[inline]
+    pub fn ack(&mut self, holder: Holder, run: (u64, u64), mut gone: impl FnMut(Level, u64, u64)) {
+        let acked = self.take_held(holder, run, |piece| {
+            if piece.value.home == Home::Log {
+                gone(piece.value.level, piece.first, piece.count);
+            }
+        });
+        self.counts.note_acked(acked);
+    }
+
+    /// As [`Queue::ack`] for whatever becomes of messages. Calls `each` with what is to be told of them.
     pub fn settle(
         &mut self,
         holder: Holder,
         run: (u64, u64),
         outcome: Outcome,
-        now_ms: impl Fn() -> u64,
+        now_ms: u64,
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
         let mut back = SmallVec::<[Piece<Held>; 1]>::new();
         let has_dead_letters = self.has_dead_letters();
-        let settled = self.take_held(holder, run, |piece| match outcome {
+        let taken = self.take_held(holder, run, |piece| match outcome {
             Outcome::Ack => each(Fate::Gone, &piece),
             Outcome::Discard if !has_dead_letters => each(Fate::Gone, &piece),
             Outcome::Discard if piece.value.batch.is_some() => {
@@ -64,12 +75,12 @@ impl Queue {
             Outcome::Discard | Outcome::Return | Outcome::Fail => back.push(piece),
         });
         if outcome == Outcome::Ack {
-            self.counts.note_acked(settled);
+            self.counts.note_acked(taken);
         }
         for piece in back {
             match outcome {
-                Outcome::Fail => self.fail(piece, &now_ms, &mut each),
-                Outcome::Return => self.go_back(piece, false, &now_ms),
+                Outcome::Fail => self.fail(piece, now_ms, &mut each),
+                Outcome::Return => self.go_back(piece, false, now_ms),
                 Outcome::Ack | Outcome::Discard => self.put_back(piece),
             }
         }
@@ -106,7 +117,7 @@ impl Queue {
         &mut self,
         holder: Holder,
         failed: bool,
-        now_ms: impl Fn() -> u64,
+        now_ms: u64,
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
         let Some(mut held) = self.unacked.remove(holder) else {
@@ -119,8 +130,8 @@ impl Queue {
                 self.consumers.give_back(key, piece.count);
             }
             match failed {
-                true => self.fail(piece, &now_ms, &mut each),
-                false => self.go_back(piece, false, &now_ms),
+                true => self.fail(piece, now_ms, &mut each),
+                false => self.go_back(piece, false, now_ms),
             }
         }
     }
@@ -128,7 +139,7 @@ impl Queue {
     fn fail(
         &mut self,
         mut piece: Piece<Held>,
-        now_ms: impl Fn() -> u64,
+        now_ms: u64,
         each: &mut impl FnMut(Fate, &Piece<Held>),
     ) {
         piece.value.failed = piece.value.failed.saturating_add(1);

@@ -198,8 +198,8 @@ fn a_channel_that_is_released_lets_go_of_its_own() {
     for holder in [ONE, TWO, ONE, TWO] {
         take(&mut queue, holder, 1);
     }
-    queue.release(ONE, false, || 0, |fate, _| panic!("{fate:?}"));
-    queue.release(ONE, false, || 0, |fate, _| panic!("{fate:?}"));
+    queue.release(ONE, false, 0, |fate, _| panic!("{fate:?}"));
+    queue.release(ONE, false, 0, |fate, _| panic!("{fate:?}"));
     assert_eq!(counts(&queue), (4, 2, 4 * SIZE, 6 * SIZE));
     let seqs: Vec<(u64, bool)> = take_all(&mut queue, ONE)
         .iter()

@@ -12,6 +12,8 @@ pub(super) struct Clock {
     pub(super) now: Option<Instant>,
     /// The same, as deliveries are marked with it.
     pub(super) tick: Tick,
+    /// The same, in milliseconds since 1970.
+    unix_ms: u64,
     /// What the calendar said when the shard was started: it is not asked again, so that a clock that is set does not matter.
     began_unix: Duration,
 }
@@ -28,21 +30,17 @@ impl Clock {
         let began = *self.began.get_or_insert(now);
         self.now = Some(now);
         self.tick = Tick::after(now - began);
+        self.unix_ms = (self.began_unix + (now - began)).as_millis() as u64;
     }
 
     /// The time of the turn, in seconds since 1970.
     pub(super) fn unix_secs(&self) -> u64 {
-        self.unix().as_secs()
+        self.unix_ms / 1000
     }
 
     /// The time of the turn, in milliseconds since 1970.
     pub(super) fn unix_ms(&self) -> u64 {
-        self.unix().as_millis() as u64
-    }
-
-    fn unix(&self) -> Duration {
-        let since = self.now.zip(self.began).map(|(now, began)| now - began);
-        self.began_unix + since.unwrap_or_default()
+        self.unix_ms
     }
 
     /// When it is a time in milliseconds since 1970; at the earliest when the shard was started.

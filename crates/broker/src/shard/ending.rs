@@ -139,15 +139,10 @@ impl Shard {
             };
             let before = queue.held_bytes();
             let mut fates = Fates::new(id, &mut self.settled, &mut *self.log);
-            let clock = self.clock;
-            queue.release(
-                holder,
-                close,
-                || clock.unix_ms(),
-                |fate, piece| {
-                    fates.note(fate, piece);
-                },
-            );
+            let now_ms = self.clock.unix_ms();
+            queue.release(holder, close, now_ms, |fate, piece| {
+                fates.note(fate, piece);
+            });
             fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             touch(&mut self.touched, queue);

@@ -48,7 +48,7 @@ impl Shard {
         let before = queue.held_bytes();
         let run = (overdue.first_seq, overdue.count);
         let now_ms = self.clock.unix_ms();
-        queue.settle(overdue.holder, run, Outcome::Return, || now_ms, |_, _| {});
+        queue.settle(overdue.holder, run, Outcome::Return, now_ms, |_, _| {});
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         let consumer = queue
             .consumers

@@ -314,13 +314,14 @@ impl Shard {
         } else {
             enter(queue, (first, count), Place::default());
         }
-        if is_idle && !queue.is_next_away() {
+        // Most often all of it has passed through.
+        if !is_idle || queue.is_next_away() {
+            touch(&mut self.touched, queue);
+        } else if queue.ready_count() > 0 {
             while deal_once(queue, &mut table) {}
-            if queue.is_too_long() || (queue.expires && queue.ready_count() > 0) {
+            if queue.is_too_long() || queue.expires {
                 touch(&mut self.touched, queue);
             }
-        } else {
-            touch(&mut self.touched, queue);
         }
         self.held_bytes += queue.held_bytes() as i64 - before as i64;
         list_resident(&mut self.resident, queue);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leveret_store::entry::RequeueRun;
 use leveret_store::log::{Group, Log, QueueId};
 
-use crate::command::{Holder, Settle};
+use crate::command::{Holder, Outcome, Settle};
 use crate::dead_letter::Reason;
 use crate::link::ConnectionId;
 use crate::queue::{Fate, Held, Home, Queue, Ready, in_memory};
@@ -91,18 +91,37 @@ impl Shard {
                 self.settle_stream(settle.queue, holder, run);
                 continue;
             };
-            let (before, clock) = (queue.held_bytes(), self.clock);
+            let before = queue.held_bytes();
             let run = (settle.first_seq, settle.count);
-            let mut fates = Fates::new(settle.queue, &mut self.settled, &mut *self.log);
-            let now_ms = || clock.unix_ms();
-            queue.settle(holder, run, settle.outcome, now_ms, |fate, piece| {
-                fates.note(fate, piece);
-            });
-            fates.end(queue, &mut self.dead);
+            let settled = &mut self.settled;
+            if settle.outcome == Outcome::Ack {
+                queue.ack(holder, run, |level, first, count| {
+                    settled.push(settle.queue, level.stream(), first, count);
+                });
+            } else {
+                let mut fates = Fates::new(settle.queue, settled, &mut *self.log);
+                settle_otherwise(queue, holder, settle, self.clock.unix_ms(), &mut fates);
+                fates.end(queue, &mut self.dead);
+            }
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             if queue.ready_count() > 0 || queue.waiting_count() > 0 {
                 touch(&mut self.touched, queue);
             }
         }
     }
+}
+
+/// What is not acknowledged.
+#[cold]
+fn settle_otherwise(
+    queue: &mut Queue,
+    holder: Holder,
+    settle: &Settle,
+    now_ms: u64,
+    fates: &mut Fates<'_>,
+) {
+    let run = (settle.first_seq, settle.count);
+    queue.settle(holder, run, settle.outcome, now_ms, |fate, piece| {
+        fates.note(fate, piece);
+    });
 }
