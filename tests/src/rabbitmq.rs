@@ -52,7 +52,7 @@ impl RabbitMq {
         let (ip, port) = (management.ip(), management.port());
         let config = format!(
             "management.tcp.ip = {ip}\nmanagement.tcp.port = {port}\n\
-             collect_statistics_interval = 1000\n"
+             collect_statistics_interval = 1000\nlog.exchange = true\nlog.exchange.level = info\n"
         );
         let node = Self::start_with(plugins, &config, Some(management))?;
         let whoami = Http::guest(management);

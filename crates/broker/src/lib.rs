@@ -15,6 +15,7 @@ pub mod definitions;
 #[cfg(test)]
 mod doubles;
 pub mod error;
+pub mod events;
 pub mod exchange;
 pub mod figures;
 pub mod link;

@@ -16,7 +16,7 @@ use crate::arguments::{
     ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
     inequivalent_queue_argument,
 };
-use crate::bindings::canonical_arguments;
+use crate::bindings::{ExchangeKind, canonical_arguments};
 use crate::command::Command;
 use crate::definitions;
 use crate::error::{Error, Kind, Resource};
@@ -106,6 +106,7 @@ impl Vhost {
         self.shards
             .send(queue.shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
+        self.events.queue_created(&queue);
         Ok(Declared::New(queue))
     }
 
@@ -123,6 +124,7 @@ impl Vhost {
         let is_it = |_: &Name, there: &Arc<QueueHandle>| Arc::ptr_eq(there, queue);
         if self.queues.remove_if(queue.name(), is_it).is_some() {
             self.unbind_all(Destination::Queue(Arc::clone(queue)));
+            self.events.queue_deleted(queue);
         }
     }
 
@@ -161,9 +163,40 @@ impl Vhost {
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
+        self.events.exchange_created(&exchange);
         let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));
         Ok(kept)
+    }
+
+    /// Has an exchange of the broker's own there, which outlives it: internal, and routing by topics. Returns it.
+    pub fn provide_exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        let _door = self.door.lock();
+        if let Some(there) = self.find_exchange(name) {
+            return Some(there);
+        }
+        let declaration = ExchangeDeclaration {
+            name: Name::new(name).ok()?,
+            kind: ExchangeKind::Topic,
+            durable: true,
+            auto_delete: false,
+            internal: true,
+            arguments: Table::default(),
+        };
+        let settings = ExchangeSettings::default();
+        let exchange = Arc::new(Exchange::new(declaration, settings, self.name.clone()));
+        self.define_exchange(&exchange);
+        self.exchanges
+            .insert(exchange.name.clone(), Arc::clone(&exchange));
+        Some(exchange)
+    }
+
+    /// Has no such exchange of the broker's own there any more, nor bindings from it.
+    pub fn withdraw_exchange(&self, name: &str) {
+        let _door = self.door.lock();
+        if let Some(there) = self.find_exchange(name) {
+            self.drop_exchange(&there);
+        }
     }
 
     /// Deletes an exchange and its bindings; one that is not there is fine. Says whether it was kept.
@@ -279,6 +312,8 @@ impl Vhost {
             self.definitions.define(key, &definitions::binding_value());
         }
         if is_new {
+            let key = binding.binding_key;
+            self.events.binding_created(&source, key, &arguments, &to);
             self.send_recent(&source, &to);
         }
         Ok(IsKept(key.is_some()))
@@ -310,6 +345,7 @@ impl Vhost {
         let is_gone = source.unbind(key, arguments, to);
         if is_gone {
             self.undefine_binding(source, key, arguments, to);
+            self.events.binding_deleted(source, key, arguments, to);
         }
         is_gone
     }
@@ -329,7 +365,10 @@ impl Vhost {
             }
             match &to {
                 Destination::Queue(queue) => self.undefine_queue(queue),
-                Destination::Exchange(exchange) => self.undefine_exchange(exchange),
+                Destination::Exchange(exchange) => {
+                    self.undefine_exchange(exchange);
+                    self.events.exchange_deleted(exchange);
+                }
             }
         }
     }
@@ -347,6 +386,7 @@ impl Vhost {
         self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {
             self.undefine_binding(exchange, key, arguments, to);
+            self.events.binding_deleted(exchange, key, arguments, to);
             to.sources()
                 .lock()
                 .remove(&exchange.as_source(key, arguments));
