@@ -310,6 +310,9 @@ fn what_operators_do_is_told() {
         ) && (event.has("name", &user) || event.has("user", &user) || event.has("name", "p"))
     };
     let events = listener.next(11, is_wanted);
+    for event in &events {
+        event.says(&event.key, [("user_who_performed_action", text("guest"))]);
+    }
     let keys: Vec<&str> = events.iter().map(|event| event.key.as_str()).collect();
     assert_eq!(
         keys,
