@@ -8,6 +8,7 @@ mod damage;
 mod dead_letters;
 mod disk;
 mod exchanges;
+mod expiring;
 mod kill;
 mod moving;
 mod stop;

@@ -5,6 +5,7 @@ mod cli;
 mod definitions;
 mod lists;
 mod live;
+mod policies;
 mod rates;
 mod topology;
 

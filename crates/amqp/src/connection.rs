@@ -1,8 +1,9 @@
 //! A connection from the protocol header to its end, as a state machine: bytes and events in, bytes out, time passed in.
 //!
 //! ```text
-//!  header ──> handshake ──> open ──(either side closes)──> close sent ──close-ok──> over
-//!     └───────────┴── refused, malformed, too slow ──────────────────────────────────^
+//!  header ──> handshake ──> open ──(the broker closes)──> close sent ──close-ok──> over
+//!     │           │          └────(the client closes)───> close-ok sent ──────────────^
+//!     └───────────┴── refused, malformed, too slow ───────────────────────────────────^
 //! ```
 
 use std::collections::VecDeque;
@@ -22,15 +23,13 @@ use crate::core::{Core, Opened};
 use crate::exception::Exception;
 use crate::handshake::{Handshake, Progress, Tuned};
 use crate::output::Output;
-use crate::session::{Ended, MethodIds, Session, connection_close, connection_close_ok};
+use crate::session::{MethodIds, Session, connection_close_ok};
 use crate::settings::{AmqpSettings, Peer};
 use crate::start;
 
+mod ending;
 #[cfg(test)]
 pub(crate) mod tests;
-
-/// How long a refused login is kept waiting before its socket is closed: guessing passwords takes time.
-const REFUSED_PAUSE: Duration = Duration::from_secs(3);
 
 /// When this much waits to be written, events are left in the outbox.
 const OUTPUT_GOAL: usize = 256 * 1024;
@@ -44,6 +43,11 @@ enum Stage {
     Open(Box<Session>),
     /// `close` was sent; everything but `close-ok` is ignored.
     CloseSent,
+    /// `close-ok` was sent; everything but another `close` is ignored. The threads of a client may close it side by side, as amqp091-go's, and the
+    /// end of the stream would be an error for those that have no answer yet. The client is to end it, until then.
+    CloseOkSent {
+        until: Instant,
+    },
     /// Nothing is read; over at the deadline.
     Refused,
     /// Over as soon as the output is written.
@@ -129,7 +133,9 @@ impl Connection {
     /// Whether bytes are taken now.
     pub fn takes_input(&self) -> bool {
         let open = match &self.stage {
-            Stage::Header | Stage::Handshake(_) | Stage::CloseSent => true,
+            Stage::Header | Stage::Handshake(_) | Stage::CloseSent | Stage::CloseOkSent { .. } => {
+                true
+            }
             Stage::Open(session) => session.takes_input(),
             Stage::Refused | Stage::Over => false,
         };
@@ -199,7 +205,7 @@ impl Connection {
                     }
                     step
                 }
-                Stage::CloseSent => self.await_close_ok(rest),
+                Stage::CloseSent | Stage::CloseOkSent { .. } => self.await_end(rest),
                 Stage::Refused | Stage::Over => rest.len(),
             };
             used += step;
@@ -307,60 +313,6 @@ impl Connection {
         self.deadline = None;
     }
 
-    /// A login that was refused: said to clients that want to know, and then a pause.
-    fn refuse(&mut self, exception: Exception, now: Instant) {
-        let tells =
-            matches!(&self.stage, Stage::Handshake(h) if h.client.authentication_failure_close);
-        if tells {
-            self.send_close(exception, MethodIds::default(), now);
-        } else {
-            self.stage = Stage::Refused;
-            self.deadline = Some(now + REFUSED_PAUSE);
-        }
-    }
-
-    fn send_close(&mut self, exception: Exception, ids: MethodIds, now: Instant) {
-        tracing::warn!("closing connection: {}", exception.text());
-        encode::method(self.out.buffer(), 0, connection_close(&exception, ids));
-        self.stage = Stage::CloseSent;
-        self.deadline = Some(now + self.settings.handshake_timeout);
-    }
-
-    fn await_close_ok(&mut self, input: &[u8]) -> usize {
-        match self.decoder.next(input) {
-            Ok(Some((
-                used,
-                Frame::Method {
-                    channel: 0,
-                    class_id: 10,
-                    method_id: 51,
-                    ..
-                },
-            ))) => {
-                self.stage = Stage::Over;
-                used
-            }
-            Ok(Some((
-                used,
-                Frame::Method {
-                    channel: 0,
-                    class_id: 10,
-                    method_id: 50,
-                    ..
-                },
-            ))) => {
-                encode::method(self.out.buffer(), 0, connection_close_ok());
-                used
-            }
-            Ok(Some((used, _))) => used,
-            Ok(None) => 0,
-            Err(_) => {
-                self.stage = Stage::Over;
-                input.len()
-            }
-        }
-    }
-
     /// Takes events from the outbox, as long as the output has room.
     pub fn poll_events(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
         let mut ready = Poll::Pending;
@@ -387,38 +339,17 @@ impl Connection {
         ready
     }
 
-    /// Leaves the open stage once the session has ended.
-    fn end_session(&mut self, now: Instant) {
-        let Stage::Open(session) = &mut self.stage else {
-            return;
-        };
-        let Some(ended) = session.take_ended() else {
-            return;
-        };
-        session.core.written();
-        self.out = std::mem::take(&mut session.core.out);
-        match ended {
-            Ended::ByClient => {
-                encode::method(self.out.buffer(), 0, connection_close_ok());
-                self.stage = Stage::Over;
-                // It may never read it.
-                self.deadline = Some(now + self.settings.handshake_timeout);
-            }
-            Ended::ByBroker(why) => {
-                let (exception, ids) = *why;
-                encode::method(self.out.buffer(), 0, connection_close(&exception, ids));
-                self.stage = Stage::CloseSent;
-                self.deadline = Some(now + self.settings.handshake_timeout);
-            }
-        }
-    }
-
     /// Something was written.
     pub(crate) fn written(&mut self, now: Instant) {
         self.heartbeat.last_written = now;
         self.heartbeat.last_taken = now;
-        if let Stage::Open(session) = &mut self.stage {
-            session.core.written();
+        match &mut self.stage {
+            Stage::Open(session) => session.core.written(),
+            Stage::CloseOkSent { until } if self.out.is_empty() => {
+                let until = *until;
+                self.answered_close(now, until);
+            }
+            _ => {}
         }
     }
 
@@ -446,7 +377,8 @@ impl Connection {
     /// Looks after what is due: the end of the handshake's time, heartbeats both ways.
     pub fn on_deadline(&mut self, now: Instant) -> Due {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
-            if !matches!(self.stage, Stage::Refused) {
+            let has_answer = matches!(self.stage, Stage::CloseOkSent { .. }) && self.out.is_empty();
+            if !has_answer && !matches!(self.stage, Stage::Refused) {
                 tracing::warn!("handshake or close took too long");
             }
             return Due::Drop;

@@ -277,6 +277,7 @@ impl Core {
         let known = &mut self.done[shard.0 as usize];
         *known = done.max(*known);
         self.publisher.returned(shard, returned);
+        self.publisher.done(shard, done);
     }
 
     /// Output was written: the shards may send as much more. Where other things wait among the deliveries, these count as the last to be written.

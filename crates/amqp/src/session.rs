@@ -70,7 +70,7 @@ pub(crate) struct Session {
     pub(crate) core: Core,
     channels: Channels,
     waiting: Option<Waiting>,
-    /// Deliveries that have to come after `recover-ok`, which waits for another shard.
+    /// What has to come after the answer that is awaited: deliveries after `recover-ok`, cancels of a channel's consumers after its `delete-ok`.
     deferred: Vec<Event>,
     /// The alarms that are on.
     alarms: Alarms,

@@ -20,14 +20,18 @@ mod queue;
 mod term;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use consumer::ConsumerSettings;
 pub use equivalence::{Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument};
 pub use exchange::{ExchangeSettings, HashOn, HashProperty};
 pub use queue::{
-    DeadLetterSettings, DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, DeliveryLimit,
-    Durability, LeaderLocator, LengthLimit, Overflow, PlacementSettings, QueueArguments,
-    QueueSettings, QueueType, StreamSettings,
+    DeadLetterSettings, DelayedRetrySettings, LengthLimit, PlacementSettings, QueueArguments,
+    QueueSettings, StreamSettings,
+};
+pub use words::{
+    DeadLetterStrategy, DelayedRetryType, DeliveryLimit, Durability, LeaderLocator, Overflow,
+    QueueType,
 };
 
 /// A value as Erlang writes it.

@@ -57,13 +57,26 @@ pub struct Found {
     pub queues: Vec<FoundQueue>,
 }
 
+/// Messages of one stream of a queue in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundMessages {
+    /// The stream of the queue that they are in: a priority, or what is due in the same stretch of time.
+    pub stream: u32,
+    /// The first sequence number.
+    pub first_seq: u64,
+    /// The last one.
+    pub last_seq: u64,
+    /// How many there are.
+    pub count: u64,
+}
+
 /// A queue of which the log knows something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundQueue {
     /// Its number.
     pub id: u64,
-    /// The first and the last sequence number of its messages, and how many there are.
-    pub messages: Option<(u64, u64, u64)>,
+    /// Its messages, by priority.
+    pub messages: Vec<FoundMessages>,
     /// The lowest sequence number that was not given yet.
     pub next_seq: u64,
     /// Messages below this one went back to the queue after a delivery.
@@ -105,7 +118,10 @@ pub(crate) struct Sorted {
 impl Found {
     /// Reads the definitions.
     pub(crate) fn sort(self) -> Result<Sorted, RecoverError> {
-        let found = self.queues.iter().map(|queue| (QueueId(queue.id), *queue));
+        let found = self
+            .queues
+            .iter()
+            .map(|queue| (QueueId(queue.id), queue.clone()));
         let mut sorted = Sorted {
             found: found.collect(),
             ..Sorted::default()
@@ -166,6 +182,16 @@ impl Sorted {
             let handle = broker.vhost_or_new(&vhost).recover_queue(id, declaration);
             let handle = handle.ok_or(RecoverError::Queue(vhost, name))?;
             let found = found.remove(&id).unwrap_or_default();
+            let vhost = broker.vhost_or_new(&handle.vhost_name);
+            let is_over = |exchange| vhost.find_exchange(exchange).is_none();
+            if handle.delays().is_some_and(is_over) {
+                // Its exchange went, and the end came before this could go too.
+                vhost.forget_queue(&handle);
+                if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
+                    shard.forget_undefined(id);
+                }
+                continue;
+            }
             let recovered = RecoveredQueue {
                 messages: found.messages,
                 next_seq: found.next_seq,
@@ -177,6 +203,9 @@ impl Sorted {
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
                 shard.recover(handle, recovered);
             }
+        }
+        for vhost in broker.all_vhosts() {
+            vhost.recover_delays();
         }
         for (vhost, binding) in bindings {
             if !broker.vhost_or_new(&vhost).recover_binding(&binding) {

@@ -109,7 +109,10 @@ impl<D> Index<D> {
     fn new(kind: ExchangeKind) -> Self {
         match kind {
             ExchangeKind::Direct => Self::Direct(HashMap::new()),
-            ExchangeKind::Fanout | ExchangeKind::RecentHistory => Self::Fanout(Postings::default()),
+            // A delayed exchange has the bindings of the type that it routes as.
+            ExchangeKind::Fanout | ExchangeKind::RecentHistory | ExchangeKind::Delayed => {
+                Self::Fanout(Postings::default())
+            }
             ExchangeKind::Topic => Self::Topic(Trie::new()),
             ExchangeKind::Headers => Self::Headers(HeadersIndex::default()),
             ExchangeKind::ConsistentHash => Self::Weighted(Rendezvous::default()),

@@ -12,6 +12,7 @@ use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::stream::{Filter, Offset};
 
 /// A channel of a connection, as the shards know it: who holds unacked messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,8 +114,10 @@ pub enum Outcome {
     Ack,
     /// Not wanted: `basic.reject` and `basic.nack` without requeue.
     Discard,
-    /// Back to their place in the queue.
-    Requeue,
+    /// Back to their place in the queue, as nobody failed with them: `basic.nack` with requeue.
+    Return,
+    /// Back to their place in the queue, and counted as failed: `basic.reject` with requeue.
+    Fail,
 }
 
 /// Messages of one queue, in sequence, that a channel settles.
@@ -168,6 +171,10 @@ pub struct NewConsumer {
     pub priority: i64,
     /// How long it may keep a message unsettled; none is as the queue says, or the broker.
     pub timeout: Option<Duration>,
+    /// Where it begins in a stream.
+    pub offset: Offset,
+    /// What it wants of a stream.
+    pub filter: Option<Filter>,
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
@@ -179,6 +186,8 @@ pub enum Command {
     Disconnect(ConnectionId),
     /// A new queue.
     Declare(Arc<QueueHandle>),
+    /// Policies have changed what holds for a queue: [`QueueHandle::governed`].
+    Govern(Arc<QueueHandle>),
     /// Messages.
     Publish(Publish),
     /// Settled messages.

@@ -17,6 +17,10 @@ pub enum Reason {
     Rejected,
     /// The queue had more messages than it may have.
     MaxLength,
+    /// Its time was over.
+    Expired,
+    /// It failed too often: `x-delivery-limit`.
+    DeliveryLimit,
 }
 
 impl Reason {
@@ -25,6 +29,8 @@ impl Reason {
         match self {
             Self::Rejected => "rejected",
             Self::MaxLength => "maxlen",
+            Self::Expired => "expired",
+            Self::DeliveryLimit => "delivery_limit",
         }
     }
 }

@@ -11,7 +11,7 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::FoundQueue;
+use crate::backing::{FoundMessages, FoundQueue};
 use crate::command::Shards;
 use crate::placement::Placement;
 use crate::vhost::Vhost;
@@ -114,17 +114,18 @@ impl WatchedLog {
         found.retain(|queue, _| !watched.deleted.contains(queue));
         drop(watched);
         for (queue, of) in &mut found {
-            of.messages = self.live(*queue);
+            of.messages.extend(self.live(*queue));
         }
         found.into_values().collect()
     }
 
-    /// The first and the last message that is live, and how many are.
-    fn live(&self, queue: QueueId) -> Option<(u64, u64, u64)> {
+    /// What is live in a queue without priorities.
+    fn live(&self, queue: QueueId) -> Option<FoundMessages> {
         let mut watched = self.lock();
         let mut arrived = Vec::new();
         watched.log.read(Wanted {
             queue,
+            stream: Stream(0),
             token: 0,
             first_seq: 0,
             last_seq: u64::MAX - 1,
@@ -135,7 +136,12 @@ impl WatchedLog {
             Some(Arrived::Read(_, read)) => {
                 let (first, last) = (read.runs.first()?, read.runs.last()?);
                 let count = read.runs.iter().map(|run| run.count).sum();
-                Some((first.first_seq, last.first_seq + (last.count - 1), count))
+                Some(FoundMessages {
+                    stream: 0,
+                    first_seq: first.first_seq,
+                    last_seq: last.first_seq + (last.count - 1),
+                    count,
+                })
             }
             other => panic!("{other:?}"),
         }
@@ -191,14 +197,11 @@ impl Log for WatchedLog {
         watched.log.settle(group, reason, runs)
     }
 
-    fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {
+    fn requeue(&mut self, group: Group, of: (QueueId, Stream), runs: &[RequeueRun]) -> Position {
         let mut watched = self.lock();
-        assert!(
-            !watched.deleted.contains(&queue),
-            "its end is the last word"
-        );
-        watched.requeued.push((queue, runs.to_vec()));
-        watched.log.requeue(group, queue, runs)
+        assert!(!watched.deleted.contains(&of.0), "its end is the last word");
+        watched.requeued.push((of.0, runs.to_vec()));
+        watched.log.requeue(group, of, runs)
     }
 
     fn delete_queue(&mut self, group: Group, queue: QueueId) -> Position {

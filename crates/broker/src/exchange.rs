@@ -4,8 +4,8 @@
 //! the same.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
@@ -27,8 +27,10 @@ pub struct Exchange {
     pub name: Name,
     /// The vhost's name.
     pub vhost: Name,
-    /// How it routes.
+    /// Its type.
     pub kind: ExchangeKind,
+    /// How it routes: as its type, or one that an argument names.
+    pub routes_as: ExchangeKind,
     /// Whether it survives a restart.
     pub durable: bool,
     /// Whether it goes when its last binding goes.
@@ -45,6 +47,8 @@ pub struct Exchange {
     version: AtomicU64,
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
+    /// Where it holds messages back, if it can. Set under the vhost's door only.
+    pub(crate) delay: OnceLock<Arc<QueueHandle>>,
     /// Its last messages, where it keeps them.
     pub(crate) history: Option<Mutex<History>>,
     /// Where this exchange is a destination. Touched under the vhost's door only.
@@ -103,10 +107,13 @@ impl Exchange {
             internal,
             arguments,
         } = declaration;
+        let routes_as = settings.delayed_type.unwrap_or(kind);
         Self {
             name,
             vhost,
             kind,
+            routes_as,
+            delay: OnceLock::new(),
             durable,
             auto_delete,
             internal,
@@ -118,7 +125,7 @@ impl Exchange {
             went: AtomicU64::new(0),
             version: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
-            bindings: RwLock::new(Bindings::new(kind)),
+            bindings: RwLock::new(Bindings::new(routes_as)),
             sources: Mutex::default(),
         }
     }

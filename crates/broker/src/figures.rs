@@ -69,6 +69,8 @@ pub struct QueueFigures {
     pub ready: u64,
     /// Messages that were handed out and are not settled.
     pub unacked: u64,
+    /// Messages that came back and wait before they are ready again.
+    pub waiting: u64,
     /// Consumers.
     pub consumers: u64,
     /// Whether one of them has the queue for itself.
@@ -103,6 +105,8 @@ pub struct QueueSum {
     pub ready: u64,
     /// Messages that were handed out and are not settled.
     pub unacked: u64,
+    /// Messages that came back and wait before they are ready again.
+    pub waiting: u64,
     /// Consumers.
     pub consumers: u64,
     /// What became of their messages.
@@ -113,6 +117,7 @@ impl AddAssign<&QueueFigures> for QueueSum {
     fn add_assign(&mut self, queue: &QueueFigures) {
         self.ready += queue.ready;
         self.unacked += queue.unacked;
+        self.waiting += queue.waiting;
         self.consumers += queue.consumers;
         self.counts += queue.counts;
     }
@@ -122,6 +127,7 @@ impl AddAssign for QueueSum {
     fn add_assign(&mut self, other: Self) {
         self.ready += other.ready;
         self.unacked += other.unacked;
+        self.waiting += other.waiting;
         self.consumers += other.consumers;
         self.counts += other.counts;
     }

@@ -12,6 +12,7 @@ pub mod command;
 pub mod connections;
 pub mod dead_letter;
 pub mod definitions;
+pub mod delay;
 #[cfg(test)]
 mod doubles;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod queue_handle;
 pub mod route;
 pub mod shard;
 mod stable_hash;
+pub mod stream;
 pub mod users;
 pub mod vhost;
 

@@ -56,6 +56,10 @@ pub struct DeliveredRun {
     pub count: u32,
     /// Whether they were handed out before.
     pub redelivered: bool,
+    /// How often they came back from a consumer that failed with them.
+    pub failed: u16,
+    /// Whether they come from a stream, and say at which offsets they are.
+    pub has_offsets: bool,
 }
 
 /// Runs of messages on their way to a connection.
@@ -115,6 +119,8 @@ pub struct Got {
     pub index: u32,
     /// Whether it was handed out before.
     pub redelivered: bool,
+    /// How often it came back from a consumer that failed with it.
+    pub failed: u16,
     /// How many ready messages are left in the queue.
     pub remaining: u64,
 }
@@ -154,6 +160,15 @@ pub enum Reply {
 pub enum Event {
     /// Messages for its consumers, in the order in which they are to be delivered.
     Deliveries(Deliveries),
+    /// Full queues have refused messages of a batch. Comes before the batch is done.
+    Refused {
+        /// Which shard.
+        shard: ShardId,
+        /// The number of the batch.
+        number: u64,
+        /// Indexes of the first ones, and how many each.
+        refused: Vec<(u32, u32)>,
+    },
     /// Publishing went on.
     Progress {
         /// Which shard.

@@ -12,10 +12,12 @@ use serde_json::{Map, Value};
 
 use crate::error::Kind;
 
+mod govern;
 mod keys;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use govern::governed;
 pub(crate) use keys::term;
 
 /// Bytes that a compiled pattern, and as much again that its cache, may take.

@@ -4,6 +4,7 @@
 //! its queues is deleted, which is looked at once per turn, and only if anything of that sort has changed anywhere. Nothing here waits; how much
 //! may be handed over before the connection has to stop reading is the allowance.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -61,6 +62,9 @@ impl ShardSet {
     }
 }
 
+/// Where a message is: shards, the numbers of batches, and indexes in them.
+pub type Places = SmallVec<[(ShardId, u64, u32); 1]>;
+
 /// The body of a message that is being published.
 #[derive(Clone, Debug)]
 pub enum NewBody<'a> {
@@ -88,15 +92,18 @@ impl Filling {
         (self.builder.seal(), take_gathered(&mut self.runs))
     }
 
-    /// Adds a dead letter.
-    pub(crate) fn add_dead(
+    /// Adds a message that comes from another queue; where it has `died` in one, its headers tell of it.
+    pub(crate) fn add_moved(
         &mut self,
         queues: &RunQueues,
-        letter: NewMessage<'_>,
+        message: NewMessage<'_>,
         body: &NewBody<'_>,
+        died: bool,
     ) {
-        self.add(queues, letter, body);
-        self.builder.mark_died();
+        self.add(queues, message, body);
+        if died {
+            self.builder.mark_died();
+        }
     }
 
     /// Adds a message; whether it begins a run.
@@ -156,6 +163,8 @@ struct Route {
     shards: ShardSet,
     /// How many groups of queues it leads to, each of which has an entry of the log of its own.
     groups: usize,
+    /// Whether one of the queues may refuse it.
+    may_refuse: bool,
     /// What [`changes`] was when it was last found to hold.
     held_at: u64,
 }
@@ -168,6 +177,8 @@ pub struct Publisher {
     shards: Shards,
     lanes: Vec<Lane>,
     routes: Vec<Route>,
+    /// Batches with messages that a queue may refuse, as far as their routes say, until they are done.
+    refusable: BTreeSet<(ShardId, u64)>,
     tallies: Vec<Tally>,
     /// The tallies that are not empty.
     tallied: Vec<usize>,
@@ -194,6 +205,7 @@ impl Publisher {
             shards,
             lanes,
             routes: Vec::new(),
+            refusable: BTreeSet::new(),
             tallies: Vec::new(),
             tallied: Vec::new(),
             published: 0,
@@ -333,6 +345,17 @@ impl Publisher {
         self.routes[route.0].shards.is_empty()
     }
 
+    /// Where the next message on a route will be in the batches of its shards, if a queue may refuse it.
+    #[inline]
+    pub fn next_places(&self, route: RouteIndex) -> Option<Places> {
+        let route = self.routes.get(route.0).filter(|route| route.may_refuse)?;
+        let place = |(shard, _): &(ShardId, RunQueues)| {
+            let lane = &self.lanes[shard.0 as usize];
+            (*shard, lane.number + 1, lane.filling.builder.len())
+        };
+        Some(route.lanes.iter().map(place).collect())
+    }
+
     /// Adds a message to the batches of the shards its route leads to, and says which these are.
     ///
     /// **Effect**: in this connection's memory only, until [`Publisher::hand_over`]. **Cost**: copies into one buffer per shard.
@@ -351,9 +374,11 @@ impl Publisher {
         tally.came += 1;
         tally.went += route.handles.len() as u64;
         for (shard, queues) in &route.lanes {
-            self.lanes[shard.0 as usize]
-                .filling
-                .add(queues, message, body);
+            let lane = &mut self.lanes[shard.0 as usize];
+            lane.filling.add(queues, message, body);
+            if route.may_refuse {
+                self.refusable.insert((*shard, lane.number + 1));
+            }
         }
         route.shards
     }
@@ -405,6 +430,19 @@ impl Publisher {
         self.lanes[shard.0 as usize].number
     }
 
+    /// Whether a batch has messages on routes to queues that may refuse them.
+    pub fn may_be_refused(&self, batch: (ShardId, u64)) -> bool {
+        self.refusable.contains(&batch)
+    }
+
+    /// A shard has done its batches up to a number.
+    pub fn done(&mut self, shard: ShardId, number: u64) {
+        if !self.refusable.is_empty() {
+            let done = (shard, 0)..=(shard, number);
+            self.refusable.extract_if(done, |_| true).for_each(drop);
+        }
+    }
+
     /// A shard gave allowance back.
     pub fn returned(&mut self, shard: ShardId, bytes: usize) {
         let lane = &mut self.lanes[shard.0 as usize];
@@ -449,10 +487,12 @@ impl Route {
         let groups = handles
             .iter()
             .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
+        let handles: Arc<[Arc<QueueHandle>]> = handles.into();
         Self {
             tally,
+            may_refuse: may_refuse(&handles),
             visited: reached.visited,
-            handles: handles.into(),
+            handles,
             lanes,
             shards: ShardSet(bits),
             groups: groups.count_ones() as usize,
@@ -465,5 +505,10 @@ impl Route {
             .iter()
             .all(|(exchange, version)| exchange.version() == *version)
             && !self.handles.iter().any(|queue| queue.is_deleted())
+            && self.may_refuse == may_refuse(&self.handles)
     }
+}
+
+fn may_refuse(queues: &[Arc<QueueHandle>]) -> bool {
+    queues.iter().any(|queue| queue.may_refuse())
 }

@@ -1,17 +1,14 @@
 //! A queue's contents, as its shard sees them: ready, unacked, consumers. Synchronous; nobody else touches it.
 //!
 //! ```text
-//!  enqueue ──> fresh ──────────────┐                      ack, discard
-//!      └──> away ──> fresh         ├── deal, get ──> unacked ──────────> gone
-//!                         returned ┘                  │ requeue, release
-//!                            ^────────────────────────┘
+//!  enqueue ──> lines ── deal, get ──> unacked ── ack, discard ──> gone
+//!                ^                      │
+//!                └── requeue, release ──┘
 //! ```
 //!
-//! `fresh` messages are in memory; those behind them may be `away` (`queue/away.rs`) and come back in order (`queue/reading.rs`). When little
-//! is away, those behind that are kept in memory again, as the `tail`. What is returned or unacked and in the log may have left memory too.
+//! What is ready stands in lines, one for each priority (`queue/line.rs`). What is unacked and in the log may have left memory.
 //!
-//! Sequence numbers are given in order of arrival and rise. Everything in `returned` was handed out before everything in `fresh`, so its numbers
-//! are lower and it is served first: a requeued message is back in its old place.
+//! Sequence numbers are given in order of arrival, whatever the priority, and rise.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,112 +16,40 @@ use std::time::Instant;
 
 use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
-use smallvec::SmallVec;
 
-use crate::command::{Holder, Outcome};
-use crate::queue::away::Away;
+use crate::arguments::QueueSettings;
+use crate::command::Holder;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
 use crate::queue::holders::Holders;
+use crate::queue::length::{BodyBytes, Length};
+use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
-use crate::queue::reading::Reading;
+use crate::queue::retry::Waiting;
 use crate::queue_handle::QueueHandle;
-use crate::runs::{Piece, RunValue, Runs};
+use crate::runs::Piece;
 
 mod away;
 pub mod consumers;
 pub mod counts;
-mod dying;
 mod holders;
+mod length;
+mod lifetime;
+mod line;
+mod lines;
 pub mod overdue;
+mod pieces;
 mod purge;
 mod reading;
 mod relief;
+mod retry;
+mod settling;
 #[cfg(test)]
 mod tests;
 
-pub use reading::Asking;
-
-/// When fewer messages than this are away, new ones are kept in memory behind them, so that a queue that is caught up with stays so.
-const TAIL_AWAY_MAX: u64 = 16 * 1024;
-
-/// How many bytes are kept so.
-const TAIL_BYTES: usize = 2 << 20;
-
-/// Where a message is when it is not in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Home {
-    /// Nowhere.
-    Memory,
-    /// In the log.
-    Log,
-}
-
-/// Consecutive messages of one batch in one queue, in memory.
-#[derive(Clone, Debug)]
-pub struct Ready {
-    /// Where they are.
-    pub batch: Arc<Batch>,
-    /// The first one's index in the batch.
-    pub index: u32,
-    /// Where else they are.
-    pub home: Home,
-}
-
-impl RunValue for Ready {
-    fn skip(&mut self, count: u64) {
-        self.index += count as u32;
-    }
-}
-
-/// As [`Ready`], once handed out; perhaps not in memory any more.
-#[derive(Clone, Debug)]
-struct Held {
-    /// None where they are only in the log.
-    batch: Option<Arc<Batch>>,
-    index: u32,
-    home: Home,
-    /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
-    consumer: Option<ConsumerKey>,
-    /// When they were handed out, as the shard counts time.
-    handed_at: Tick,
-}
-
-impl RunValue for Held {
-    fn skip(&mut self, count: u64) {
-        self.index += count as u32;
-    }
-}
-
-impl From<Ready> for Held {
-    fn from(Ready { batch, index, home }: Ready) -> Self {
-        Self {
-            batch: Some(batch),
-            index,
-            home,
-            consumer: None,
-            handed_at: Tick(0),
-        }
-    }
-}
-
-impl Held {
-    fn size(&self, count: u64) -> usize {
-        let batch = self.batch.as_ref();
-        batch.map_or(0, |batch| batch.size(self.index, count as u32))
-    }
-}
-
-/// Ready messages that were taken from the front.
-#[derive(Clone, Debug)]
-pub struct Taken {
-    /// The messages.
-    pub piece: Piece<Ready>,
-    /// Whether they were handed out before.
-    pub redelivered: bool,
-    /// The memory they stand for, in bytes.
-    pub bytes: usize,
-}
+pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
+pub use reading::{Asking, Need, Reach, batch_of};
+pub use settling::Fate;
 
 /// See the module.
 #[derive(Debug)]
@@ -137,21 +62,25 @@ pub struct Queue {
     pub is_kept: bool,
     /// [`QueueHandle::syncs`].
     pub syncs: bool,
-    /// How many ready messages it keeps, the oldest going first; see `shard/bury.rs`.
-    max_ready: u64,
+    /// What holds for it: its arguments and policies.
+    pub settings: QueueSettings,
+    /// The highest priority that is told apart.
+    pub max_level: Level,
+    /// Whether one of its messages may expire.
+    pub expires: bool,
+    /// How long it may get; see `shard/bury.rs`.
+    length: Length,
+    body_bytes: BodyBytes,
+    /// How often its messages may fail.
+    failures_max: u64,
     /// Who consumes from it.
     pub consumers: Consumers,
-    fresh: VecDeque<Piece<Ready>>,
-    fresh_count: u64,
-    away: Away,
-    tail: VecDeque<Piece<Ready>>,
-    tail_count: u64,
-    tail_bytes: usize,
-    reading: Reading,
+    lines: Lines,
+    reach: Reach,
     /// Those who asked for a message while the next one was away.
     pub gets: VecDeque<(Holder, bool)>,
-    returned: Runs<Held>,
     unacked: Holders,
+    waiting: Waiting,
     next_seq: u64,
     /// The sequence number of the first message that came since the broker was started.
     first_seq: u64,
@@ -159,7 +88,6 @@ pub struct Queue {
     pub counts: Counts,
     /// Messages below this one may have been delivered before the broker was started.
     redelivered_below: u64,
-    ready_bytes: usize,
     unacked_bytes: usize,
     unacked_count: u64,
     /// Whether messages were handed out that could leave memory, since they were last looked for.
@@ -172,6 +100,10 @@ pub struct Queue {
     pub used_at: Option<Instant>,
     /// See `used_at`.
     pub expiry_due: Option<Instant>,
+    /// When its shard will look whether messages have waited for long enough.
+    pub retry_due: Option<Instant>,
+    /// When its shard will look whether its first message has expired.
+    pub lifetime_due: Option<Instant>,
     /// When its shard will look for deliveries that are not settled in time; see `queue/overdue.rs`.
     pub overdue_look: Option<Instant>,
 }
@@ -179,28 +111,28 @@ pub struct Queue {
 impl Queue {
     /// An empty queue.
     pub fn new(handle: Arc<QueueHandle>) -> Self {
+        let settings = handle.governed();
         Self {
             id: handle.id,
             is_kept: handle.is_kept(),
             syncs: handle.syncs,
-            max_ready: dying::max_ready(&handle.settings.length),
-            consumers: Consumers::new(handle.settings.single_active_consumer),
+            max_level: Level(settings.max_priority.unwrap_or(0)),
+            expires: settings.message_ttl.is_some(),
+            length: Length::new(&settings.length),
+            body_bytes: BodyBytes::default(),
+            failures_max: settling::failures_max(&settings),
+            consumers: Consumers::new(settings.single_active_consumer),
+            settings,
             handle,
-            fresh: VecDeque::new(),
-            fresh_count: 0,
-            away: Away::default(),
-            tail: VecDeque::new(),
-            tail_count: 0,
-            tail_bytes: 0,
-            reading: Reading::default(),
+            lines: Lines::default(),
+            reach: Reach::default(),
             gets: VecDeque::new(),
-            returned: Runs::default(),
             unacked: Holders::default(),
+            waiting: Waiting::default(),
             next_seq: 1,
             first_seq: 1,
             counts: Counts::default(),
             redelivered_below: 0,
-            ready_bytes: 0,
             unacked_bytes: 0,
             unacked_count: 0,
             handed_out: false,
@@ -208,23 +140,40 @@ impl Queue {
             is_resident: false,
             used_at: None,
             expiry_due: None,
+            lifetime_due: None,
+            retry_due: None,
             overdue_look: None,
         }
     }
 
+    /// Policies have changed.
+    pub fn govern(&mut self, settings: QueueSettings) {
+        self.expires |= settings.message_ttl.is_some();
+        self.failures_max = settling::failures_max(&settings);
+        let counted = self.length.counts_bytes();
+        self.length = Length::new(&settings.length);
+        if !counted && self.length.counts_bytes() {
+            self.count_bytes();
+        }
+        self.settings = settings;
+    }
+
     /// How many messages are ready.
+    #[inline]
     pub fn ready_count(&self) -> u64 {
-        self.fresh_count + self.away.count() + self.tail_count + self.returned.count()
+        self.lines.count()
     }
 
     /// The memory that ready messages stand for, in bytes.
+    #[inline]
     pub fn ready_bytes(&self) -> usize {
-        self.ready_bytes
+        self.lines.bytes()
     }
 
-    /// The memory that all messages stand for, ready and unacked, in bytes.
+    /// The memory that all messages stand for, ready, unacked and waiting, in bytes.
+    #[inline]
     pub fn held_bytes(&self) -> usize {
-        self.ready_bytes + self.unacked_bytes
+        self.ready_bytes() + self.unacked_bytes + self.waiting.bytes()
     }
 
     /// How many messages are handed out and not settled.
@@ -239,129 +188,88 @@ impl Queue {
 
     /// Whether some messages are not in memory.
     pub fn has_away(&self) -> bool {
-        !self.away.is_empty()
+        self.lines.iter().any(|line| !line.away.is_empty())
     }
 
-    /// Adds `count` messages of a batch behind all others: in memory where there is `room`.
-    pub fn enqueue(
-        &mut self,
-        (batch, index, count): (&Arc<Batch>, u32, u32),
-        home: Home,
-        room: bool,
-        log: &mut dyn Log,
-    ) {
-        let value = Ready {
-            batch: Arc::clone(batch),
-            index,
-            home,
-        };
-        let piece = Piece {
-            first: self.next_seq,
+    /// The next messages, from now on with sequence numbers.
+    #[inline]
+    fn next_piece(&mut self, messages: (&Arc<Batch>, u32, u32), place: Place) -> Piece<Ready> {
+        let (batch, index, count) = messages;
+        let first = self.next_seq;
+        self.next_seq += u64::from(count);
+        self.expires |= batch.has_expiring();
+        Piece {
+            first,
             count: u64::from(count),
-            value,
-        };
-        self.next_seq += piece.count;
-        let bytes = size(&piece);
-        if room && self.away.is_empty() {
-            self.fresh_count += piece.count;
-            self.ready_bytes += bytes;
-            self.fresh.push_back(piece);
-        } else if room && self.away.count() <= TAIL_AWAY_MAX && self.tail_bytes < TAIL_BYTES {
-            self.tail_count += piece.count;
-            self.tail_bytes += bytes;
-            self.ready_bytes += bytes;
-            self.tail.push_back(piece);
-        } else {
-            self.send_tail_away(log);
-            self.send_away(&piece, log);
+            value: Ready {
+                batch: Arc::clone(batch),
+                index,
+                home: place.home,
+                level: place.level,
+                failed: 0,
+            },
         }
     }
 
+    /// Adds `count` messages of a batch behind all others of their priority: in memory where there is `room`.
+    pub fn enqueue(
+        &mut self,
+        messages: (&Arc<Batch>, u32, u32),
+        place: Place,
+        room: bool,
+        log: &mut dyn Log,
+    ) {
+        let (batch, index, count) = messages;
+        self.count_bodies(batch, (index, u64::from(count)), true);
+        let piece = self.next_piece(messages, place);
+        self.lines.get_or_add(place.level).push(piece, room, log);
+    }
+
     /// Messages of a batch that enter a queue without ready ones, and are taken at once.
-    pub fn pass(&mut self, (batch, index, count): (&Arc<Batch>, u32, u32), home: Home) -> Taken {
+    pub fn pass(&mut self, messages: (&Arc<Batch>, u32, u32), place: Place) -> Taken {
         debug_assert_eq!(self.ready_count(), 0);
-        let first = self.next_seq;
-        self.next_seq += u64::from(count);
-        let value = Ready {
-            batch: Arc::clone(batch),
-            index,
-            home,
-        };
+        let (batch, index, count) = messages;
         Taken {
             bytes: batch.size(index, count),
-            piece: Piece {
-                first,
-                count: u64::from(count),
-                value,
-            },
+            piece: self.next_piece(messages, place),
             redelivered: false,
         }
     }
 
-    /// Whether messages are ready, but none of them in memory.
+    /// Whether messages are ready, but the next one is not in memory.
     pub fn is_next_away(&self) -> bool {
         self.first_run_len() == 0 && self.ready_count() > 0
     }
 
-    /// How many messages the first run in memory has; 0 if none is ready there.
+    /// How many messages the first run in memory has; 0 if the next one is not there. Those that may expire each for itself count as runs of one.
+    #[inline]
     pub fn first_run_len(&self) -> u64 {
-        match self.returned.first() {
-            Some(piece) if piece.value.batch.is_some() => piece.count,
-            Some(_) => 0,
-            None => self
-                .fresh
-                .front()
-                .map_or(0, |piece| self.marked_alike(piece)),
-        }
-    }
-
-    /// How many messages of a run that was never handed out here, from its first one on, are all marked as redelivered or all not.
-    fn marked_alike(&self, piece: &Piece<Ready>) -> u64 {
-        match self.redelivered_below.checked_sub(piece.first) {
-            None | Some(0) => piece.count,
-            Some(marked) => piece.count.min(marked),
-        }
+        self.lines.first().first_run(self.redelivered_below).0
     }
 
     /// Takes up to `most` messages from the front, all of the first run. None where the first ones are not in memory.
     pub fn take_ready(&mut self, most: u64) -> Option<Taken> {
-        let most = most.min(self.first_run_len());
+        let line = self.lines.first_mut();
+        let (run, redelivered) = line.first_run(self.redelivered_below);
+        let most = most.min(run);
         if most == 0 {
             return None;
         }
-        let (piece, redelivered) = match self.returned.pop_front(most) {
-            Some(piece) => (in_memory(piece)?, true),
-            None => {
-                let piece = self.pop_fresh(most)?;
-                let redelivered = piece.first < self.redelivered_below;
-                (piece, redelivered)
-            }
-        };
-        let bytes = size(&piece);
-        self.ready_bytes -= bytes;
-        Some(Taken {
+        let before = line.bytes;
+        let piece = line.pop(most)?;
+        let bytes = before - line.bytes;
+        Some(self.taken(piece, redelivered, bytes))
+    }
+
+    #[inline]
+    fn taken(&mut self, piece: Piece<Ready>, redelivered: bool, bytes: usize) -> Taken {
+        let run = (piece.value.index, piece.count);
+        self.count_bodies(&piece.value.batch, run, false);
+        Taken {
             piece,
             redelivered,
             bytes,
-        })
-    }
-
-    fn pop_fresh(&mut self, most: u64) -> Option<Piece<Ready>> {
-        let front = self.fresh.front_mut()?;
-        let count = front.count.min(most);
-        self.fresh_count -= count;
-        if count == front.count {
-            return self.fresh.pop_front();
         }
-        let piece = Piece {
-            first: front.first,
-            count,
-            value: front.value.clone(),
-        };
-        front.first += count;
-        front.count -= count;
-        front.value.skip(count);
-        Some(piece)
     }
 
     /// Notes that a channel holds messages that were taken.
@@ -389,56 +297,6 @@ impl Queue {
         self.unacked.get_or_add(holder).insert(piece);
     }
 
-    /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
-    /// Credit goes back to the consumers. Calls `gone` for each run that is done with and is in the log.
-    pub fn settle(
-        &mut self,
-        holder: Holder,
-        run: (u64, u64),
-        outcome: Outcome,
-        mut gone: impl FnMut(u64, u64),
-    ) {
-        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
-        let settled = self.take_held(holder, run, |piece| match outcome {
-            Outcome::Ack | Outcome::Discard => {
-                if piece.value.home == Home::Log {
-                    gone(piece.first, piece.count);
-                }
-            }
-            Outcome::Requeue => back.push(piece),
-        });
-        if outcome == Outcome::Ack {
-            self.counts.note_acked(settled);
-        }
-        back.into_iter().for_each(|piece| self.put_back(piece));
-    }
-
-    /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
-    #[inline]
-    fn take_held(
-        &mut self,
-        holder: Holder,
-        (first_seq, count): (u64, u64),
-        mut taken: impl FnMut(Piece<Held>),
-    ) -> u64 {
-        let Some(held) = self.unacked.get_mut(holder) else {
-            return 0;
-        };
-        let consumers = &mut self.consumers;
-        let (mut count_gone, mut bytes_gone) = (0, 0);
-        held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
-            count_gone += piece.count;
-            bytes_gone += piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                consumers.give_back(key, piece.count);
-            }
-            taken(piece);
-        });
-        self.unacked_count -= count_gone;
-        self.unacked_bytes -= bytes_gone;
-        count_gone
-    }
-
     /// Changes how many unacked messages consumers take at most; 0 is no limit. **Cost**: by the pieces that their channels hold.
     pub fn set_prefetch(&mut self, of: impl Fn(&Consumer) -> bool, prefetch: u16) {
         let unacked = &mut self.unacked;
@@ -452,47 +310,10 @@ impl Queue {
         });
     }
 
-    /// Everything that a channel holds is ready again.
-    pub fn release(&mut self, holder: Holder) {
-        let Some(mut held) = self.unacked.remove(holder) else {
-            return;
-        };
-        while let Some(piece) = held.pop_front(u64::MAX) {
-            self.unacked_count -= piece.count;
-            self.unacked_bytes -= piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                self.consumers.give_back(key, piece.count);
-            }
-            self.put_back(piece);
+    fn put_back(&mut self, piece: Piece<Held>) {
+        if let Some(batch) = &piece.value.batch {
+            self.count_bodies(batch, (piece.value.index, piece.count), true);
         }
+        self.lines.get_or_add(piece.value.level).put_back(piece);
     }
-
-    fn put_back(&mut self, mut piece: Piece<Held>) {
-        piece.value.consumer = None;
-        self.ready_bytes += piece.value.size(piece.count);
-        self.returned.insert(piece);
-    }
-}
-
-fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
-    let Held {
-        batch, index, home, ..
-    } = piece.value;
-    Some(Piece {
-        first: piece.first,
-        count: piece.count,
-        value: Ready {
-            batch: batch?,
-            index,
-            home,
-        },
-    })
-}
-
-/// The memory that messages stand for, in bytes.
-fn size(piece: &Piece<Ready>) -> usize {
-    piece
-        .value
-        .batch
-        .size(piece.value.index, piece.count as u32)
 }

@@ -9,12 +9,15 @@ use leveret_store::log::Group;
 pub use leveret_store::log::QueueId;
 use parking_lot::Mutex;
 
-use crate::arguments::{Durability, QueueSettings};
+use crate::arguments::{Durability, QueueSettings, QueueType};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::Sources;
 use crate::link::ConnectionId;
 use crate::route::changed;
 use crate::vhost::Vhost;
+
+/// What the names of queues begin with that hold messages of an exchange back: no client can declare such.
+pub const DELAYED_PREFIX: &str = "amq.delayed.";
 
 /// What a declaration says of a queue.
 #[derive(Clone, Debug)]
@@ -50,6 +53,10 @@ pub struct QueueHandle {
     pub declaration: QueueDeclaration,
     /// What its arguments say.
     pub settings: QueueSettings,
+    /// The same with what policies say. Changed under the vhost's door only, which tells the shard.
+    governed: Mutex<QueueSettings>,
+    /// Whether it may refuse what is published to it.
+    may_refuse: AtomicBool,
     /// Whether a persistent message in it is safe once it is synced, or once it is written.
     pub syncs: bool,
     pub(crate) vhost: Weak<Vhost>,
@@ -73,6 +80,8 @@ impl QueueHandle {
             group,
             vhost_name,
             declaration,
+            governed: Mutex::new(settings.clone()),
+            may_refuse: AtomicBool::new(false),
             settings,
             vhost,
             sources: Mutex::default(),
@@ -92,6 +101,38 @@ impl QueueHandle {
             Some(Value::LongStr(name)) => std::str::from_utf8(name).unwrap_or("classic"),
             _ => "classic",
         }
+    }
+
+    /// Whether it is a stream: it keeps what was published to it.
+    pub fn is_stream(&self) -> bool {
+        self.settings.queue_type == QueueType::Stream
+    }
+
+    /// The exchange of which it holds messages back; none of a queue that clients use.
+    pub fn delays(&self) -> Option<&str> {
+        self.name().strip_prefix(DELAYED_PREFIX)
+    }
+
+    /// What its arguments and policies say together.
+    pub fn governed(&self) -> QueueSettings {
+        self.governed.lock().clone()
+    }
+
+    /// Sets what [`QueueHandle::governed`] says. Whether that is something new.
+    pub(crate) fn govern(&self, settings: QueueSettings) -> bool {
+        let mut governed = self.governed.lock();
+        let is_new = *governed != settings;
+        let may_refuse = settings.length.may_refuse();
+        *governed = settings;
+        if self.may_refuse.swap(may_refuse, Ordering::AcqRel) != may_refuse {
+            changed();
+        }
+        is_new
+    }
+
+    /// Whether it may refuse what is published to it.
+    pub fn may_refuse(&self) -> bool {
+        self.may_refuse.load(Ordering::Acquire)
     }
 
     /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_message::properties::Properties;
 
+use crate::delay::delay_ms;
 use crate::exchange::{Destination, Exchange};
 use crate::queue_handle::QueueHandle;
 use crate::vhost::Vhost;
@@ -71,7 +72,8 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
             for routing_key in routing_keys {
                 let queue = str::from_utf8(routing_key)
                     .ok()
-                    .and_then(|name| vhost.find_queue(name).or_else(|| vhost.find_replies(name)));
+                    .and_then(|name| vhost.find_queue(name).or_else(|| vhost.find_replies(name)))
+                    .filter(|queue| queue.delays().is_none());
                 reached.fleeting |= queue.is_none();
                 reached.queues.extend(queue);
             }
@@ -79,6 +81,12 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
         }
         // An exchange that was deleted before its version was read keeps that version for ever, and a new one of its name is another exchange.
         reached.fleeting |= pick::is_fleeting(&exchange) || exchange.is_deleted();
+        if let Some(delay) = exchange.delay.get()
+            && delay_ms(headers) > 0
+        {
+            reached.queues.push(Arc::clone(delay));
+            continue;
+        }
         let mut matched = false;
         let mut reach = |destination: &Destination| {
             matched = true;
@@ -87,7 +95,7 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
                 Destination::Exchange(further) => next.push(Arc::clone(further)),
             }
         };
-        if exchange.kind.picks_one() {
+        if exchange.routes_as.picks_one() {
             exchange.pick(pick::number(&exchange, message), reach);
         } else {
             for routing_key in routing_keys {

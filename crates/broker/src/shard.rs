@@ -12,31 +12,43 @@ use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Holder, NewConsumer, Shards};
+use crate::delay::Delay;
 use crate::error::Error;
 use crate::figures::MessageCounts;
-use crate::link::{ConnectionId, ConsumerSlot, Got, Link, Reply};
+use crate::link::{ConnectionId, ConsumerSlot, Link, Reply};
+use crate::queue::Queue;
 use crate::queue::consumers::Consumer;
-use crate::queue::{Home, Queue};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
-use crate::shard::expiry::Expiries;
-use crate::shard::overdue::{Clock, Looks};
+use crate::shard::clock::Clock;
+use crate::shard::due::Due;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
+use crate::shard::recover::RecoveredQueue;
+use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
+use crate::stream::Stream;
 
 mod away;
 mod bury;
+mod clock;
 mod deal;
+mod delayed;
+mod due;
 mod ending;
 mod expiry;
+mod get;
+mod lifetime;
 mod observe;
 mod overdue;
 mod peer;
 mod publish;
 pub(crate) mod recover;
+mod refuse;
+mod retry;
 mod settle;
 mod settled;
+mod streams;
 pub mod task;
 #[cfg(test)]
 mod tests;
@@ -81,6 +93,12 @@ pub struct Shard {
     /// All shards, this one too: where dead letters go.
     shards: Shards,
     queues: FxHashMap<QueueId, Queue>,
+    /// What exchanges hold back, by the queue it is in.
+    delays: FxHashMap<QueueId, Delay>,
+    /// Its streams, those of them to deal from, and when they are to be looked at.
+    streams: FxHashMap<QueueId, Stream>,
+    touched_streams: Vec<QueueId>,
+    stream_looks: Due,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
@@ -99,6 +117,8 @@ pub struct Shard {
     settled: Settled,
     /// What has died and is to be moved.
     dead: Vec<Dead>,
+    /// What queues have refused of the batch that is being published.
+    refused: Vec<Refused>,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
     /// Queues with messages in memory, those that have had some for longest first.
@@ -112,15 +132,24 @@ pub struct Shard {
     asked_at: Position,
     arrived: Vec<Arrived>,
     /// When unused queues are due to be deleted.
-    expiries: Expiries,
+    expiries: Due,
+    /// When messages that exchanges hold back are to be read or released.
+    delay_dues: Due,
+    /// When messages that came back are ready again.
+    retries: Due,
+    /// When the first messages of queues expire.
+    lifetimes: Due,
+    /// Queues whose first messages are to be read back to see when they expire.
+    unseen: VecDeque<QueueId>,
     /// When queues are due to be looked through for deliveries that are not settled in time.
-    looks: Looks,
+    looks: Due,
     /// How long a delivery may stay unsettled where neither its consumer nor its queue says so.
     pub(crate) consumer_timeout: Option<Duration>,
     /// When this turn began.
     clock: Clock,
     /// Queues that were there before the first turn.
     recovered: Vec<QueueId>,
+    recovered_delays: Vec<(Arc<QueueHandle>, RecoveredQueue)>,
     /// What became of the messages of queues that have ended.
     ended: MessageCounts,
     /// How many queues were declared here, and how many have ended.
@@ -136,6 +165,10 @@ impl Shard {
             log,
             shards,
             queues: FxHashMap::default(),
+            delays: FxHashMap::default(),
+            streams: FxHashMap::default(),
+            touched_streams: Vec::new(),
+            stream_looks: Due::default(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
@@ -148,6 +181,7 @@ impl Shard {
             targets: Targets::default(),
             settled: Settled::default(),
             dead: Vec::new(),
+            refused: Vec::new(),
             resident_max: usize::MAX,
             resident: VecDeque::new(),
             reading: 0,
@@ -155,20 +189,25 @@ impl Shard {
             not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),
-            expiries: Expiries::default(),
-            looks: Looks::default(),
+            expiries: Due::default(),
+            delay_dues: Due::default(),
+            retries: Due::default(),
+            lifetimes: Due::default(),
+            unseen: VecDeque::new(),
+            looks: Due::default(),
             consumer_timeout: None,
             clock: Clock::default(),
             recovered: Vec::new(),
+            recovered_delays: Vec::new(),
             ended: MessageCounts::default(),
             created: 0,
             deleted: 0,
         }
     }
 
-    /// What the calendar says when the shard is started, since 1970.
-    pub fn begins_at(&mut self, unix: Duration) {
-        self.clock.began_unix = unix;
+    /// The shard is started now, and the calendar says so much since 1970.
+    pub fn begins_at(&mut self, now: Instant, unix: Duration) {
+        self.clock.begin(now, unix);
     }
 
     /// Which shard it is.
@@ -181,6 +220,17 @@ impl Shard {
         self.clock.set(now);
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
+            self.look_at_stream(id);
+            if let Some(queue) = self
+                .queues
+                .get_mut(&id)
+                .filter(|queue| queue.ready_count() > 0)
+            {
+                touch(&mut self.touched, queue);
+            }
+        }
+        for (handle, recovered) in std::mem::take(&mut self.recovered_delays) {
+            self.declare_delay(handle, &recovered.messages, recovered.next_seq);
         }
         for command in commands {
             self.carry_out(command, now);
@@ -188,8 +238,12 @@ impl Shard {
         self.take_arrived();
         self.ask_again();
         self.expire_queues(now);
+        self.run_delays(now);
+        self.end_waits(now);
+        self.touch_expired(now);
         self.take_overdue(now);
         self.deal_touched();
+        self.deal_streams(now);
         self.settled.tell(&mut *self.log);
         self.report_done();
         self.report_committed();
@@ -202,7 +256,15 @@ impl Shard {
     /// When the next turn is due though no command comes.
     pub fn next_deadline(&self) -> Option<Instant> {
         let withheld = self.withheld.front().map(|withheld| withheld.until);
-        let due = [withheld, self.expiries.next(), self.looks.next()];
+        let due = [
+            withheld,
+            self.expiries.next(),
+            self.delay_dues.next(),
+            self.stream_looks.next(),
+            self.retries.next(),
+            self.lifetimes.next(),
+            self.looks.next(),
+        ];
         due.into_iter().flatten().min()
     }
 
@@ -211,6 +273,7 @@ impl Shard {
             Command::Connect(link) => self.connect(link),
             Command::Disconnect(connection) => self.disconnect(connection),
             Command::Declare(queue) => self.declare(queue),
+            Command::Govern(queue) => self.govern(&queue),
             Command::Publish(publish) => self.publish(publish, now),
             Command::Settle(connection, settles) => self.settle_now(connection, &settles),
             Command::Transact(part) => self.transact(*part, now),
@@ -280,6 +343,13 @@ impl Shard {
     }
 
     fn declare(&mut self, handle: Arc<QueueHandle>) {
+        if handle.delays().is_some() {
+            return self.declare_delay(handle, &[], 0);
+        }
+        if handle.is_stream() {
+            self.created += 1;
+            return self.declare_stream(Stream::new(handle));
+        }
         if let Some(owner) = handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {
@@ -291,6 +361,20 @@ impl Shard {
         self.used(id);
     }
 
+    fn govern(&mut self, handle: &QueueHandle) {
+        if let Some(stream) = self.streams.get_mut(&handle.id) {
+            stream.settings = handle.governed();
+            self.touch_stream(handle.id);
+            self.look_at_stream(handle.id);
+        }
+        if let Some(queue) = self.queues.get_mut(&handle.id) {
+            queue.govern(handle.governed());
+            self.expiries.forget(queue.id, queue.expiry_due.take());
+            touch(&mut self.touched, queue);
+        }
+        self.used(handle.id);
+    }
+
     fn consume(
         &mut self,
         holder: Holder,
@@ -299,7 +383,8 @@ impl Shard {
     ) -> Result<Reply, Error> {
         let id = handle.id;
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::NotFound(handle.resource()));
+            let reading = self.read_stream(holder, handle, &new);
+            return reading.unwrap_or_else(|| Err(Error::NotFound(handle.resource())));
         };
         if !queue.consumers.admits(new.exclusive) {
             return Err(Error::ExclusiveUse(queue.handle.resource()));
@@ -308,16 +393,20 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        let timeout = new.timeout.or(handle.settings.consumer_timeout);
+        let timeout = new.timeout.or(queue.settings.consumer_timeout);
         let timeout = timeout.or(self.consumer_timeout);
         queue.consumers.add(holder, NewConsumer { timeout, ..new });
         touch(&mut self.touched, queue);
-        peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
+        let (queues, streams) = (&self.queues, &self.streams);
+        peer.note_held(holder.channel, id, |queue| {
+            queues.contains_key(queue) || streams.contains_key(queue)
+        });
         Ok(Reply::Consuming)
     }
 
     fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
+        self.remove_readers(id, |r| r.slot == slot && r.holder.connection == connection);
     }
 
     fn set_prefetch(
@@ -334,66 +423,14 @@ impl Shard {
         }
     }
 
-    /// Answers at once, or not yet: where the next message is away, when it has come.
-    fn get(
-        &mut self,
-        holder: Holder,
-        handle: &QueueHandle,
-        no_ack: bool,
-    ) -> Option<Result<Reply, Error>> {
-        let id = handle.id;
-        self.used(id);
-        self.deal_touched();
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return Some(Err(Error::NotFound(handle.resource())));
-        };
-        if queue.is_next_away() {
-            queue.gets.push_back((holder, no_ack));
-            self.ask(id);
-            self.deal_touched();
-            self.answer_gets(id);
-            return None;
-        }
-        Some(self.take_one(holder, id, no_ack))
-    }
-
-    fn take_one(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
-        let tick = self.clock.tick;
-        let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::Unavailable);
-        };
-        let peer = self
-            .peers
-            .get_mut(&holder.connection)
-            .ok_or(Error::Unavailable)?;
-        let before = queue.held_bytes();
-        let Some(taken) = queue.take_ready(1) else {
-            queue.counts.got_empty += 1;
-            return Ok(Reply::Got(None));
-        };
-        queue.counts.note_got(no_ack, taken.redelivered);
-        let got = Got {
-            queue: id,
-            seq: taken.piece.first,
-            batch: Arc::clone(&taken.piece.value.batch),
-            index: taken.piece.value.index,
-            redelivered: taken.redelivered,
-            remaining: queue.ready_count(),
-        };
-        if !no_ack {
-            queue.hold(holder, taken, None, tick);
-        } else if taken.piece.value.home == Home::Log {
-            self.settled.push(id, got.seq, 1);
-        }
-        self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-        if !no_ack {
-            peer.note_held(holder.channel, id, |queue| self.queues.contains_key(queue));
-        }
-        Ok(Reply::Got(Some(got)))
-    }
-
     fn count(&mut self, handle: &QueueHandle) -> Result<Reply, Error> {
         self.used(handle.id);
+        if let Some(stream) = self.streams.get(&handle.id) {
+            return Ok(Reply::Counts {
+                ready: stream.count(),
+                consumers: stream.readers.len() as u64,
+            });
+        }
         let Some(queue) = self.queues.get(&handle.id) else {
             return Err(Error::NotFound(handle.resource()));
         };
@@ -407,12 +444,13 @@ impl Shard {
         let id = handle.id;
         self.deal_touched();
         let Some(queue) = self.queues.get_mut(&id) else {
-            return Err(Error::NotFound(handle.resource()));
+            let purged = self.purge_delay(id);
+            return purged.ok_or_else(|| Error::NotFound(handle.resource()));
         };
         self.held_bytes -= queue.ready_bytes() as i64;
         let settled = &mut self.settled;
-        let count = queue.purge(&mut *self.log, |first, count| {
-            settled.push(id, first, count)
+        let count = queue.purge(&mut *self.log, |level, first, count| {
+            settled.push(id, level.stream(), first, count)
         });
         self.answer_gets(id);
         Ok(count)
@@ -424,6 +462,7 @@ impl Shard {
         };
         for id in std::mem::take(&mut peer.parked) {
             let Some(queue) = self.queues.get_mut(&id) else {
+                self.touch_stream(id);
                 continue;
             };
             queue

@@ -12,15 +12,16 @@ use rustc_hash::FxBuildHasher;
 
 use crate::arguments::{ExchangeSettings, QueueSettings};
 use crate::bindings::ExchangeKind;
-use crate::command::Shards;
+use crate::command::{Command, Shards};
 use crate::error::{Error, Kind, Resource};
 use crate::events::Events;
 use crate::exchange::{Exchange, ExchangeDeclaration};
 use crate::placement::Placement;
-use crate::policies::{Effective, Object, Policies};
+use crate::policies::{self, Effective, Object, Policies};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
+mod delays;
 pub mod door;
 pub(crate) mod history;
 mod kept;
@@ -167,7 +168,25 @@ impl Vhost {
         if handle.settings.durability.is_none() {
             handle.syncs = self.syncs;
         }
+        handle.govern(self.settings_of(&handle));
         Arc::new(handle)
+    }
+
+    /// What the arguments of a queue and policies say together.
+    fn settings_of(&self, queue: &QueueHandle) -> QueueSettings {
+        let definition = self.queue_policy(queue).definition;
+        policies::governed(&queue.settings, &definition)
+    }
+
+    /// Policies have changed: each queue is as they say from now on. **Cost**: by the queues, a search of the name for each policy.
+    pub(crate) fn govern(&self) {
+        let _door = self.door.lock();
+        for queue in self.queues() {
+            if queue.govern(self.settings_of(&queue)) {
+                let command = Command::Govern(Arc::clone(&queue));
+                self.shards.send(queue.shard, command);
+            }
+        }
     }
 
     /// All queues, in no order.

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use leveret_broker::backing::{Backing, Found, FoundQueue};
+use leveret_broker::backing::{Backing, Found, FoundMessages, FoundQueue};
 use leveret_broker::command::Shards;
 use leveret_broker::queue_handle::ShardId;
 use leveret_store::applied::Applied;
 use leveret_store::disk::{Filesystem, FilesystemKind};
-use leveret_store::entry::Stream;
 use leveret_store::log::Log;
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::{Listeners, Opened, Settings, Store};
@@ -116,21 +115,35 @@ fn found(applied: &Applied) -> Found {
     let definitions = index
         .definitions()
         .map(|(key, value)| (key.into(), value.into()));
-    let queues = index.queues().map(|state| {
-        let first = index.live(state.queue, Stream(0), 0).next();
-        let last = index.last_live(state.queue, Stream(0));
-        let delivered = index.deliveries(state.queue, Stream(0), 0).last();
-        FoundQueue {
-            id: state.queue.0,
-            messages: first
-                .zip(last)
-                .map(|(first, last)| (first.first_seq, last, state.count)),
-            next_seq: state.next_seq,
-            returned_below: delivered.map_or(0, |run| run.first_seq + run.count),
+    let mut queues: Vec<FoundQueue> = Vec::new();
+    for state in index.queues() {
+        let (queue, stream) = (state.queue, state.stream);
+        if queues.last().is_none_or(|last| last.id != queue.0) {
+            queues.push(FoundQueue {
+                id: queue.0,
+                ..FoundQueue::default()
+            });
         }
-    });
+        let Some(found) = queues.last_mut() else {
+            continue;
+        };
+        let delivered = index.deliveries(queue, stream, 0).last();
+        let returned_below = delivered.map_or(0, |run| run.first_seq + run.count);
+        found.returned_below = found.returned_below.max(returned_below);
+        found.next_seq = found.next_seq.max(state.next_seq);
+        let first = index.live(queue, stream, 0).next();
+        let ends = first.zip(index.last_live(queue, stream));
+        found
+            .messages
+            .extend(ends.map(|(first, last_seq)| FoundMessages {
+                stream: stream.0,
+                first_seq: first.first_seq,
+                last_seq,
+                count: state.count,
+            }));
+    }
     Found {
         definitions: definitions.collect(),
-        queues: queues.collect(),
+        queues,
     }
 }

@@ -164,8 +164,8 @@ impl Figures {
             .with(Figure::Ack, counts.acked)
     }
 
-    pub(crate) fn with_lengths(self, ready: u64, unacked: u64) -> Self {
-        self.with(Figure::Messages, ready + unacked)
+    pub(crate) fn with_lengths(self, ready: u64, unacked: u64, waiting: u64) -> Self {
+        self.with(Figure::Messages, ready + unacked + waiting)
             .with(Figure::Ready, ready)
             .with(Figure::Unacked, unacked)
     }

@@ -204,7 +204,7 @@ impl Wanted {
         };
         match mode {
             "ack_requeue_false" => Ok(None),
-            "ack_requeue_true" | "reject_requeue_true" => Ok(Some(Outcome::Requeue)),
+            "ack_requeue_true" | "reject_requeue_true" => Ok(Some(Outcome::Return)),
             "reject_requeue_false" => Ok(Some(Outcome::Discard)),
             other => Err(Refusal::bad_request(format!("unknown ackmode {other}"))),
         }

@@ -207,7 +207,7 @@ fn describe(
         described.insert("owner_pid_details".to_owned(), connections::short(&owner));
     }
     if let Some((figures, rated)) = told {
-        let kept = figures.ready + figures.unacked;
+        let kept = figures.ready + figures.unacked + figures.waiting;
         // Whether a message would be sent at once; RabbitMQ tells for how much of the time that was so.
         let capacity = f64::from(u8::from(figures.consumers > 0 && figures.ready == 0));
         described.extend(object(json!({
@@ -220,6 +220,7 @@ fn describe(
             "messages_ram": kept.saturating_sub(figures.ready_away),
             "messages_ready_ram": figures.ready.saturating_sub(figures.ready_away),
             "messages_unacknowledged_ram": figures.unacked,
+            "messages_delayed": figures.waiting,
             "message_bytes_ram": figures.ready_bytes + figures.unacked_bytes,
         })));
         rated.put(&mut described, figure::LENGTHS);
@@ -243,6 +244,6 @@ fn key(queue: &QueueHandle) -> Key {
 
 pub(crate) fn figures(told: &QueueFigures) -> Figures {
     Figures::default()
-        .with_lengths(told.ready, told.unacked)
+        .with_lengths(told.ready, told.unacked, told.waiting)
         .with_counts(&told.counts)
 }

@@ -74,7 +74,7 @@ pub(crate) fn together(sum: &QueueSum, traffic: &TrafficFigures) -> Figures {
         ..sum.counts
     };
     Figures::default()
-        .with_lengths(sum.ready, sum.unacked)
+        .with_lengths(sum.ready, sum.unacked, sum.waiting)
         .with_counts(&counts)
         .with_bytes(traffic)
 }

@@ -8,7 +8,7 @@
 //! ```text
 //! 0   u32  body length in bytes (the inline body, or the shared one)
 //! 4   u32  properties length
-//! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED)
+//! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED, EXPIRES)
 //! 9   u8   priority
 //! 10  u16  length of "exchange and key"
 //! 12       exchange and key: u8 length, exchange, u8 length, routing key
@@ -20,8 +20,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::properties::{self, Properties};
+
+mod arrivals;
 #[cfg(test)]
 mod tests;
+
+pub use arrivals::Arrivals;
 
 /// Bodies of at least this many bytes are shared by reference instead of being copied into the batch.
 ///
@@ -36,6 +41,8 @@ const FLAGS_AT: usize = 8;
 const PERSISTENT: u8 = 1;
 const SHARED_BODY: u8 = 2;
 const DIED: u8 = 4;
+/// There is an `expiration` among the properties.
+const EXPIRES: u8 = 8;
 
 /// What a publisher knows of one message when it adds it to a batch.
 #[derive(Clone, Copy, Debug)]
@@ -96,14 +103,25 @@ pub struct Message<'a> {
     pub died: bool,
 }
 
+/// What decides where a message goes in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Whether it is to survive a restart in a durable queue.
+    pub persistent: bool,
+    /// The `priority` property; 0 where that is not told apart.
+    pub priority: u8,
+}
+
 /// A sealed run of messages. Shared by reference, never changed.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     /// Where each record begins, and one more: where the last ends.
     starts: Vec<u32>,
     shared: Vec<Bytes>,
     persistent: u32,
+    expiring: u32,
+    arrivals: Arrivals,
 }
 
 impl Batch {
@@ -122,29 +140,63 @@ impl Batch {
         self.persistent > 0
     }
 
-    /// Cuts `count` messages from `first` on where persistent ones change to others: `(first, count, persistent)` each. One piece, in constant
-    /// time, where all messages of the batch are alike.
-    pub fn by_persistence(&self, first: u32, count: u32) -> impl Iterator<Item = (u32, u32, bool)> {
-        let all_alike = self.persistent == 0 || self.persistent == self.len();
+    /// Cuts `count` messages from `first` on where persistent ones change to others, and where priorities change if these are `told_apart`:
+    /// `(first, count, kind)` each. One piece, in constant time, where all messages of the batch are alike.
+    pub fn by_kind(
+        &self,
+        first: u32,
+        count: u32,
+        told_apart: bool,
+    ) -> impl Iterator<Item = (u32, u32, Kind)> {
+        let all_alike = !told_apart && (self.persistent == 0 || self.persistent == self.len());
         let end = first + count;
         let mut at = first;
         std::iter::from_fn(move || {
             let from = at;
-            let persistent = self.is_persistent(from).filter(|_| from < end)?;
+            let kind = self.kind(from, told_apart).filter(|_| from < end)?;
             at = if all_alike {
                 end
             } else {
-                let differs = |index: &u32| self.is_persistent(*index) != Some(persistent);
+                let differs = |index: &u32| self.kind(*index, told_apart) != Some(kind);
                 (from..end).find(differs).unwrap_or(end)
             };
-            Some((from, at - from, persistent))
+            Some((from, at - from, kind))
         })
     }
 
-    fn is_persistent(&self, index: u32) -> Option<bool> {
+    fn kind(&self, index: u32, told_apart: bool) -> Option<Kind> {
         let start = *self.starts.get(index as usize)? as usize;
-        let flags = self.bytes.get(start + FLAGS_AT)?;
-        Some(flags & PERSISTENT != 0)
+        let record = self.bytes.get(start + FLAGS_AT..)?;
+        let [flags, priority] = *record.first_chunk()?;
+        Some(Kind {
+            persistent: flags & PERSISTENT != 0,
+            priority: if told_apart { priority } else { 0 },
+        })
+    }
+
+    /// Says when its messages arrived in their queues: for whoever puts them there, before anybody else has it.
+    pub fn set_arrivals(&mut self, arrivals: Arrivals) {
+        self.arrivals = arrivals;
+    }
+
+    /// When its messages arrived.
+    pub fn arrivals(&self) -> &Arrivals {
+        &self.arrivals
+    }
+
+    /// Whether at least one message has an expiration of its own.
+    #[inline]
+    pub fn has_expiring(&self) -> bool {
+        self.expiring > 0
+    }
+
+    /// The time to live that a message has of its own, in milliseconds. **Cost**: little where none of the batch has one.
+    pub fn expiration_ms(&self, index: u32) -> Option<u64> {
+        if self.expiring == 0 {
+            return None;
+        }
+        let message = self.message(index)?;
+        Properties::checked(message.properties).expiration_ms()
     }
 
     /// Whether at least one body lies outside the buffer.
@@ -166,6 +218,15 @@ impl Batch {
                 Body::Shared(body) => body.len(),
             });
         inline + bodies.sum::<usize>()
+    }
+
+    /// The lengths of `count` bodies from `first` on, in bytes.
+    pub fn body_lens(&self, first: u32, count: u32) -> impl Iterator<Item = u64> {
+        (first..first + count).filter_map(|index| {
+            let start = *self.starts.get(index as usize)? as usize;
+            let len = self.bytes.get(start..)?.first_chunk()?;
+            Some(u64::from(u32::from_le_bytes(*len)))
+        })
     }
 
     /// The message at `index`; none beyond the end.
@@ -211,9 +272,8 @@ impl Batch {
     pub fn read(records: Vec<u8>) -> Option<Self> {
         let mut batch = Self {
             starts: vec![0],
-            shared: Vec::new(),
-            persistent: 0,
             bytes: records,
+            ..Self::default()
         };
         let mut at = 0;
         while let Some((head, _)) = batch.bytes.get(at..)?.split_first_chunk::<HEAD>() {
@@ -226,6 +286,7 @@ impl Batch {
             at += HEAD + usize::from(u16::from_le_bytes([k0, k1])) + properties_len + body_len;
             batch.starts.push(u32::try_from(at).ok()?);
             batch.persistent += u32::from(flags & PERSISTENT);
+            batch.expiring += u32::from(flags & EXPIRES != 0);
         }
         (at == batch.bytes.len()).then_some(batch)
     }
@@ -336,6 +397,8 @@ impl BatchBuilder {
         let [b0, b1, b2, b3] = (body_len as u32).to_le_bytes();
         let [p0, p1, p2, p3] = (properties.len() as u32).to_le_bytes();
         let [k0, k1] = (key.len() as u16).to_le_bytes();
+        let expires = properties::has_expiration(message.properties);
+        let flags = flags | if expires { EXPIRES } else { 0 };
         let head = [
             b0,
             b1,
@@ -356,6 +419,7 @@ impl BatchBuilder {
         batch.bytes.extend_from_slice(tail);
         batch.starts.push(batch.bytes.len() as u32);
         batch.persistent += u32::from(flags & PERSISTENT);
+        batch.expiring += u32::from(expires);
     }
 
     /// How many messages were added since the last seal.

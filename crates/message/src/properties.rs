@@ -101,21 +101,14 @@ impl<'a> Properties<'a> {
         }
     }
 
+    /// Takes what [`Properties::parse`] has checked before; a property that cannot be read is as if it was not set.
+    pub fn checked(bytes: &'a [u8]) -> Properties<'a> {
+        let (flags, list) = split_flags(bytes).unwrap_or_default();
+        Properties { bytes, flags, list }
+    }
+
     fn parse_any(bytes: &'a [u8]) -> Result<Properties<'a>, PropertiesError> {
-        let (word, mut list) = flag_word(bytes)?;
-        if word & flag::UNDEFINED != 0 {
-            return Err(PropertiesError::UnknownFlag);
-        }
-        let mut continued = word & flag::CONTINUED != 0;
-        while continued {
-            let (further, rest) = flag_word(list)?;
-            if further & !flag::CONTINUED != 0 {
-                return Err(PropertiesError::UnknownFlag);
-            }
-            continued = further != 0;
-            list = rest;
-        }
-        let flags = word & !flag::CONTINUED;
+        let (flags, list) = split_flags(bytes)?;
         let mut rest = list;
         for bit in set_bits(flags) {
             let (field, after) = split_field(bit, rest).ok_or(PropertiesError::Truncated)?;
@@ -186,6 +179,11 @@ impl<'a> Properties<'a> {
         self.field(flag::EXPIRATION)
     }
 
+    /// The time to live in milliseconds, where it is a number.
+    pub fn expiration_ms(&self) -> Option<u64> {
+        std::str::from_utf8(self.expiration()?).ok()?.parse().ok()
+    }
+
     /// The application's name for the message.
     pub fn message_id(&self) -> Option<&'a [u8]> {
         self.field(flag::MESSAGE_ID)
@@ -237,6 +235,32 @@ impl<'a> Properties<'a> {
         }
         None
     }
+}
+
+/// The flags of properties, and the list behind them.
+fn split_flags(bytes: &[u8]) -> Result<(u16, &[u8]), PropertiesError> {
+    let (word, mut list) = flag_word(bytes)?;
+    if word & flag::UNDEFINED != 0 {
+        return Err(PropertiesError::UnknownFlag);
+    }
+    let mut continued = word & flag::CONTINUED != 0;
+    while continued {
+        let (further, rest) = flag_word(list)?;
+        if further & !flag::CONTINUED != 0 {
+            return Err(PropertiesError::UnknownFlag);
+        }
+        continued = further != 0;
+        list = rest;
+    }
+    Ok((word & !flag::CONTINUED, list))
+}
+
+/// Whether properties have an expiration, by their flags.
+#[inline]
+pub(crate) fn has_expiration(bytes: &[u8]) -> bool {
+    bytes
+        .first()
+        .is_some_and(|high| u16::from(*high) << 8 & flag::EXPIRATION != 0)
 }
 
 fn flag_word(bytes: &[u8]) -> Result<(u16, &[u8]), PropertiesError> {

@@ -1,6 +1,6 @@
 //! The log as a shard sees it: what it is told, what it promises, and how messages come back. Formats on disk do not belong here.
 
-use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
+use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run, Stream};
 
 pub use crate::transactions::Transaction;
 
@@ -52,6 +52,8 @@ pub struct ChunkId(pub u64);
 pub struct Wanted {
     /// The queue.
     pub queue: QueueId,
+    /// The stream of the queue.
+    pub stream: Stream,
     /// Comes back with the answer.
     pub token: u64,
     /// The first sequence number that is wanted.
@@ -67,12 +69,33 @@ pub struct Wanted {
 pub struct Read {
     /// Their records, one behind the other, in the order of their sequence numbers.
     pub records: Vec<u8>,
+    /// How many they are.
+    pub count: u32,
     /// Their sequence numbers.
     pub runs: Vec<Run>,
+    /// Those of them that were delivered and went back, as far as the log was told.
+    pub returned: Vec<RequeueRun>,
+    /// When they arrived, in milliseconds since 1970, each with the index of the first that did.
+    pub arrivals: Vec<(u32, u64)>,
     /// Everything that is live from the first number that was wanted up to this one, exclusively, is here, or is lost.
     pub next_seq: u64,
     /// How many messages are damaged, and so will never come. The log has told of them.
     pub lost: u64,
+}
+
+impl Read {
+    /// The next `count` messages in `records` have these sequence numbers, and arrived then.
+    pub fn note(&mut self, first_seq: u64, count: u32, arrived_ms: u64) {
+        if self.arrivals.last().is_none_or(|(_, ms)| *ms != arrived_ms) {
+            self.arrivals.push((self.count, arrived_ms));
+        }
+        self.count += count;
+        let count = u64::from(count);
+        match self.runs.last_mut() {
+            Some(run) if run.first_seq + run.count == first_seq => run.count += count,
+            _ => self.runs.push(Run { first_seq, count }),
+        }
+    }
 }
 
 /// What comes back with [`Log::take_arrived`].
@@ -89,7 +112,7 @@ pub enum Arrived {
 /// Records are opaque here. A log that has failed appends nothing any more and is never durable past the failure; whoever made it hears of it
 /// and ends the program.
 pub trait Log: Send {
-    /// Messages enter queues of a group. The time in `new` is the log's to set.
+    /// Messages enter queues of a group.
     ///
     /// **Effect**: in memory; safe once [`Log::durable`] has reached the position. **Order**: as appended. **Waits**: never.
     fn enqueue(&mut self, group: Group, new: NewEnqueue<'_>, urgency: Urgency) -> Position;
@@ -97,8 +120,8 @@ pub trait Log: Send {
     /// Messages of queues of a group are settled for good. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
     fn settle(&mut self, group: Group, reason: Reason, runs: &[QueueRun]) -> Position;
 
-    /// Messages of a queue were delivered, and went back. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
-    fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position;
+    /// Messages of a stream of a queue were delivered, and went back. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    fn requeue(&mut self, group: Group, of: (QueueId, Stream), runs: &[RequeueRun]) -> Position;
 
     /// A queue is gone with all its messages. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
     fn delete_queue(&mut self, group: Group, queue: QueueId) -> Position;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Run};
+use crate::entry::{NewEnqueue, QueueRun, Reason, RequeueRun, Stream};
 use crate::log::{
     Arrived, ChunkId, Definitions, Group, Log, Position, QueueId, Read, Transaction, Urgency,
     Wanted,
@@ -35,12 +35,15 @@ impl Definitions for MemoryDefinitions {
     }
 }
 
+/// Where a message is: queue, stream and sequence number.
+type Place = (QueueId, Stream, u64);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct MemoryLog {
     last: Position,
-    /// The records of live messages, where they are kept.
-    kept: Option<BTreeMap<(QueueId, u64), Vec<u8>>>,
+    /// When live messages came, and their records, where they are kept.
+    kept: Option<BTreeMap<Place, (u64, Vec<u8>)>>,
     /// The last entry before the part of a transaction that was begun.
     before_part: Position,
     chunks: HashMap<ChunkId, Vec<u8>>,
@@ -79,18 +82,16 @@ impl MemoryLog {
                 let end = new.starts.get(index + 1).map(|end| *end as usize);
                 let record = new.records.get(start..end.unwrap_or(new.records.len()));
                 let seq = target.first_seq + u64::from(i);
-                kept.insert((target.queue, seq), record.unwrap_or_default().to_vec());
+                let record = record.unwrap_or_default().to_vec();
+                let message = (target.queue, target.stream, seq);
+                kept.insert(message, (new.unix_ms, record));
             }
         }
     }
 
-    fn remove(&mut self, queue: QueueId, first: u64, last: u64) {
+    fn remove(&mut self, first: Place, last: Place) {
         if let Some(kept) = &mut self.kept {
-            let gone: Vec<_> = kept.range((queue, first)..=(queue, last)).collect();
-            let gone: Vec<_> = gone.into_iter().map(|(key, _)| *key).collect();
-            gone.iter().for_each(|key| {
-                kept.remove(key);
-            });
+            kept.extract_if(first..=last, |_, _| true).for_each(drop);
         }
     }
 }
@@ -102,18 +103,19 @@ impl Log for MemoryLog {
     }
 
     fn settle(&mut self, _: Group, _: Reason, runs: &[QueueRun]) -> Position {
-        for QueueRun { queue, run, .. } in runs {
-            self.remove(*queue, run.first_seq, run.first_seq + (run.count - 1));
+        for QueueRun { queue, stream, run } in runs {
+            let last = run.first_seq + (run.count - 1);
+            self.remove((*queue, *stream, run.first_seq), (*queue, *stream, last));
         }
         self.next()
     }
 
-    fn requeue(&mut self, _: Group, _: QueueId, _: &[RequeueRun]) -> Position {
+    fn requeue(&mut self, _: Group, _: (QueueId, Stream), _: &[RequeueRun]) -> Position {
         self.next()
     }
 
     fn delete_queue(&mut self, _group: Group, queue: QueueId) -> Position {
-        self.remove(queue, 0, u64::MAX);
+        self.remove((queue, Stream(0), 0), (queue, Stream(u32::MAX), u64::MAX));
         self.next()
     }
 
@@ -148,20 +150,17 @@ impl Log for MemoryLog {
             next_seq: wanted.last_seq + 1,
             ..Read::default()
         };
-        let range = (wanted.queue, wanted.first_seq)..=(wanted.queue, wanted.last_seq);
-        for ((_, seq), record) in self.kept.iter().flat_map(|kept| kept.range(range.clone())) {
+        let of = |seq| (wanted.queue, wanted.stream, seq);
+        let range = of(wanted.first_seq)..=of(wanted.last_seq);
+        for ((.., seq), (unix_ms, record)) in
+            self.kept.iter().flat_map(|kept| kept.range(range.clone()))
+        {
             if !read.records.is_empty() && read.records.len() + record.len() > wanted.bytes_max {
                 read.next_seq = *seq;
                 break;
             }
             read.records.extend_from_slice(record);
-            match read.runs.last_mut() {
-                Some(run) if run.first_seq + run.count == *seq => run.count += 1,
-                _ => read.runs.push(Run {
-                    first_seq: *seq,
-                    count: 1,
-                }),
-            }
+            read.note(*seq, 1, *unix_ms);
         }
         self.arrived.push(Arrived::Read(wanted, read));
     }

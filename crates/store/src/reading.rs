@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use crate::applied::Applied;
 use crate::disk::Disk;
-use crate::entry::{Run, SegmentId, Stream};
+use crate::entry::{RequeueRun, SegmentId};
 use crate::index::{LiveRun, Location};
 use crate::log::{Read, Wanted};
 use crate::segment::OpenSegments;
@@ -108,7 +108,22 @@ impl Reader {
                 }
             }
         }
+        read.returned = self.returned(wanted, read.next_seq);
         Ok(read)
+    }
+
+    /// Which messages up to before a sequence number were delivered and went back.
+    fn returned(&self, wanted: &Wanted, next_seq: u64) -> Vec<RequeueRun> {
+        let applied = self.applied.read();
+        let first = wanted.first_seq;
+        let runs = applied.index.deliveries(wanted.queue, wanted.stream, first);
+        runs.take_while(|run| run.first_seq < next_seq)
+            .map(|run| RequeueRun {
+                first_seq: run.first_seq,
+                count: run.count.min(next_seq - run.first_seq),
+                delivery_count: run.delivery_count,
+            })
+            .collect()
     }
 
     /// Takes runs in their order, those together that are in one entry or extent. `next_seq` says how far it came.
@@ -144,7 +159,7 @@ impl Reader {
 
     fn runs(&self, wanted: &Wanted, from: u64) -> Vec<LiveRun> {
         let applied = self.applied.read();
-        let runs = applied.index.live(wanted.queue, Stream(0), from);
+        let runs = applied.index.live(wanted.queue, wanted.stream, from);
         runs.take_while(|run| run.first_seq <= wanted.last_seq)
             .map(|run| run.within(from, wanted.last_seq))
             .take(RUNS_MAX)
@@ -206,13 +221,5 @@ fn is_together(one: &LiveRun, other: &LiveRun) -> bool {
     match (one.location, other.location) {
         (Location::Wal { lsn, .. }, Location::Wal { lsn: same, .. }) => lsn == same,
         (one, other) => one == other,
-    }
-}
-
-/// Adds sequence numbers to what was read.
-fn note(read: &mut Read, first_seq: u64, count: u64) {
-    match read.runs.last_mut() {
-        Some(run) if run.first_seq + run.count == first_seq => run.count += count,
-        _ => read.runs.push(Run { first_seq, count }),
     }
 }

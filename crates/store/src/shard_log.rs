@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::clock::unix_ms;
 use crate::entry::{self, NewEnqueue, QueueRun, Reason, RequeueRun, Stamp, Stream, TooLong};
 use crate::log::{
     Arrived, ChunkId, GROUPS, Group, Log, Position, QueueId, Transaction, Urgency, Wanted,
@@ -114,10 +113,6 @@ impl ShardLog {
 
 impl Log for ShardLog {
     fn enqueue(&mut self, group: Group, new: NewEnqueue<'_>, urgency: Urgency) -> Position {
-        let new = NewEnqueue {
-            unix_ms: unix_ms(),
-            ..new
-        };
         self.push(group, urgency, |out, stamp| {
             entry::enqueue(out, stamp, &new)
         })
@@ -133,8 +128,8 @@ impl Log for ShardLog {
         })
     }
 
-    fn requeue(&mut self, group: Group, queue: QueueId, runs: &[RequeueRun]) -> Position {
-        let (of, reason) = ((queue, Stream(0)), Reason::ConsumerGone);
+    fn requeue(&mut self, group: Group, of: (QueueId, Stream), runs: &[RequeueRun]) -> Position {
+        let reason = Reason::ConsumerGone;
         let runs = runs.iter().copied();
         self.push(group, Urgency::Whenever, |out, stamp| {
             entry::requeue(out, stamp, of, reason, runs)

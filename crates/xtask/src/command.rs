@@ -4,8 +4,9 @@
 //! No program gets this one's standard input, so that none can wait for an answer.
 
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::Outcome;
 
@@ -67,6 +68,15 @@ impl Line {
             return Err(format!("`{self}` ended with {}\n{stderr}", output.status));
         }
         String::from_utf8(output.stdout).map_err(|_| format!("`{self}` did not answer in UTF-8"))
+    }
+
+    /// Runs it, with all that it writes in a file, and waits for its end, whatever that is.
+    pub(crate) fn log_to(&self, file: &Path) -> Outcome<ExitStatus> {
+        let log = File::create(file).and_then(|log| Ok((log.try_clone()?, log)));
+        let (stdout, stderr) = log.map_err(|error| format!("{}: {error}", file.display()))?;
+        let mut command = self.command();
+        let status = command.stdout(stdout).stderr(stderr).status();
+        status.map_err(|error| self.cannot_start(&error))
     }
 
     fn command(&self) -> Command {

@@ -17,6 +17,7 @@ mod setup;
 mod sim;
 mod source;
 mod steps;
+mod suites;
 mod test;
 mod tidy;
 mod workspace;
@@ -33,6 +34,7 @@ Usage: cargo xtask COMMAND
   ratchet --driver FILE
                       ... of this program instead of a fresh build of `hotpath`
 
+  suites [NAME...]    the tests that client libraries ship, against a release build and against RabbitMQ
   sim --seeds N       the simulation of the store: N runs, each of another seed
   sim ... --first S   ... from this seed on, else 1
   sim ... --steps N   ... of so many steps each, else 300
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
             Some(options) => ratchet::run(&options),
             None => return usage(),
         },
+        ["suites", names @ ..] => suites::run(names),
         ["sim", options @ ..] => match sim::Options::parse(options) {
             Some(options) => sim::run(&options),
             None => return usage(),

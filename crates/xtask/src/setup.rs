@@ -122,19 +122,46 @@ pub(crate) fn packages() -> Outcome<Vec<LeftOut>> {
     } else if !is_root()? {
         "installing it needs root"
     } else {
-        let _policy = NoServices::begin()?;
-        apt(&["update", "--quiet"]).run()?;
-        let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
-        install.extend(&names);
-        apt(&install).run()?;
-        if names.contains(&RABBITMQ) {
-            no_start_at_boot(RABBITMQ)?;
-        }
+        install(&names)?;
         "the package does not bring it"
     };
     Ok(missing()
         .map(|package| package.left_out(obstacle))
         .collect())
+}
+
+/// Installs the packages of the distribution that are missing.
+///
+/// **Errors**: where they cannot be installed.
+pub(crate) fn require(packages: &[&str]) -> Outcome {
+    let is_missing = |package: &&str| {
+        let query = ["--show", "--showformat=${db:Status-Status}", package];
+        let status = Line::new("dpkg-query", &query).output();
+        status.map_or(true, |status| status != "installed")
+    };
+    let missing: Vec<&str> = packages.iter().copied().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !is_root()? {
+        let missing = missing.join(", ");
+        return Err(format!(
+            "these are missing, and installing needs root: {missing}"
+        ));
+    }
+    install(&missing)
+}
+
+fn install(packages: &[&str]) -> Outcome {
+    let _policy = NoServices::begin()?;
+    apt(&["update", "--quiet"]).run()?;
+    let mut install = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    install.extend(packages);
+    apt(&install).run()?;
+    match packages.contains(&RABBITMQ) {
+        true => no_start_at_boot(RABBITMQ),
+        false => Ok(()),
+    }
 }
 
 impl Package {
@@ -174,7 +201,7 @@ fn no_start_at_boot(service: &str) -> Outcome {
     }
 }
 
-fn is_root() -> Outcome<bool> {
+pub(crate) fn is_root() -> Outcome<bool> {
     let process = fs::metadata("/proc/self").map_err(|error| format!("/proc/self: {error}"))?;
     Ok(process.uid() == 0)
 }
@@ -352,7 +379,7 @@ fn read(list: &Path) -> Outcome<String> {
     fs::read_to_string(list).map_err(|error| format!("{} cannot be read: {error}", list.display()))
 }
 
-fn remove_folder(folder: &Path) -> Outcome {
+pub(crate) fn remove_folder(folder: &Path) -> Outcome {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(format!("{} cannot be removed: {error}", folder.display()))

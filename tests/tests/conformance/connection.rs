@@ -269,6 +269,24 @@ fn close_is_answered() {
 }
 
 #[test]
+fn close_is_answered_each_time_until_the_client_closes_the_socket() {
+    let connection = Connection::open();
+    let close = connection::Close {
+        reply_code: 200,
+        ..Default::default()
+    };
+    let close = Frame::method(0, &close.into_class()).encode();
+    let open = Frame::method(1, &channel::Open {}.into_class()).encode();
+    connection.send_bytes(&[&close[..], &close, &open, &close].concat());
+    for _ in 0..3 {
+        connection.expect::<connection::CloseOk>(0);
+    }
+    connection.finish_sending();
+    connection.expect_socket_closed();
+    assert_eq!(connection.waiting_on(1), 0);
+}
+
+#[test]
 fn close_is_answered_while_publishes_are_in_flight_and_loses_none() {
     let watcher = Connection::open().channel(1);
     let queue = unique("inflight");

@@ -223,6 +223,44 @@ fn deleting_a_queue_cancels_its_consumers() {
 }
 
 #[test]
+fn whoever_deletes_a_queue_is_answered_before_its_own_consumers_are_cancelled() {
+    let channel = Connection::open().channel(1);
+    let name = unique("deleted");
+    let durable = queue::Declare {
+        queue: name.as_str().into(),
+        durable: true,
+        ..Default::default()
+    };
+    let queues = [channel.queue(), channel.call(durable).queue.to_string()];
+    for queue in queues {
+        for tag in ["mine", "yours"] {
+            channel.call(consume(&queue, tag));
+        }
+        channel.call(delete(&queue));
+        let mut cancelled = [(); 2].map(|()| {
+            let cancel: basic::Cancel = channel.expect();
+            cancel.consumer_tag.to_string()
+        });
+        cancelled.sort();
+        assert_eq!(cancelled, ["mine", "yours"]);
+    }
+}
+
+#[test]
+fn a_queue_that_is_deleted_without_an_answer_cancels_the_deleters_consumers() {
+    let channel = Connection::open().channel(1);
+    let queue = channel.queue();
+    channel.call(consume(&queue, "mine"));
+    channel.send(queue::Delete {
+        nowait: true,
+        ..delete(&queue)
+    });
+    let cancel: basic::Cancel = channel.expect();
+    assert_eq!(cancel.consumer_tag.as_str(), "mine");
+    channel.sync();
+}
+
+#[test]
 fn clients_that_do_not_know_the_brokers_cancel_are_not_sent_it() {
     let old = Login {
         client_properties: FieldTable::default(),

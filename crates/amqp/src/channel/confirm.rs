@@ -1,11 +1,12 @@
 //! Publisher confirms: which publishes the shards have not done yet, and the acks for those they have.
 //!
 //! Publishes are numbered from 1. What is pending is kept per hand-over, not per message: a hand-over's publishes are confirmed when each shard
-//! that got some of them has done its batch. Confirms go out in order, one `basic.ack` with `multiple` for all that are due.
+//! that got some of them has done its batch. Confirms go out in order, one `basic.ack` with `multiple` for all that are due, but for what a full queue
+//! has refused: that gets a `basic.nack` each. Which publishes may be refused, and where they are, is kept for these alone.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
-use leveret_broker::publisher::ShardSet;
+use leveret_broker::publisher::{Places, ShardSet};
 use leveret_broker::queue_handle::ShardId;
 use leveret_wire::protocol::{AMQPClass, confirm};
 use leveret_wire::{ReplyCode, encode};
@@ -35,6 +36,10 @@ pub(crate) struct Confirms {
     /// The first publish since the last hand-over that reached a queue, and the shards reached since.
     gathered: Option<(u64, ShardSet)>,
     pending: VecDeque<Pending>,
+    /// Publishes that a full queue may refuse, and where they are.
+    refusable: VecDeque<(u64, Places)>,
+    /// Those of them that were refused.
+    refused: BTreeSet<u64>,
 }
 
 impl Confirms {
@@ -44,6 +49,8 @@ impl Confirms {
             confirmed: 0,
             gathered: None,
             pending: VecDeque::new(),
+            refusable: VecDeque::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -57,6 +64,37 @@ impl Confirms {
             .get_or_insert_with(|| (last, ShardSet::default()));
         gathered.0 |= shards.0;
         first_of_turn
+    }
+
+    /// The last publish may be refused by a queue.
+    pub(crate) fn may_be_refused(&mut self, places: Places) {
+        self.refusable.push_back((self.last, places));
+    }
+
+    /// Messages of a batch were refused; perhaps some of this channel's.
+    pub(crate) fn refuse(&mut self, batch: (ShardId, u64), refused: &[(u32, u32)]) {
+        let is_refused = |(shard, number, index): &(ShardId, u64, u32)| {
+            let of = |(first, count): &(u32, u32)| (*first..first + count).contains(index);
+            (*shard, *number) == batch && refused.iter().any(of)
+        };
+        for (publish, places) in &self.refusable {
+            if places.iter().any(is_refused) {
+                self.refused.insert(*publish);
+            }
+        }
+    }
+
+    /// Messages of a batch were refused that nobody knows: all that this channel has in it count as refused, which is never wrong.
+    pub(crate) fn refuse_all(&mut self, batch: (ShardId, u64)) {
+        for (at, pending) in self.pending.iter().enumerate() {
+            if (pending.shard, pending.number) == batch {
+                let behind = self.pending.range(at..).map(|behind| behind.first);
+                let next = behind.chain(self.gathered.map(|(first, _)| first));
+                let end = next.filter(|first| *first > pending.first).min();
+                self.refused
+                    .extend(pending.first..end.unwrap_or(self.last + 1));
+            }
+        }
     }
 
     /// What was gathered is on its way, as the batches that `number` tells for each shard.
@@ -94,11 +132,30 @@ impl Confirms {
         let waiting = waiting.or_else(|| self.gathered.map(|(first, _)| first));
         let due = waiting.map_or(self.last, |first| first - 1);
         let count = due.saturating_sub(self.confirmed);
-        if count > 0 {
-            encode::ack(out, channel, due, count > 1);
-            self.confirmed = due;
+        while let Some(refused) = self.refused.first().copied().filter(|first| *first <= due) {
+            self.refused.pop_first();
+            self.ack_upto(refused - 1, channel, out);
+            encode::nack(out, channel, refused, false, false);
+            self.confirmed = refused;
+        }
+        self.ack_upto(due, channel, out);
+        while self
+            .refusable
+            .front()
+            .is_some_and(|(publish, _)| *publish <= due)
+        {
+            self.refusable.pop_front();
         }
         count
+    }
+
+    #[inline]
+    fn ack_upto(&mut self, last: u64, channel: u16, out: &mut Vec<u8>) {
+        let count = last.saturating_sub(self.confirmed);
+        if count > 0 {
+            encode::ack(out, channel, last, count > 1);
+            self.confirmed = last;
+        }
     }
 }
 

@@ -95,6 +95,46 @@ fn readable(core: &Core, channel: &Channel, name: &str) -> Result<Arc<QueueHandl
     Ok(queue)
 }
 
+/// What a stream does not know.
+///
+/// **Errors**: 540 for a stream.
+pub(super) fn not_for_streams(queue: &QueueHandle, method: &str) -> Result<(), Exception> {
+    if !queue.is_stream() {
+        return Ok(());
+    }
+    let explanation = format!(
+        "{method} not supported by stream queues {}",
+        queue.resource()
+    );
+    Err(Exception::connection(
+        ReplyCode::NotImplemented,
+        explanation,
+    ))
+}
+
+/// Whoever reads a stream has to acknowledge, and says how much it takes at a time.
+///
+/// **Errors**: 540 for a consumer that would not, 406 for one without a limit.
+fn check_reader(channel: &Channel, queue: &QueueHandle, no_ack: bool) -> Result<(), Exception> {
+    if no_ack {
+        let what = "automatic acknowledgement not supported by stream";
+        let explanation = format!("{what} {}", queue.resource());
+        return Err(Exception::connection(
+            ReplyCode::NotImplemented,
+            explanation,
+        ));
+    }
+    if channel.prefetch == 0 {
+        let what = "consumer prefetch count is not set for stream";
+        let explanation = format!("{what} {}", queue.resource());
+        return Err(Exception::channel(
+            ReplyCode::PreconditionFailed,
+            explanation,
+        ));
+    }
+    Ok(())
+}
+
 /// `basic.consume`.
 ///
 /// From `amq.rabbitmq.reply-to` it takes the answers to what this channel asks.
@@ -133,6 +173,9 @@ pub(super) fn consume(
         Some(queue) => queue,
         None => open_replies(core, channel, consume.no_ack)?,
     };
+    if queue.is_stream() {
+        check_reader(channel, &queue, consume.no_ack)?;
+    }
     let channel_credit = Some(Arc::clone(&credit(core, channel).shared));
     let slot = core.consumers.add(ConsumerEntry {
         channel: channel.number,
@@ -153,6 +196,8 @@ pub(super) fn consume(
         channel_credit,
         priority: settings.priority,
         timeout: settings.timeout,
+        offset: settings.offset,
+        filter: settings.filter,
     };
     let holder = Holder {
         connection: core.connection(),
@@ -290,6 +335,7 @@ pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
 /// `basic.get`.
 pub(super) fn get(core: &mut Core, channel: &mut Channel, get: Get<'_>) -> Result<Next, Exception> {
     let queue = readable(core, channel, get.queue)?;
+    not_for_streams(&queue, "basic.get")?;
     let holder = Holder {
         connection: core.connection(),
         channel: channel.number,

@@ -7,6 +7,8 @@ use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
 use leveret_message::batch::{Batch, Body, Message};
+use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::table::{TableWriter, Value};
 use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -14,6 +16,9 @@ use leveret_wire::protocol::{AMQPClass, basic};
 use crate::channel::{Channel, Channels, Unacked, trace};
 use crate::core::Core;
 use crate::output::Output;
+
+/// The header that says how often consumers have failed with a message.
+const DELIVERY_COUNT: &str = "x-delivery-count";
 
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
@@ -39,7 +44,14 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
-    for (tag, message) in (first_tag..).zip(messages) {
+    for (tag, mut message) in (first_tag..).zip(messages) {
+        let told = (run.failed > 0 || run.has_offsets).then(|| {
+            let seq = run.first_seq + (tag - first_tag);
+            with_header(message.properties, header_of(run, seq))
+        });
+        if let Some(properties) = told.as_ref().and_then(Option::as_ref) {
+            message.properties = properties;
+        }
         write(
             &mut core.out,
             &consumer.prefix,
@@ -62,6 +74,31 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         count: u64::from(run.count),
         value,
     });
+}
+
+/// The header that a message is given on its way out: the offset of one from a stream, else how often consumers have failed with it.
+fn header_of(run: &DeliveredRun, seq: u64) -> (&'static str, i64) {
+    match run.has_offsets {
+        true => ("x-stream-offset", seq as i64 - 1),
+        false => (DELIVERY_COUNT, i64::from(run.failed)),
+    }
+}
+
+/// Properties with one header more. None where that cannot be written.
+#[cold]
+fn with_header(properties: &[u8], (name, value): (&str, i64)) -> Option<Vec<u8>> {
+    let properties = Properties::checked(properties);
+    let mut headers = TableWriter::new();
+    let old = properties.headers();
+    for (other, value) in old.iter().flat_map(|old| old.iter()) {
+        if other != name {
+            headers.put(other, value);
+        }
+    }
+    headers.put(name, Value::Long(value));
+    let mut writer = PropertiesWriter::from(properties);
+    writer.headers = Some(headers.view());
+    writer.to_bytes().ok()
 }
 
 #[inline]
@@ -142,6 +179,9 @@ pub(crate) fn got(
     channel.counts.redelivered += u64::from(got.redelivered);
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
+    let count = (DELIVERY_COUNT, i64::from(got.failed));
+    let counted = (got.failed > 0).then(|| with_header(message.properties, count));
+    let properties = counted.flatten();
     let key = message.exchange_and_key;
     encode::get_ok(
         core.out.buffer(),
@@ -155,7 +195,7 @@ pub(crate) fn got(
     content(
         &mut core.out,
         number,
-        message.properties,
+        properties.as_deref().unwrap_or(message.properties),
         message.body,
         payload_max,
     );

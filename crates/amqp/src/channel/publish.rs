@@ -124,8 +124,15 @@ pub(crate) fn publish(
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
+    let confirmed = channel.confirms.is_some();
+    let places = confirmed
+        .then(|| core.publisher.next_places(route))
+        .flatten();
     let shards = core.publisher.publish(route, new, &body);
     note(core, channel, shards, message.mandatory);
+    if let Some((confirms, places)) = channel.confirms.as_mut().zip(places) {
+        confirms.may_be_refused(places);
+    }
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use leveret_message::table::{Table, TableRef, TableWriter};
 use leveret_wire::method::queue::{Bind, Declare, Delete, Method, Purge, Unbind};
 use leveret_wire::protocol::{AMQPClass, queue};
 
+use crate::channel::consume::not_for_streams;
 use crate::channel::{Channel, Next, Question, short, without_line_ends};
 use crate::core::Core;
 use crate::exception::Exception;
@@ -261,6 +262,7 @@ fn purge(core: &mut Core, channel: &mut Channel, purge: Purge<'_>) -> Result<Nex
     core.check(Access::Read, Kind::Queue, &name)?;
     let queue = core.vhost.queue(&name)?;
     queue.check_owner(core.connection())?;
+    not_for_streams(&queue, "queue.purge")?;
     core.command(
         queue.shard,
         Command::Purge(core.connection(), Arc::clone(&queue)),

@@ -24,7 +24,10 @@ pub(super) fn nack(core: &mut Core, channel: &mut Channel, nack: Nack) -> Result
         core,
         channel,
         (nack.delivery_tag, nack.multiple),
-        requeue_or_discard(nack.requeue),
+        match nack.requeue {
+            true => Outcome::Return,
+            false => Outcome::Discard,
+        },
     )
 }
 
@@ -37,16 +40,11 @@ pub(super) fn reject(
         core,
         channel,
         (reject.delivery_tag, false),
-        requeue_or_discard(reject.requeue),
+        match reject.requeue {
+            true => Outcome::Fail,
+            false => Outcome::Discard,
+        },
     )
-}
-
-fn requeue_or_discard(requeue: bool) -> Outcome {
-    if requeue {
-        Outcome::Requeue
-    } else {
-        Outcome::Discard
-    }
 }
 
 /// Settles one tag, or with `multiple` all up to it; tag 0 with `multiple` is all there are.

@@ -228,7 +228,7 @@ pub(super) fn recover(core: &mut Core, channel: &mut Channel) {
         if piece.value.counted {
             counted += piece.count;
         }
-        deliver::settle(core, channel, &piece, Outcome::Requeue);
+        deliver::settle(core, channel, &piece, Outcome::Return);
     });
     core.return_credit(channel, counted);
 }

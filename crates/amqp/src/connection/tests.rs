@@ -231,18 +231,34 @@ fn fill(stage: &mut Stage) {
     assert!(stage.connection.output().len() >= OUTPUT_MAX);
 }
 
-#[test]
-fn who_closes_and_reads_nothing_is_dropped() {
-    for heartbeat in [0, 60] {
-        let mut stage = Stage::new(heartbeat);
-        let close = connection_class::AMQPMethod::Close(connection_class::Close {
+fn close() -> AMQPClass {
+    AMQPClass::Connection(connection_class::AMQPMethod::Close(
+        connection_class::Close {
             reply_code: 200,
             reply_text: ShortString::from("bye"),
             class_id: 0,
             method_id: 0,
-        });
-        stage.say(0, AMQPClass::Connection(close));
-        assert!(stage.connection.is_over() && !stage.connection.output().is_empty());
+        },
+    ))
+}
+
+#[test]
+fn who_closes_over_and_over_is_dropped() {
+    let mut stage = Stage::new(0);
+    for _ in 0..50 {
+        stage.say(0, close());
+        stage.take(usize::MAX);
+        assert!(!stage.is_dropped_within(Duration::from_millis(199)));
+    }
+    assert!(stage.is_dropped_within(Duration::from_millis(50)));
+}
+
+#[test]
+fn who_closes_and_reads_nothing_is_dropped() {
+    for heartbeat in [0, 60] {
+        let mut stage = Stage::new(heartbeat);
+        stage.say(0, close());
+        assert!(!stage.connection.output().is_empty());
         assert!(!stage.is_dropped_within(Duration::from_secs(9)));
         assert!(stage.is_dropped_within(Duration::from_secs(1)));
     }

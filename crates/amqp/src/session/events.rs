@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use leveret_broker::error::Error;
-use leveret_broker::link::{Deliveries, Event, Reply};
+use leveret_broker::link::{ConsumerSlot, Deliveries, Event, Reply};
+use leveret_broker::queue_handle::ShardId;
 
 use super::{Session, Waiting};
 use crate::channel::{Next, Question, answer, consume, deliver, trace};
@@ -15,6 +16,9 @@ impl Session {
             Event::Deliveries(ref runs) if self.comes_after_recover_ok(runs) => {
                 self.deferred.push(event);
             }
+            Event::ConsumerCancelled(slot) if self.comes_after_delete_ok(slot) => {
+                self.deferred.push(event);
+            }
             Event::Deliveries(runs) => {
                 for (batch, run) in runs.iter() {
                     deliver::deliver(&mut self.core, &mut self.channels, batch, run);
@@ -23,6 +27,11 @@ impl Session {
                     self.trace(&runs);
                 }
             }
+            Event::Refused {
+                shard,
+                number,
+                refused,
+            } => self.refused((shard, number), &refused),
             Event::Progress {
                 shard,
                 done,
@@ -69,6 +78,19 @@ impl Session {
         consumer.is_some_and(|consumer| released & (1 << consumer.queue.shard.0) != 0)
     }
 
+    /// Full queues have refused messages of a batch.
+    fn refused(&mut self, batch: (ShardId, u64), refused: &[(u32, u32)]) {
+        // Otherwise a policy has made the queue refuse since the route was found: then it is not known which publishes these are.
+        let is_known = self.core.publisher.may_be_refused(batch);
+        for channel in self.channels.iter_mut() {
+            match &mut channel.confirms {
+                Some(confirms) if is_known => confirms.refuse(batch, refused),
+                Some(confirms) => confirms.refuse_all(batch),
+                None => {}
+            }
+        }
+    }
+
     /// Tells the firehose what was delivered.
     #[cold]
     fn trace(&mut self, runs: &Deliveries) {
@@ -86,6 +108,20 @@ impl Session {
             trace::delivered(&mut self.core, number, &queue, messages, run.redelivered);
         }
         self.hand_over();
+    }
+
+    /// Whether this consumer's channel waits for its `delete-ok`, which comes first: py-amqp takes the channel for broken otherwise.
+    fn comes_after_delete_ok(&self, slot: ConsumerSlot) -> bool {
+        let Some(Waiting::Method {
+            channel,
+            question: Question::Delete { .. } | Question::Kept { .. },
+            ..
+        }) = self.waiting
+        else {
+            return false;
+        };
+        let consumer = self.core.consumers.get(slot);
+        consumer.is_some_and(|consumer| consumer.channel == channel)
     }
 
     fn write_confirms(&mut self) {
@@ -114,9 +150,7 @@ impl Session {
                     Ok(Next::Done) => {
                         // The answer may have given credit back, and the client need not say anything more.
                         self.hand_over();
-                        for event in std::mem::take(&mut self.deferred) {
-                            self.event(event);
-                        }
+                        self.catch_up();
                     }
                     Ok(Next::Wait(question)) => {
                         self.waiting = Some(Waiting::Method {
@@ -125,7 +159,10 @@ impl Session {
                             question,
                         });
                     }
-                    Err(exception) => self.fail(number, exception, ids),
+                    Err(exception) => {
+                        self.catch_up();
+                        self.fail(number, exception, ids);
+                    }
                 }
             }
             Some(Waiting::CloseChannel {
@@ -154,6 +191,12 @@ impl Session {
                 _ => self.waiting = Some(Waiting::Disconnect { shards, then }),
             },
             None => {}
+        }
+    }
+    /// Takes what had to come after the answer that was awaited.
+    fn catch_up(&mut self) {
+        for event in std::mem::take(&mut self.deferred) {
+            self.event(event);
         }
     }
 }

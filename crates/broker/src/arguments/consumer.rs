@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use leveret_message::table::{Table, TableRef, TableWriter};
+use leveret_message::table::{TableRef, Value};
 
-use super::{Reader, Result};
+use super::queue::max_age;
+use super::term::Term;
+use super::{ArgumentError, Reader, Refusal, Result};
+use crate::stream::{Filter, Offset};
 
 /// The settings of a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,8 +16,10 @@ pub struct ConsumerSettings {
     pub priority: i64,
     /// `x-consumer-timeout`: how long a delivery may stay unsettled; goes before the queue's.
     pub timeout: Option<Duration>,
-    /// The arguments whose names begin with `x-stream-`, such as `x-stream-offset`, as they were sent.
-    pub stream: Table,
+    /// `x-stream-offset`: where it begins in a stream; behind all there is, if not given.
+    pub offset: Offset,
+    /// `x-stream-filter` and `x-stream-match-unfiltered`: what it wants of a stream.
+    pub filter: Option<Filter>,
 }
 
 impl ConsumerSettings {
@@ -31,17 +36,37 @@ impl ConsumerSettings {
         let priority = reader.integer("x-priority")?.unwrap_or_default();
         reader.boolean("x-cancel-on-ha-failover")?;
         let timeout = reader.milliseconds("x-consumer-timeout")?;
-        let mut stream = TableWriter::new();
-        for (name, value) in arguments
-            .iter()
-            .filter(|(name, _)| name.starts_with("x-stream-"))
-        {
-            stream.put(name, value);
-        }
         Ok(Self {
             priority,
             timeout,
-            stream: stream.finish(),
+            offset: offset(arguments)?,
+            filter: filter(arguments),
         })
     }
+}
+
+fn offset(arguments: TableRef<'_>) -> Result<Offset> {
+    const OFFSET: &str = "x-stream-offset";
+    let Some(value) = arguments.find(OFFSET) else {
+        return Ok(Offset::default());
+    };
+    Offset::read(value, max_age).ok_or_else(|| {
+        let sentence = format!("x-stream-offset value {} is invalid", Term(value));
+        ArgumentError::new(OFFSET, Refusal::Sentence(sentence.into()))
+    })
+}
+
+fn filter(arguments: TableRef<'_>) -> Option<Filter> {
+    let values = match arguments.find("x-stream-filter")? {
+        Value::Array(values) => values
+            .iter()
+            .filter_map(|value| value.as_str().map(Into::into))
+            .collect(),
+        value => vec![value.as_str()?.into()],
+    };
+    let unfiltered_too = arguments.find("x-stream-match-unfiltered") == Some(Value::Bool(true));
+    Some(Filter {
+        values,
+        unfiltered_too,
+    })
 }

@@ -21,6 +21,8 @@ pub struct ExchangeSettings {
     pub hash_on: HashOn,
     /// `x-recent-history-length` of an `x-recent-history` exchange: how many messages it keeps at most; no other keeps any.
     pub history_length: u64,
+    /// `x-delayed-type` of an `x-delayed-message` exchange: what it routes as.
+    pub delayed_type: Option<ExchangeKind>,
 }
 
 /// What of a message decides where it goes.
@@ -57,7 +59,11 @@ impl ExchangeSettings {
             name => name,
         };
         let (mut hash_on, mut history_length) = (HashOn::default(), 0);
-        match kind {
+        let delayed_type = match kind {
+            ExchangeKind::Delayed => Some(reader.delayed_type()?),
+            _ => None,
+        };
+        match delayed_type.unwrap_or(kind) {
             ExchangeKind::ConsistentHash => hash_on = reader.hash_on()?,
             ExchangeKind::RecentHistory => history_length = reader.history_length()?,
             _ => {}
@@ -66,6 +72,7 @@ impl ExchangeSettings {
             alternate_exchange,
             hash_on,
             history_length,
+            delayed_type,
         })
     }
 }
@@ -88,6 +95,20 @@ impl Reader<'_> {
                 refused("hash-header and hash-property are mutually exclusive".to_owned())
             }
         }
+    }
+
+    fn delayed_type(self) -> Result<ExchangeKind> {
+        const TYPE: &str = "x-delayed-type";
+        let name = self.0.find(TYPE).and_then(|value| match value {
+            Value::LongStr(name) => std::str::from_utf8(name).ok(),
+            _ => None,
+        });
+        let kind = name.and_then(ExchangeKind::from_name);
+        let kind = kind.filter(|kind| *kind != ExchangeKind::Delayed);
+        kind.ok_or_else(|| {
+            let sentence = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
+            ArgumentError::new(TYPE, Refusal::Sentence(sentence.into()))
+        })
     }
 
     fn history_length(self) -> Result<u64> {

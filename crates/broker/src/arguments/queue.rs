@@ -4,21 +4,26 @@
 //! `x-max-in-memory-bytes`. Not looked at: `x-queue-master-locator`. An absent argument stays absent, so that a policy can fill it in.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use leveret_message::name::Name;
 use leveret_message::table::TableRef;
 
+use super::words::{
+    DeadLetterStrategy, DelayedRetryType, DeliveryLimit, Durability, LeaderLocator, Overflow,
+    QueueType,
+};
 use super::{ArgumentError, DURATION_MAX, Reader, Refusal, Result};
 
 const NAME_PREFIX_MAX: usize = 64;
 const SEGMENT_BYTES_MAX: u64 = 3_000_000_000;
 
-/// The settings of a queue; one without arguments holds no memory for them.
+/// The settings of a queue, shared; one without arguments holds no memory for them.
 ///
 /// Reads as the [`QueueArguments`] it stands for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct QueueSettings(Option<Box<QueueArguments>>);
+pub struct QueueSettings(Option<Arc<QueueArguments>>);
 
 impl QueueSettings {
     /// Reads the arguments of `queue.declare`, in RabbitMQ's order: the first that cannot be taken is the one that is told.
@@ -28,10 +33,13 @@ impl QueueSettings {
         if arguments.is_empty() {
             return Ok(Self::default());
         }
-        let parsed = QueueArguments::parse(Reader(arguments))?;
-        Ok(Self(
-            (parsed != QueueArguments::NONE).then(|| parsed.into()),
-        ))
+        Ok(QueueArguments::parse(Reader(arguments))?.into())
+    }
+}
+
+impl From<QueueArguments> for QueueSettings {
+    fn from(arguments: QueueArguments) -> Self {
+        Self((arguments != QueueArguments::NONE).then(|| arguments.into()))
     }
 }
 
@@ -40,39 +48,6 @@ impl Deref for QueueSettings {
 
     fn deref(&self) -> &QueueArguments {
         self.0.as_deref().unwrap_or(&QueueArguments::NONE)
-    }
-}
-
-/// `x-queue-type`: what kind of queue RabbitMQ would make. Here they differ only in what is reported and in stream consumers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum QueueType {
-    /// `classic`, the default.
-    #[default]
-    Classic,
-    /// `quorum`.
-    Quorum,
-    /// `stream`.
-    Stream,
-}
-
-impl QueueType {
-    /// The type by the word for it.
-    pub fn from_name(name: &str) -> Option<Self> {
-        match name {
-            "classic" => Some(Self::Classic),
-            "quorum" => Some(Self::Quorum),
-            "stream" => Some(Self::Stream),
-            _ => None,
-        }
-    }
-
-    /// The word for it in `x-queue-type` and in listings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Classic => "classic",
-            Self::Quorum => "quorum",
-            Self::Stream => "stream",
-        }
     }
 }
 
@@ -111,15 +86,6 @@ pub struct QueueArguments {
     pub durability: Option<Durability>,
 }
 
-/// `x-leveret-durability`: what a persistent message has to survive before it is confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// `sync`: a power cut.
-    Sync,
-    /// `os`: the end of the broker's process. A power cut may lose what was confirmed in the last moments.
-    Os,
-}
-
 /// Where dead letters go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterSettings {
@@ -129,15 +95,6 @@ pub struct DeadLetterSettings {
     pub routing_key: Option<Name>,
     /// `x-dead-letter-strategy`.
     pub strategy: Option<DeadLetterStrategy>,
-}
-
-/// `x-dead-letter-strategy`: whether a dead letter may be lost on its way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterStrategy {
-    /// `at-most-once`: it leaves the queue when it is sent.
-    AtMostOnce,
-    /// `at-least-once`: it leaves the queue when the targets have confirmed it.
-    AtLeastOnce,
 }
 
 /// How much a queue may hold, and what happens beyond.
@@ -151,26 +108,6 @@ pub struct LengthLimit {
     pub overflow: Option<Overflow>,
 }
 
-/// `x-overflow`: what happens with a message too many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Overflow {
-    /// `drop-head`: the oldest goes, dead-lettered where the queue does that.
-    DropHead,
-    /// `reject-publish`: the new one is refused, with `basic.nack` where the publisher asked for confirms.
-    RejectPublish,
-    /// `reject-publish-dlx`: the new one is refused, and dead-lettered as well.
-    RejectPublishDlx,
-}
-
-/// `x-delivery-limit`: how often a delivery may fail before the message is dropped or dead-lettered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeliveryLimit {
-    /// Any negative number.
-    Unlimited,
-    /// This many times.
-    Times(u64),
-}
-
 /// Whether and how long a returned message waits: `min(min x deliveries, max)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DelayedRetrySettings {
@@ -180,19 +117,6 @@ pub struct DelayedRetrySettings {
     pub min: Option<Duration>,
     /// `x-delayed-retry-max`.
     pub max: Option<Duration>,
-}
-
-/// `x-delayed-retry-type`: which returned messages wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DelayedRetryType {
-    /// `disabled`: none.
-    Disabled,
-    /// `all`.
-    All,
-    /// `failed`: those whose delivery count rose.
-    Failed,
-    /// `returned`: those whose delivery count did not rise.
-    Returned,
 }
 
 /// What only streams look at.
@@ -217,13 +141,16 @@ pub struct PlacementSettings {
     pub member_tag: Option<Box<str>>,
 }
 
-/// `x-queue-leader-locator`: which node leads a new queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeaderLocator {
-    /// `client-local`: the one the client is connected to.
-    ClientLocal,
-    /// `balanced`, and the older words `random` and `least-leaders`.
-    Balanced,
+impl LengthLimit {
+    /// Whether new messages may be refused.
+    pub fn may_refuse(&self) -> bool {
+        let has_limit = self.messages.is_some() || self.bytes.is_some();
+        let refuses = match self.overflow {
+            None | Some(Overflow::DropHead) => false,
+            Some(Overflow::RejectPublish | Overflow::RejectPublishDlx) => true,
+        };
+        has_limit && refuses
+    }
 }
 
 impl QueueArguments {
@@ -301,9 +228,7 @@ impl QueueArguments {
                 .unwrap_or_default(),
             placement: placement(from)?,
             stream: stream(from)?,
-            delivery_limit: from.integer("x-delivery-limit")?.map(|limit| {
-                u64::try_from(limit).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Times)
-            }),
+            delivery_limit: from.integer("x-delivery-limit")?.map(DeliveryLimit::from),
             consumer_timeout: from.milliseconds("x-consumer-timeout")?,
             consumer_disconnected_timeout: from.milliseconds("x-consumer-disconnected-timeout")?,
             delayed_retry: delayed_retry(from)?,
@@ -319,12 +244,7 @@ fn queue_type(from: Reader<'_>) -> Result<Option<QueueType>> {
 }
 
 fn durability(from: Reader<'_>) -> Result<Option<Durability>> {
-    let known = |word: &str| match word {
-        "sync" => Some(Durability::Sync),
-        "os" => Some(Durability::Os),
-        _ => None,
-    };
-    from.choice("x-leveret-durability", known, |word| {
+    from.choice("x-leveret-durability", Durability::from_name, |word| {
         Refusal::Unsupported("durability", word.into())
     })
 }
@@ -342,12 +262,8 @@ fn dead_letter(from: Reader<'_>, exchange: Option<Name>) -> Result<DeadLetterSet
         let refusal = Refusal::Unknown("routing_key_but_no_dlx_defined");
         return Err(ArgumentError::new("x-dead-letter-routing-key", refusal));
     }
-    let strategy = |word: &str| match word {
-        "at-most-once" => Some(DeadLetterStrategy::AtMostOnce),
-        "at-least-once" => Some(DeadLetterStrategy::AtLeastOnce),
-        _ => None,
-    };
-    let strategy = from.choice("x-dead-letter-strategy", strategy, |_| {
+    let known = DeadLetterStrategy::from_name;
+    let strategy = from.choice("x-dead-letter-strategy", known, |_| {
         Refusal::Unknown("invalid_dlx_strategy")
     })?;
     Ok(DeadLetterSettings {
@@ -367,13 +283,7 @@ fn max_priority(from: Reader<'_>) -> Result<Option<u8>> {
 }
 
 fn overflow(from: Reader<'_>) -> Result<Option<Overflow>> {
-    let known = |word: &str| match word {
-        "drop-head" => Some(Overflow::DropHead),
-        "reject-publish" => Some(Overflow::RejectPublish),
-        "reject-publish-dlx" => Some(Overflow::RejectPublishDlx),
-        _ => None,
-    };
-    from.choice("x-overflow", known, |_| {
+    from.choice("x-overflow", Overflow::from_name, |_| {
         Refusal::Unknown("invalid_overflow")
     })
 }
@@ -396,14 +306,9 @@ fn queue_mode_and_version(from: Reader<'_>) -> Result<()> {
 fn placement(from: Reader<'_>) -> Result<PlacementSettings> {
     let group_size = from.positive("x-quorum-initial-group-size")?;
     let cluster_size = from.positive("x-initial-cluster-size")?;
-    let known = |word: &str| match word {
-        "client-local" => Some(LeaderLocator::ClientLocal),
-        "balanced" | "random" | "least-leaders" => Some(LeaderLocator::Balanced),
-        _ => None,
-    };
     Ok(PlacementSettings {
         initial_group_size: group_size.or(cluster_size),
-        leader_locator: from.choice("x-queue-leader-locator", known, |_| {
+        leader_locator: from.choice("x-queue-leader-locator", LeaderLocator::from_name, |_| {
             Refusal::Unknown("invalid_queue_locator_arg")
         })?,
         member_tag: from.string("x-member-placement-tag")?.map(Into::into),
@@ -435,7 +340,7 @@ fn stream(from: Reader<'_>) -> Result<StreamSettings> {
 }
 
 /// A number above zero and a unit; years have 365 days, months 30. Cut to [`DURATION_MAX`].
-fn max_age(text: &str) -> Option<Duration> {
+pub(super) fn max_age(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (digits, unit) = text.split_at(unit_at);
     let seconds: u64 = match unit {
@@ -456,15 +361,8 @@ fn max_age(text: &str) -> Option<Duration> {
 }
 
 fn delayed_retry(from: Reader<'_>) -> Result<DelayedRetrySettings> {
-    let known = |word: &str| match word {
-        "disabled" => Some(DelayedRetryType::Disabled),
-        "all" => Some(DelayedRetryType::All),
-        "failed" => Some(DelayedRetryType::Failed),
-        "returned" => Some(DelayedRetryType::Returned),
-        _ => None,
-    };
     Ok(DelayedRetrySettings {
-        retry: from.choice("x-delayed-retry-type", known, |_| {
+        retry: from.choice("x-delayed-retry-type", DelayedRetryType::from_name, |_| {
             Refusal::Unknown("invalid_delayed_retry_type")
         })?,
         min: from.milliseconds("x-delayed-retry-min")?,

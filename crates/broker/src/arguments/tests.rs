@@ -4,6 +4,7 @@ use leveret_message::table::{Table, TableWriter};
 
 use super::*;
 use crate::bindings::ExchangeKind;
+use crate::stream::{Filter, Offset};
 
 const QUEUE: &str = "queue 'q' in vhost '/'";
 
@@ -488,7 +489,6 @@ fn consumers() {
 
 #[test]
 fn consumers_of_streams() {
-    let stream = table! { "x-stream-offset" => "first", "x-stream-filter" => "eu" };
     let arguments = table! {
         "x-stream-offset" => "first",
         "x-consumer-timeout" => 5,
@@ -497,14 +497,34 @@ fn consumers_of_streams() {
     };
     let settings = ConsumerSettings::parse(arguments.view()).unwrap();
     let timeout = Some(Duration::from_millis(5));
+    let filter = Some(Filter {
+        values: vec!["eu".into()],
+        unfiltered_too: false,
+    });
     assert_eq!(
         settings,
         ConsumerSettings {
             priority: 0,
             timeout,
-            stream
+            offset: Offset::First,
+            filter
         }
     );
+    for (value, offset) in [
+        (Value::Long(7), Some(Offset::At(7))),
+        (Value::Timestamp(9), Some(Offset::Since(9_000))),
+        (
+            Value::LongStr(b"5m"),
+            Some(Offset::Within(Duration::from_secs(300))),
+        ),
+        (Value::LongStr(b"last"), Some(Offset::Last)),
+        (Value::LongStr(b"soon"), None),
+        (Value::Bool(true), None),
+    ] {
+        let arguments = table! { "x-stream-offset" => value };
+        let settings = ConsumerSettings::parse(arguments.view()).ok();
+        assert_eq!(settings.map(|settings| settings.offset), offset);
+    }
 }
 
 /// Declares `x-max-length` again, or whatever the tables hold, and tells what follows the name of the queue.

@@ -344,6 +344,8 @@ fn recovered_queues_are_consumed_from_purged_and_deleted_like_others() {
         channel_credit: None,
         priority: 0,
         timeout: None,
+        offset: Default::default(),
+        filter: None,
     };
     let consume = Command::Consume(HOLDER, Arc::clone(&consumed), new);
     let events = running.tell(&consumed, consume);

@@ -21,16 +21,19 @@ pub enum ExchangeKind {
     LocalRandom,
     /// To all bindings; a new one gets the last messages.
     RecentHistory,
+    /// As another type does, which an argument names; messages may be held back before.
+    Delayed,
 }
 
 impl ExchangeKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Direct,
         Self::Fanout,
         Self::Headers,
         Self::Topic,
         Self::ConsistentHash,
+        Self::Delayed,
         Self::LocalRandom,
         Self::ModulusHash,
         Self::Random,
@@ -54,6 +57,7 @@ impl ExchangeKind {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::Delayed => "x-delayed-message",
         }
     }
 
@@ -69,6 +73,7 @@ impl ExchangeKind {
             Self::Random => "Randomly picks a binding (queue) to route via (to).",
             Self::LocalRandom => "Picks one random local binding (queue) to route via (to).",
             Self::RecentHistory => "Recent History Exchange.",
+            Self::Delayed => "Delayed Message Exchange.",
         }
     }
 

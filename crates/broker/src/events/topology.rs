@@ -29,6 +29,10 @@ impl Events {
     }
 
     pub(crate) fn queue_deleted(&self, queue: &QueueHandle) {
+        // What an exchange holds messages back in is no queue of anybody's, and was never told.
+        if queue.delays().is_some() {
+            return;
+        }
         self.tell("queue.deleted", |headers, _| {
             named(headers, queue.name(), &queue.vhost_name);
             put_actor(headers);

@@ -18,6 +18,8 @@ const LIMITS: &str = "limits";
 impl Broker {
     /// Sets a policy or an operator policy, as definitions and the management API write it.
     ///
+    /// **Effect**: on return the shards of the queues that it is for are told.
+    ///
     /// **Errors**: [`OperatorError::NoSuchVhost`], [`OperatorError::Invalid`].
     pub fn put_policy(
         &self,
@@ -32,6 +34,7 @@ impl Broker {
         self.keep_parameter(sort.component(), &vhost.name, name, &policy.value());
         self.events.policy_set(&vhost.name, &policy);
         let is_new = vhost.policies.write().put(sort, policy);
+        vhost.govern();
         Ok(IsNew(is_new))
     }
 
@@ -51,6 +54,7 @@ impl Broker {
             let key = kept::parameter_key(sort.component(), &vhost.name, name);
             self.definitions.undefine(&key);
             self.events.policy_cleared(&vhost.name, name);
+            vhost.govern();
         }
         Ok(was_there)
     }

@@ -7,11 +7,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use leveret_message::batch::Batch;
+use leveret_message::batch::{Arrivals, Batch};
 use leveret_store::entry::Run;
 use leveret_store::log::{ChunkId, Log};
 
-use crate::queue::{Home, Ready};
+use crate::queue::pieces::{Home, Level, Ready};
 use crate::runs::Piece;
 
 /// How long a chunk gets, in bytes, before it leaves memory.
@@ -28,21 +28,40 @@ pub(super) enum AwayPiece {
     Filling(Content, Vec<u8>),
 }
 
+impl AwayPiece {
+    /// The first sequence number: a live message's, once it has been seen.
+    pub(super) fn first_seq(&self) -> u64 {
+        match self {
+            Self::Logged { first, .. } => *first,
+            Self::Chunk(_, content) | Self::Filling(content, _) => {
+                content.runs.first().map_or(0, |(run, _)| run.first_seq)
+            }
+        }
+    }
+}
+
 /// The messages of a chunk in their order, and whether each is in the log as well.
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub(super) runs: Vec<(Run, Home)>,
     count: u64,
+    arrivals: Arrivals,
 }
 
 impl Content {
-    fn push(&mut self, first_seq: u64, count: u64, home: Home) {
+    fn push(&mut self, piece: &Piece<Ready>) {
+        let (first_seq, count) = (piece.first, piece.count);
+        let Ready {
+            batch, index, home, ..
+        } = &piece.value;
+        let of = (*index, count as u32);
+        self.arrivals.copy(self.count as u32, batch.arrivals(), of);
         self.count += count;
         match self.runs.last_mut() {
-            Some((run, of)) if *of == home && run.first_seq + run.count == first_seq => {
+            Some((run, of)) if of == home && run.first_seq + run.count == first_seq => {
                 run.count += count;
             }
-            _ => self.runs.push((Run { first_seq, count }, home)),
+            _ => self.runs.push((Run { first_seq, count }, *home)),
         }
     }
 }
@@ -96,7 +115,9 @@ impl Away {
 
     /// Messages are behind all others.
     pub(super) fn push(&mut self, piece: &Piece<Ready>, log: &mut dyn Log) {
-        let Ready { batch, index, home } = &piece.value;
+        let Ready {
+            batch, index, home, ..
+        } = &piece.value;
         let fills = matches!(self.pieces.back(), Some(AwayPiece::Filling(..)));
         if *home == Home::Log && !fills {
             self.push_logged(piece.first, piece.first + (piece.count - 1), piece.count);
@@ -108,7 +129,7 @@ impl Away {
         }
         self.count += piece.count;
         if let Some(AwayPiece::Filling(content, records)) = self.pieces.back_mut() {
-            content.push(piece.first, piece.count, *home);
+            content.push(piece);
             batch.copy_records(*index, piece.count as u32, records, &mut Vec::new());
             if records.len() >= CHUNK_BYTES {
                 self.end_chunk(log);
@@ -172,8 +193,9 @@ impl Away {
 /// The messages of a chunk as pieces in memory.
 ///
 /// **Panics** where the records are not those that were put away: chunks do not outlive the process, and come back under a checksum.
-pub(super) fn unpack(content: &Content, records: Vec<u8>) -> Vec<Piece<Ready>> {
-    let batch = Batch::read(records).expect("a chunk comes back as it was put away");
+pub(super) fn unpack(content: &Content, level: Level, records: Vec<u8>) -> Vec<Piece<Ready>> {
+    let mut batch = Batch::read(records).expect("a chunk comes back as it was put away");
+    batch.set_arrivals(content.arrivals.clone());
     let batch = Arc::new(batch);
     let mut index = 0;
     let piece = |(run, home): &(Run, Home)| {
@@ -184,6 +206,8 @@ pub(super) fn unpack(content: &Content, records: Vec<u8>) -> Vec<Piece<Ready>> {
                 batch: Arc::clone(&batch),
                 index,
                 home: *home,
+                level,
+                failed: 0,
             },
         };
         index += run.count as u32;

@@ -4,15 +4,37 @@ use std::collections::VecDeque;
 
 use leveret_store::log::Log;
 
+use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
-use crate::queue::{Home, Queue, Ready};
+use crate::queue::line::Line;
+use crate::queue::pieces::{Home, Level, Ready};
 use crate::runs::{Piece, Runs};
 
 impl Queue {
-    /// Removes all ready messages; calls `gone` for runs, in order, that have all those that are in the log, and none that is unacked. Returns how
-    /// many there were.
-    pub fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(u64, u64)) -> u64 {
-        let count = self.ready_count();
+    /// Removes all messages that are ready or wait to be; calls `gone` for runs, in order in each priority, that have all those that are in the log, and none that is
+    /// unacked. Returns how many there were.
+    pub fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(Level, u64, u64)) -> u64 {
+        let count = self.ready_count() + self.waiting_count();
+        self.waiting.purge(&mut gone);
+        for line in self.lines.iter_mut() {
+            let level = line.level;
+            line.purge(log, |first, count| gone(level, first, count));
+        }
+        self.forget_bodies();
+        count
+    }
+
+    /// Lets the log forget the chunks of a queue that ends.
+    pub fn forget_chunks(&mut self, log: &mut dyn Log) {
+        for line in self.lines.iter_mut() {
+            line.stop_reading();
+            purge_away(&mut std::mem::take(&mut line.away), log, &mut |_, _| {});
+        }
+    }
+}
+
+impl Line {
+    fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(u64, u64)) {
         self.stop_reading();
         for piece in std::mem::take(&mut self.returned).iter() {
             if piece.value.home == Home::Log {
@@ -27,14 +49,7 @@ impl Queue {
         self.fresh_count = 0;
         self.tail_count = 0;
         self.tail_bytes = 0;
-        self.ready_bytes = 0;
-        count
-    }
-
-    /// Lets the log forget the chunks of a queue that ends.
-    pub fn forget_chunks(&mut self, log: &mut dyn Log) {
-        self.stop_reading();
-        purge_away(&mut std::mem::take(&mut self.away), log, &mut |_, _| {});
+        self.bytes = 0;
     }
 }
 

@@ -1,27 +1,34 @@
 //! Bringing messages back that are not in memory: what a queue asks for next, and taking in what has come.
 //!
-//! A queue has one question open at a time, and asks only while somebody would take the messages. What was returned to it is asked for
-//! first, since it is served first. The log is asked only for what is durable: the queue remembers up to which sequence number that is sure.
+//! Each line of a queue has one question open at a time, and a queue asks only while somebody would take the messages, or to know when the first one
+//! expires. What was returned is asked for first, since it is served first. The log is asked only for what is durable: the queue remembers up to
+//! which sequence number that is sure.
 
 use std::sync::Arc;
 
-use leveret_message::batch::Batch;
-use leveret_store::log::{ChunkId, Log, Position, Read, Wanted};
+use leveret_message::batch::{Arrivals, Batch};
+use leveret_store::log::{ChunkId, Log, Position, QueueId, Read, Wanted};
 
+use crate::queue::Queue;
 use crate::queue::away::{AwayPiece, unpack};
-use crate::queue::{Held, Home, Queue, Ready, size};
+use crate::queue::line::Line;
+use crate::queue::pieces::{Held, Home, Level, Ready, size, split_front};
 use crate::runs::Piece;
 
 /// How many bytes are read from the log at a time.
 pub(super) const READ_BYTES: usize = 1 << 20;
 
+/// How many bytes are read where only the first message is to be seen: most often that one alone.
+const LOOK_BYTES: usize = 4096;
+
 /// How many pieces of what was returned are asked for at once.
 const RETURNED_PIECES: usize = 4096;
 
-/// What a queue has asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
+/// What a line has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Asked {
     /// Nothing.
+    #[default]
     No,
     /// What was returned, or the first piece of what is away, from the log.
     Log { token: u64, returned: bool },
@@ -29,10 +36,23 @@ enum Asked {
     Chunk(ChunkId),
 }
 
-/// See the module.
-#[derive(Debug)]
-pub(super) struct Reading {
-    asked: Asked,
+/// Why messages are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody takes them.
+    Taken {
+        /// With so many bytes in memory there are enough.
+        max: usize,
+    },
+    /// Nobody takes them, but they have to leave the queue: they have expired, or are too many.
+    LetGo,
+    /// The first one is to be looked at.
+    Look,
+}
+
+/// How far the log is durable, as a queue has seen it, and its questions.
+#[derive(Debug, Default)]
+pub struct Reach {
     last_token: u64,
     /// Everything up to this sequence number that is in the log is durable.
     durable_seq: u64,
@@ -40,14 +60,37 @@ pub(super) struct Reading {
     mark: Option<(Position, u64)>,
 }
 
-impl Default for Reading {
-    fn default() -> Self {
-        Self {
-            asked: Asked::No,
-            last_token: 0,
-            durable_seq: 0,
-            mark: None,
+impl Reach {
+    /// Everything up to a sequence number is durable.
+    pub fn set_durable(&mut self, seq: u64) {
+        self.durable_seq = seq;
+    }
+
+    /// Everything up to this sequence number is known to be durable.
+    pub fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    /// A number for the next question.
+    pub fn next_token(&mut self) -> u64 {
+        self.last_token += 1;
+        self.last_token
+    }
+
+    /// Whether what is in the log up to a sequence number is durable.
+    pub fn reaches(&mut self, log: &dyn Log, seq: u64, next_seq: u64) -> bool {
+        for _ in 0..2 {
+            if seq <= self.durable_seq {
+                return true;
+            }
+            let (position, upto) = *self.mark.get_or_insert_with(|| (log.last(), next_seq - 1));
+            if log.durable() < position {
+                return false;
+            }
+            self.durable_seq = upto;
+            self.mark = None;
         }
+        seq <= self.durable_seq
     }
 }
 
@@ -64,50 +107,116 @@ pub enum Asking {
     NotDurable,
 }
 
+/// What a question to the log needs besides the line.
+struct Question<'a> {
+    queue: QueueId,
+    reach: &'a mut Reach,
+    next_seq: u64,
+    log: &'a mut dyn Log,
+    bytes_max: usize,
+}
+
 impl Queue {
     /// Everything up to a sequence number is durable: what a recovered queue begins with.
     pub fn set_durable(&mut self, seq: u64) {
-        self.reading.durable_seq = seq;
+        self.reach.set_durable(seq);
     }
 
+    /// Asks for the messages that are away and come next, if there is room for them.
+    pub fn ask(&mut self, log: &mut dyn Log, need: Need) -> Asking {
+        let line = self.lines.first_mut();
+        let (max, bytes_max) = match need {
+            Need::Taken { max } => (max, READ_BYTES),
+            Need::LetGo => (READ_BYTES, READ_BYTES),
+            Need::Look => (READ_BYTES, LOOK_BYTES),
+        };
+        let question = Question {
+            queue: self.id,
+            reach: &mut self.reach,
+            next_seq: self.next_seq,
+            log,
+            bytes_max,
+        };
+        line.ask(question, max)
+    }
+
+    /// Takes in an answer of the log. Returns how many messages are lost for good. **Panics** as [`batch_of`].
+    pub fn arrived(&mut self, wanted: Wanted, read: Read) -> u64 {
+        let level = Level::of(wanted.stream);
+        let line = self.lines.iter_mut().find(|line| Some(line.level) == level);
+        let Some(line) = line else {
+            return 0;
+        };
+        let returned = match line.asked {
+            Asked::Log { token, returned } if token == wanted.token => returned,
+            _ => return 0,
+        };
+        line.asked = Asked::No;
+        let (next_seq, lost, count) = (read.next_seq, read.lost, read.count);
+        let pieces = pieces(read, line.level);
+        if returned {
+            self.handed_out |= !pieces.is_empty();
+            line.put_back_in_memory(wanted.first_seq, next_seq, pieces);
+        } else {
+            line.away.advance_logged(next_seq, u64::from(count) + lost);
+            let level = line.level;
+            self.count_read(&pieces);
+            self.lines.get_or_add(level).take_in(pieces);
+        }
+        lost
+    }
+
+    /// Takes in a chunk.
+    pub fn arrived_chunk(&mut self, id: ChunkId, records: Vec<u8>) {
+        let asked = Asked::Chunk(id);
+        let Some(line) = self.lines.iter_mut().find(|line| line.asked == asked) else {
+            return;
+        };
+        line.asked = Asked::No;
+        if let Some(AwayPiece::Chunk(_, content)) = line.away.pop_front() {
+            line.take_in(unpack(&content, line.level, records));
+        }
+    }
+}
+
+impl Line {
     /// Whether a question is open.
-    pub fn is_reading(&self) -> bool {
-        self.reading.asked != Asked::No
+    pub(super) fn is_reading(&self) -> bool {
+        self.asked != Asked::No
     }
 
     /// Forgets the open question: its answer, when it comes, is dropped.
     pub(super) fn stop_reading(&mut self) {
-        self.reading.asked = Asked::No;
+        self.asked = Asked::No;
     }
 
-    /// Asks for the next messages that are away, if there is room for them below `max` bytes of ready messages in memory.
-    pub fn ask(&mut self, log: &mut dyn Log, max: usize) -> Asking {
-        if self.reading.asked != Asked::No {
+    fn ask(&mut self, question: Question<'_>, max: usize) -> Asking {
+        if self.is_reading() {
             return Asking::Idle;
         }
         if let Some((first, last)) = self.first_returned_away() {
-            return self.ask_log(log, first, last, true);
+            return self.ask_log(question, (first, last), true);
         }
         // What is behind them takes no room from them: it waits for them.
-        let in_front = self.ready_bytes - self.tail_bytes - self.away.bytes();
+        let in_front = self.bytes - self.tail_bytes - self.away.bytes();
         if in_front > max.min(READ_BYTES) / 2 {
             return Asking::Idle;
         }
         match self.away.front() {
             None => Asking::Idle,
             Some(AwayPiece::Logged { first, last, .. }) => {
-                let (first, last) = (*first, *last);
-                self.ask_log(log, first, last, false)
+                let run = (*first, *last);
+                self.ask_log(question, run, false)
             }
             Some(AwayPiece::Chunk(id, _)) => {
-                self.reading.asked = Asked::Chunk(*id);
-                log.fetch(*id);
+                self.asked = Asked::Chunk(*id);
+                question.log.fetch(*id);
                 Asking::Asked(Some(*id))
             }
             Some(AwayPiece::Filling(..)) => {
-                self.ready_bytes -= self.away.bytes();
+                self.bytes -= self.away.bytes();
                 if let Some(AwayPiece::Filling(content, records)) = self.away.pop_front() {
-                    self.take_in(unpack(&content, records));
+                    self.take_in(unpack(&content, self.level, records));
                 }
                 Asking::Arrived
             }
@@ -128,98 +237,41 @@ impl Queue {
         away
     }
 
-    fn ask_log(&mut self, log: &mut dyn Log, first: u64, last: u64, returned: bool) -> Asking {
-        if !self.reaches(log, first) {
+    fn ask_log(
+        &mut self,
+        question: Question<'_>,
+        (first, last): (u64, u64),
+        returned: bool,
+    ) -> Asking {
+        let Question {
+            queue,
+            reach,
+            next_seq,
+            log,
+            bytes_max,
+        } = question;
+        if !reach.reaches(log, first, next_seq) {
             log.hurry();
             return Asking::NotDurable;
         }
-        self.reading.last_token += 1;
-        let token = self.reading.last_token;
-        self.reading.asked = Asked::Log { token, returned };
+        let token = reach.next_token();
+        self.asked = Asked::Log { token, returned };
         log.read(Wanted {
-            queue: self.id,
+            queue,
+            stream: self.level.stream(),
             token,
             first_seq: first,
-            last_seq: last.min(self.reading.durable_seq),
-            bytes_max: READ_BYTES,
+            last_seq: last.min(reach.durable_seq),
+            bytes_max,
         });
         Asking::Asked(None)
-    }
-
-    /// Whether what is in the log up to a sequence number is durable.
-    fn reaches(&mut self, log: &dyn Log, seq: u64) -> bool {
-        let next_seq = self.next_seq;
-        let reading = &mut self.reading;
-        for _ in 0..2 {
-            if seq <= reading.durable_seq {
-                return true;
-            }
-            let (position, upto) = *reading
-                .mark
-                .get_or_insert_with(|| (log.last(), next_seq - 1));
-            if log.durable() < position {
-                return false;
-            }
-            reading.durable_seq = upto;
-            reading.mark = None;
-        }
-        seq <= reading.durable_seq
-    }
-
-    /// Takes in an answer of the log. Returns how many messages are lost for good.
-    ///
-    /// **Panics** where what passed the log's checksums are no records: another program wrote the data folder.
-    pub fn arrived(&mut self, wanted: Wanted, read: Read) -> u64 {
-        let token = wanted.token;
-        let returned = match self.reading.asked {
-            Asked::Log {
-                token: of,
-                returned,
-            } if of == token => returned,
-            _ => return 0,
-        };
-        self.reading.asked = Asked::No;
-        let batch = Batch::read(read.records).expect("the log gives back what it was given");
-        let batch = Arc::new(batch);
-        let (mut index, mut pieces) = (0, Vec::with_capacity(read.runs.len()));
-        for run in &read.runs {
-            pieces.push(Piece {
-                first: run.first_seq,
-                count: run.count,
-                value: Ready {
-                    batch: Arc::clone(&batch),
-                    index,
-                    home: Home::Log,
-                },
-            });
-            index += run.count as u32;
-        }
-        if returned {
-            self.put_back_in_memory(wanted.first_seq, read.next_seq, pieces);
-        } else {
-            let count = u64::from(index) + read.lost;
-            self.away.advance_logged(read.next_seq, count);
-            self.take_in(pieces);
-        }
-        read.lost
-    }
-
-    /// Takes in a chunk.
-    pub fn arrived_chunk(&mut self, id: ChunkId, records: Vec<u8>) {
-        if self.reading.asked != Asked::Chunk(id) {
-            return;
-        }
-        self.reading.asked = Asked::No;
-        if let Some(AwayPiece::Chunk(_, content)) = self.away.pop_front() {
-            self.take_in(unpack(&content, records));
-        }
     }
 
     /// The first messages that were away are in memory.
     fn take_in(&mut self, pieces: Vec<Piece<Ready>>) {
         for piece in pieces {
             self.fresh_count += piece.count;
-            self.ready_bytes += size(&piece);
+            self.bytes += size(&piece);
             self.fresh.push_back(piece);
         }
         if self.away.is_empty() {
@@ -232,28 +284,91 @@ impl Queue {
     /// Messages that were returned are in memory again; those up to before `next_seq` that did not come are lost.
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
         let mut others = Vec::new();
+        let mut failed = Vec::new();
         self.returned
             .take(first..=next_seq.saturating_sub(1), |piece| {
                 if piece.value.batch.is_some() {
                     others.push(piece);
+                } else {
+                    failed.push((piece.first, piece.count, piece.value.failed));
                 }
             });
         for piece in others {
             self.returned.insert(piece);
         }
-        self.handed_out |= !pieces.is_empty();
-        for piece in pieces {
-            self.ready_bytes += size(&piece);
-            let Piece {
-                first,
-                count,
-                value,
-            } = piece;
+        for piece in with_failures(pieces, &failed) {
+            self.bytes += size(&piece);
             self.returned.insert(Piece {
-                first,
-                count,
-                value: Held::from(value),
+                first: piece.first,
+                count: piece.count,
+                value: Held::from(piece.value),
             });
         }
     }
+}
+
+/// What was read from the log, as a batch.
+///
+/// **Panics** where what passed the log's checksums are no records: another program wrote the data folder.
+pub fn batch_of(read: Read) -> Arc<Batch> {
+    let mut batch = Batch::read(read.records).expect("the log gives back what it was given");
+    let mut arrivals = Arrivals::default();
+    for (index, ms) in read.arrivals {
+        arrivals.push(index, ms);
+    }
+    batch.set_arrivals(arrivals);
+    Arc::new(batch)
+}
+
+/// What was read from the log, as pieces.
+fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
+    let (runs, returned) = (
+        std::mem::take(&mut read.runs),
+        std::mem::take(&mut read.returned),
+    );
+    let batch = batch_of(read);
+    let mut index = 0;
+    let pieces = runs.iter().map(|run| {
+        let piece = Piece {
+            first: run.first_seq,
+            count: run.count,
+            value: Ready {
+                batch: Arc::clone(&batch),
+                index,
+                home: Home::Log,
+                level,
+                failed: 0,
+            },
+        };
+        index += run.count as u32;
+        piece
+    });
+    let pieces = pieces.collect();
+    let failed = returned.iter().map(|run| {
+        let failed = u16::try_from(run.delivery_count).unwrap_or(u16::MAX);
+        (run.first_seq, run.count, failed)
+    });
+    with_failures(pieces, &failed.collect::<Vec<_>>())
+}
+
+/// Gives messages their failures: `failed` has runs of sequence numbers, rising, with how often each came back.
+fn with_failures(pieces: Vec<Piece<Ready>>, failed: &[(u64, u64, u16)]) -> Vec<Piece<Ready>> {
+    if failed.is_empty() {
+        return pieces;
+    }
+    let mut cut = Vec::with_capacity(pieces.len());
+    for mut rest in pieces {
+        while rest.count > 0 {
+            let at = failed.partition_point(|(first, count, _)| first + count <= rest.first);
+            let (count, times) = match failed.get(at) {
+                None => (rest.count, 0),
+                Some((first, ..)) if *first > rest.first => (first - rest.first, 0),
+                Some((first, count, times)) => (first + count - rest.first, *times),
+            };
+            let mut piece = split_front(&mut rest, count);
+            piece.value.failed = times;
+            cut.push(piece);
+        }
+    }
+    cut
 }

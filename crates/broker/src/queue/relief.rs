@@ -1,11 +1,13 @@
 //! Messages that are not in memory from the start, and those that leave it: for the log, where they are anyway, or for chunks.
 
-use leveret_store::entry::RequeueRun;
+use leveret_store::entry::{RequeueRun, Stream};
 use leveret_store::log::Log;
 
+use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
-use crate::queue::{Home, Queue, Ready, size};
-use crate::runs::Piece;
+use crate::queue::line::Line;
+use crate::queue::pieces::{Held, Home, Level, Ready, size};
+use crate::runs::{Piece, Runs};
 use crate::shard::recover::RecoveredQueue;
 
 impl Queue {
@@ -16,52 +18,113 @@ impl Queue {
             next_seq,
             redelivered_below,
         } = recovered;
-        if let Some((first, last, count)) = messages {
-            self.away.push_logged(first, last, count);
+        // What they say of how long they may stay has to be read.
+        self.expires |= !messages.is_empty();
+        for found in messages {
+            // Every stream of such a queue is a priority.
+            let Some(level) = Level::of(Stream(found.stream)) else {
+                continue;
+            };
+            let line = self.lines.get_or_add(level);
+            line.away
+                .push_logged(found.first_seq, found.last_seq, found.count);
         }
+        self.count_bytes();
         self.next_seq = next_seq.max(1);
         self.first_seq = self.next_seq;
         self.redelivered_below = redelivered_below;
         self.set_durable(self.next_seq - 1);
     }
 
-    /// The messages in the log that were delivered and came back, those included of which that is not known for certain.
-    pub fn returned_runs(&self) -> Vec<RequeueRun> {
-        let run = |first_seq, count| RequeueRun {
-            first_seq,
-            count,
-            delivery_count: 1,
-        };
-        let logged = self.returned.iter().filter(|p| p.value.home == Home::Log);
-        let mut runs: Vec<RequeueRun> = logged.map(|p| run(p.first, p.count)).collect();
-        let first = match (self.fresh.front(), self.away.front()) {
-            (Some(piece), _) => piece.first,
-            (None, Some(AwayPiece::Logged { first, .. })) => *first,
-            _ => u64::MAX,
-        };
-        if first < self.redelivered_below {
-            runs.push(run(first, self.redelivered_below - first));
-        }
-        runs
+    /// The messages in the log that were delivered and came back, those included of which that is not known for certain, by priority.
+    pub fn returned_runs(&self) -> Vec<(Level, Vec<RequeueRun>)> {
+        let marked = self.redelivered_below;
+        let in_lines = self.lines.iter();
+        let in_lines = in_lines.map(|line| (line.level, line.returned_runs(marked)));
+        let waiting = self.waiting.iter().filter(|p| p.value.home == Home::Log);
+        let waiting = waiting.map(|piece| (piece.value.level, vec![returned_run(piece)]));
+        let all = in_lines.chain(waiting);
+        all.filter(|(_, runs)| !runs.is_empty()).collect()
     }
 
     /// Lets messages leave memory, but for the first `keep` bytes of those that were never handed out. What was handed out stays if it is not
     /// in the log.
     pub fn relieve(&mut self, keep: usize, log: &mut dyn Log) {
-        self.send_tail_away(log);
-        self.send_fresh_away(keep, log);
+        for line in self.lines.iter_mut() {
+            line.send_tail_away(log);
+            line.send_fresh_away(keep, log);
+        }
         self.forget_handed_out();
+    }
+
+    /// **Cost**: by the pieces that are handed out or returned, where any could leave memory.
+    fn forget_handed_out(&mut self) {
+        if !std::mem::take(&mut self.handed_out) {
+            return;
+        }
+        self.waiting.forget();
+        for line in self.lines.iter_mut() {
+            line.bytes -= forget(&mut line.returned);
+        }
+        if self.has_dead_letters() || self.length.counts_bytes() {
+            // Whoever holds them may reject them or give them back: then they are needed at once.
+            return;
+        }
+        for held in self.unacked.values_mut() {
+            self.unacked_bytes -= forget(held);
+        }
+    }
+}
+
+/// What is in the log leaves memory. Returns how many bytes that was.
+fn forget(runs: &mut Runs<Held>) -> usize {
+    let mut bytes = 0;
+    runs.each_value(|held, count| {
+        if held.home == Home::Log {
+            bytes += held.size(count);
+            held.batch = None;
+        }
+    });
+    bytes
+}
+
+fn returned_run(piece: &Piece<Held>) -> RequeueRun {
+    RequeueRun {
+        first_seq: piece.first,
+        count: piece.count,
+        delivery_count: u32::from(piece.value.failed).max(1),
+    }
+}
+
+impl Line {
+    fn returned_runs(&self, marked: u64) -> Vec<RequeueRun> {
+        let logged = self.returned.iter().filter(|p| p.value.home == Home::Log);
+        let logged = logged.map(returned_run);
+        let mut runs: Vec<RequeueRun> = logged.collect();
+        let first = match (self.fresh.front(), self.away.front()) {
+            (Some(piece), _) => piece.first,
+            (None, Some(AwayPiece::Logged { first, .. })) => *first,
+            _ => u64::MAX,
+        };
+        if first < marked {
+            runs.push(RequeueRun {
+                first_seq: first,
+                count: marked - first,
+                delivery_count: 1,
+            });
+        }
+        runs
     }
 
     /// Messages go behind all that are away.
     pub(super) fn send_away(&mut self, piece: &Piece<Ready>, log: &mut dyn Log) {
-        self.ready_bytes -= self.away.bytes();
+        self.bytes -= self.away.bytes();
         self.away.push(piece, log);
-        self.ready_bytes += self.away.bytes();
+        self.bytes += self.away.bytes();
     }
 
     pub(super) fn send_tail_away(&mut self, log: &mut dyn Log) {
-        self.ready_bytes -= std::mem::take(&mut self.tail_bytes);
+        self.bytes -= std::mem::take(&mut self.tail_bytes);
         self.tail_count = 0;
         for piece in std::mem::take(&mut self.tail) {
             self.send_away(&piece, log);
@@ -84,41 +147,12 @@ impl Queue {
         let mut front = Away::default();
         for piece in self.fresh.split_off(first) {
             self.fresh_count -= piece.count;
-            self.ready_bytes -= size(&piece);
+            self.bytes -= size(&piece);
             front.push(&piece, log);
         }
-        self.ready_bytes -= self.away.bytes();
+        self.bytes -= self.away.bytes();
         let behind = std::mem::replace(&mut self.away, front);
         self.away.append(behind, log);
-        self.ready_bytes += self.away.bytes();
-    }
-
-    /// **Cost**: by the pieces that are handed out or returned, where any could leave memory.
-    fn forget_handed_out(&mut self) {
-        if !std::mem::take(&mut self.handed_out) {
-            return;
-        }
-        let mut bytes = 0;
-        self.returned.each_value(|held, count| {
-            if held.home == Home::Log {
-                bytes += held.size(count);
-                held.batch = None;
-            }
-        });
-        self.ready_bytes -= bytes;
-        if self.has_dead_letters() {
-            // Whoever holds them may reject them: then they are needed at once.
-            return;
-        }
-        let mut bytes = 0;
-        for held in self.unacked.values_mut() {
-            held.each_value(|held, count| {
-                if held.home == Home::Log {
-                    bytes += held.size(count);
-                    held.batch = None;
-                }
-            });
-        }
-        self.unacked_bytes -= bytes;
+        self.bytes += self.away.bytes();
     }
 }

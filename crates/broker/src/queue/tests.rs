@@ -8,6 +8,7 @@ use leveret_store::memory::MemoryLog;
 
 use super::*;
 use crate::arguments::QueueSettings;
+use crate::command::Outcome;
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, ShardId};
 
@@ -60,7 +61,11 @@ fn queue(batches: &[u8]) -> Queue {
 /// Adds messages that are in the log, and in memory.
 fn enqueue(queue: &mut Queue, batch: &Arc<Batch>, first: u32, count: u32) {
     let log = &mut MemoryLog::default();
-    queue.enqueue((batch, first, count), Home::Log, true, log);
+    let place = Place {
+        home: Home::Log,
+        level: Level(0),
+    };
+    queue.enqueue((batch, first, count), place, true, log);
 }
 
 /// Takes messages, and lets a channel hold them; their numbers, bodies, and whether they were handed out before.
@@ -93,9 +98,16 @@ fn take_all(queue: &mut Queue, holder: Holder) -> Vec<(u64, u8, bool)> {
 /// Settles, and returns the runs that are gone.
 fn settle(queue: &mut Queue, holder: Holder, run: (u64, u64), outcome: Outcome) -> Vec<(u64, u64)> {
     let mut gone = Vec::new();
-    queue.settle(holder, run, outcome, |first, count| {
-        gone.push((first, count))
-    });
+    queue.settle(
+        holder,
+        run,
+        outcome,
+        || 0,
+        |fate, piece| {
+            assert_eq!((fate, piece.value.home), (Fate::Gone, Home::Log));
+            gone.push((piece.first, piece.count));
+        },
+    );
     gone
 }
 
@@ -134,7 +146,7 @@ fn requeued_messages_are_back_in_their_places() {
     let mut queue = queue(&[3, 3, 3]);
     take_all(&mut queue, ONE);
     for run in [(8, 1), (2, 3), (6, 1), (1, 1), (9, 1)] {
-        assert_eq!(settle(&mut queue, ONE, run, Outcome::Requeue), []);
+        assert_eq!(settle(&mut queue, ONE, run, Outcome::Return), []);
     }
     enqueue(&mut queue, &batch(1), 0, 1);
     assert_eq!(counts(&queue), (8, 2, 8 * SIZE, 10 * SIZE));
@@ -155,11 +167,11 @@ fn requeued_messages_are_back_in_their_places() {
 fn a_requeued_message_overtakes_nothing_and_is_overtaken_by_nothing() {
     let mut queue = queue(&[4]);
     take(&mut queue, ONE, 3);
-    settle(&mut queue, ONE, (3, 1), Outcome::Requeue);
+    settle(&mut queue, ONE, (3, 1), Outcome::Return);
     assert_eq!(take(&mut queue, TWO, 9), [(3, 2, true)]);
-    settle(&mut queue, ONE, (1, 1), Outcome::Requeue);
-    settle(&mut queue, TWO, (3, 1), Outcome::Requeue);
-    settle(&mut queue, ONE, (2, 1), Outcome::Requeue);
+    settle(&mut queue, ONE, (1, 1), Outcome::Return);
+    settle(&mut queue, TWO, (3, 1), Outcome::Return);
+    settle(&mut queue, ONE, (2, 1), Outcome::Return);
     let order: Vec<u64> = take_all(&mut queue, TWO).iter().map(|m| m.0).collect();
     assert_eq!(order, [1, 2, 3, 4]);
 }
@@ -176,7 +188,7 @@ fn settling_says_what_is_gone_and_passes_over_what_is_not_held() {
     let gone = settle(&mut queue, ONE, (1, 100), Outcome::Ack);
     assert_eq!(gone, [(1, 1), (7, 4)]);
     assert_eq!(counts(&queue), (0, 0, 0, 0));
-    assert_eq!(settle(&mut queue, ONE, (1, 100), Outcome::Requeue), []);
+    assert_eq!(settle(&mut queue, ONE, (1, 100), Outcome::Return), []);
     assert!(queue.unacked.values_mut().all(|held| held.is_empty()));
 }
 
@@ -186,8 +198,8 @@ fn a_channel_that_is_released_lets_go_of_its_own() {
     for holder in [ONE, TWO, ONE, TWO] {
         take(&mut queue, holder, 1);
     }
-    queue.release(ONE);
-    queue.release(ONE);
+    queue.release(ONE, false, || 0, |fate, _| panic!("{fate:?}"));
+    queue.release(ONE, false, || 0, |fate, _| panic!("{fate:?}"));
     assert_eq!(counts(&queue), (4, 2, 4 * SIZE, 6 * SIZE));
     let seqs: Vec<(u64, bool)> = take_all(&mut queue, ONE)
         .iter()
@@ -200,16 +212,16 @@ fn a_channel_that_is_released_lets_go_of_its_own() {
 fn a_purge_takes_what_is_ready_and_leaves_what_is_held() {
     let mut queue = queue(&[4]);
     take(&mut queue, ONE, 3);
-    settle(&mut queue, ONE, (2, 1), Outcome::Requeue);
+    settle(&mut queue, ONE, (2, 1), Outcome::Return);
     let mut gone = Vec::new();
     let log = &mut MemoryLog::default();
-    let count = queue.purge(log, |first, count| gone.push((first, count)));
+    let count = queue.purge(log, |_, first, count| gone.push((first, count)));
     assert_eq!(count, 2);
     assert_eq!(gone, [(2, 1), (4, 1)]);
     assert_eq!(counts(&queue), (0, 2, 0, 2 * SIZE));
     assert!(queue.take_ready(1).is_none());
     // What is held can still come back.
-    settle(&mut queue, ONE, (1, 4), Outcome::Requeue);
+    settle(&mut queue, ONE, (1, 4), Outcome::Return);
     assert_eq!(take_all(&mut queue, ONE), [(1, 0, true), (3, 2, true)]);
     assert_eq!(queue.next_seq(), 5);
 }

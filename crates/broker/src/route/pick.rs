@@ -27,7 +27,10 @@ impl Chances {
 
 /// Whether another message with the same routing key may go elsewhere.
 pub(super) fn is_fleeting(exchange: &Exchange) -> bool {
-    match exchange.kind {
+    if exchange.kind == ExchangeKind::Delayed {
+        return true;
+    }
+    match exchange.routes_as {
         // It has to hear of each message.
         ExchangeKind::Headers | ExchangeKind::RecentHistory => true,
         ExchangeKind::Random | ExchangeKind::LocalRandom => true,
@@ -35,13 +38,14 @@ pub(super) fn is_fleeting(exchange: &Exchange) -> bool {
         ExchangeKind::Direct
         | ExchangeKind::Fanout
         | ExchangeKind::Topic
-        | ExchangeKind::ModulusHash => false,
+        | ExchangeKind::ModulusHash
+        | ExchangeKind::Delayed => false,
     }
 }
 
 /// The number that a message stands for in an exchange that picks one destination.
 pub(super) fn number(exchange: &Exchange, message: &Routed<'_>) -> u64 {
-    match exchange.kind {
+    match exchange.routes_as {
         ExchangeKind::ConsistentHash => value(hashed(&exchange.settings.hash_on, message)),
         ExchangeKind::ModulusHash => {
             let keys = message.routing_keys.iter();

@@ -3,11 +3,14 @@
 
 use leveret_store::log::{Arrived, QueueId};
 
-use crate::queue::{Asking, Queue};
+use crate::queue::{Asking, Need};
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
 const KEPT_BYTES: usize = 256 * 1024;
+
+/// While so many questions to the log are open, nothing is asked only to see when it expires.
+const LOOKS_MAX: usize = 64;
 
 /// How many queues give memory back in one turn at the most.
 const RELIEVED_MAX: usize = 64;
@@ -19,18 +22,27 @@ impl Shard {
         self.resident_max = bytes;
     }
 
-    /// Asks for a queue's next messages, if they are away, somebody would take them, and it has room for them.
-    pub(super) fn ask(&mut self, id: QueueId) {
+    /// Asks for a queue's next messages, if they are away, somebody would take them or there is another `need`, and it has room for them.
+    pub(super) fn ask(&mut self, id: QueueId, need: Option<Need>) {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
         if !queue.has_away() && !queue.is_next_away() {
             return;
         }
-        if queue.gets.is_empty() && !queue.consumers.can_take() {
+        let need = if !queue.gets.is_empty() || queue.consumers.can_take() {
+            let max = self.resident_max;
+            Need::Taken { max }
+        } else if let Some(need) = need {
+            if self.reading >= LOOKS_MAX {
+                self.unseen.push_back(id);
+                return;
+            }
+            need
+        } else {
             return;
-        }
-        match queue.ask(&mut *self.log, self.resident_max) {
+        };
+        match queue.ask(&mut *self.log, need) {
             Asking::Idle => {}
             Asking::Asked(chunk) => {
                 self.reading += 1;
@@ -51,8 +63,12 @@ impl Shard {
         }
         self.asked_at = durable;
         for id in std::mem::take(&mut self.not_durable) {
-            if let Some(queue) = self.queues.get_mut(&id) {
-                touch(&mut self.touched, queue);
+            match self.queues.get_mut(&id) {
+                Some(queue) => touch(&mut self.touched, queue),
+                None => {
+                    self.touch_stream(id);
+                    self.run_delay(id);
+                }
             }
         }
     }
@@ -73,6 +89,13 @@ impl Shard {
                 },
             };
             let Some(queue) = self.queues.get_mut(&id) else {
+                match arrived {
+                    Arrived::Read(wanted, read) if self.streams.contains_key(&id) => {
+                        self.arrived_stream(wanted, read);
+                    }
+                    Arrived::Read(wanted, read) => self.arrived_delayed(wanted, read),
+                    Arrived::Chunk(..) => {}
+                }
                 continue;
             };
             let before = queue.held_bytes();
@@ -86,26 +109,12 @@ impl Shard {
             list_resident(&mut self.resident, queue);
             touch(&mut self.touched, queue);
             self.answer_gets(id);
-        }
-    }
-
-    /// Answers those who wait for a message, until the next one is away.
-    pub(super) fn answer_gets(&mut self, id: QueueId) {
-        while let Some(queue) = self.queues.get(&id) {
-            if queue.gets.is_empty() {
-                return;
-            }
-            if queue.is_next_away() {
-                self.ask(id);
-                // What was still filling a chunk is there at once.
-                if self.queues.get(&id).is_none_or(Queue::is_next_away) {
-                    return;
-                }
-            }
-            let waiting = self.queues.get_mut(&id).and_then(|q| q.gets.pop_front());
-            if let Some((holder, no_ack)) = waiting {
-                let reply = self.take_one(holder, id, no_ack);
-                self.reply(holder.connection, reply);
+            if let Some(queue) = self
+                .unseen
+                .pop_front()
+                .and_then(|id| self.queues.get_mut(&id))
+            {
+                touch(&mut self.touched, queue);
             }
         }
     }

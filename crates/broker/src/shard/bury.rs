@@ -8,8 +8,10 @@ use std::sync::Arc;
 use leveret_message::batch::{Body, NewMessage};
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
+use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId, Transaction};
 
+use crate::arguments::QueueSettings;
 use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, by_shard};
@@ -25,9 +27,14 @@ use crate::shard::settled::Settled;
 #[derive(Debug)]
 pub(super) struct Dead {
     pub(super) queue: Arc<QueueHandle>,
+    /// What holds for the queue.
+    pub(super) settings: QueueSettings,
     pub(super) piece: Piece<Ready>,
     pub(super) reason: Reason,
 }
+
+/// Messages in the log that leave their queue: which stream, the first one and how many.
+pub(super) type Left = (QueueId, Stream, u64, u64);
 
 impl Shard {
     /// Moves what has died. Returns when that is durable, where anything was.
@@ -38,21 +45,25 @@ impl Shard {
         let mut lanes: Vec<Filling> = (0..self.shards.count())
             .map(|_| Filling::default())
             .collect();
-        let mut left: Vec<(QueueId, u64, u64)> = Vec::new();
+        let mut left = Vec::new();
         let unix_secs = self.clock.unix_secs();
         for dead in std::mem::take(&mut self.dead) {
             publish_dead(&dead, unix_secs, &mut lanes);
             if dead.piece.value.home == Home::Log {
-                left.push((dead.queue.id, dead.piece.first, dead.piece.count));
+                let Piece { first, count, .. } = dead.piece;
+                let stream = dead.piece.value.level.stream();
+                left.push((dead.queue.id, stream, first, count));
             }
         }
-        self.move_dead(lanes, left)
+        self.move_messages(lanes, left)
     }
 
-    fn move_dead(
+    /// Messages enter other queues, and those that are in the log leave theirs: both or neither. Returns when that is durable, where it concerns this
+    /// shard.
+    pub(super) fn move_messages(
         &mut self,
         lanes: Vec<Filling>,
-        left: Vec<(QueueId, u64, u64)>,
+        left: Vec<Left>,
     ) -> Option<Position> {
         let own = self.id;
         let is_concerned = |(shard, lane): &(ShardId, Filling)| {
@@ -63,10 +74,12 @@ impl Shard {
         let transaction = Transaction::new(concerned.len());
         let mut position = None;
         for (shard, mut lane) in concerned {
-            let (batch, runs) = lane.seal();
+            let (mut batch, runs) = lane.seal();
             if shard == own {
+                self.stamp(&mut batch);
                 ((), position) = self.in_part(transaction, |this| {
                     this.enter(&batch, &runs);
+                    this.refused.clear();
                     this.leave(&left);
                 });
             } else {
@@ -86,10 +99,31 @@ impl Shard {
     }
 
     /// Messages that are in the log leave their queues.
-    fn leave(&mut self, runs: &[(QueueId, u64, u64)]) {
-        for (queue, first, count) in runs {
-            self.settled.push(*queue, *first, *count);
+    fn leave(&mut self, runs: &[Left]) {
+        for (queue, stream, first, count) in runs {
+            self.settled.push(*queue, *stream, *first, *count);
         }
+    }
+}
+
+/// Messages have left the front of their queue: they are gone, or dead.
+pub(super) fn let_go(
+    queue: &Queue,
+    piece: Piece<Ready>,
+    reason: Reason,
+    dead: &mut Vec<Dead>,
+    settled: &mut Settled,
+) {
+    if queue.has_dead_letters() {
+        dead.push(Dead {
+            queue: Arc::clone(&queue.handle),
+            settings: queue.settings.clone(),
+            piece,
+            reason,
+        });
+    } else if piece.value.home == Home::Log {
+        let stream = piece.value.level.stream();
+        settled.push(queue.id, stream, piece.first, piece.count);
     }
 }
 
@@ -99,15 +133,7 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
         let Some(Taken { piece, .. }) = queue.take_ready(queue.excess()) else {
             return;
         };
-        if queue.has_dead_letters() {
-            dead.push(Dead {
-                queue: Arc::clone(&queue.handle),
-                piece,
-                reason: Reason::MaxLength,
-            });
-        } else if piece.value.home == Home::Log {
-            settled.push(queue.id, piece.first, piece.count);
-        }
+        let_go(queue, piece, Reason::MaxLength, dead, settled);
     }
 }
 
@@ -115,10 +141,11 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
 fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
     let Dead {
         queue,
+        settings,
         piece,
         reason,
     } = dead;
-    let settings = &queue.settings.dead_letter;
+    let settings = &settings.dead_letter;
     let vhost = queue.vhost.upgrade();
     let Some((vhost, name)) = vhost.zip(settings.exchange.as_ref()) else {
         return;
@@ -167,7 +194,7 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) {
         vhost.keep_recent(&reached.visited, new, &body);
         for (shard, queues) in by_shard(&mut queues) {
             if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-                lane.add_dead(&queues, new, &body);
+                lane.add_moved(&queues, new, &body, true);
             }
         }
     }

@@ -9,11 +9,14 @@ use rustc_hash::FxHashMap;
 
 use crate::link::{ConnectionId, DeliveredRun};
 use crate::queue::consumers::{Consumer, Turn};
-use crate::queue::{Home, Queue, Taken};
+use crate::queue::{Home, Need, Place, Queue, Taken};
 use crate::queue_handle::ShardId;
 use crate::runs::Piece;
 use crate::shard::bury::drop_head;
-use crate::shard::overdue::{Clock, Looks};
+use crate::shard::clock::Clock;
+use crate::shard::due::Due;
+use crate::shard::lifetime::expire;
+use crate::shard::overdue::look_after;
 use crate::shard::peer::Peer;
 use crate::shard::settled::Settled;
 use crate::shard::{Shard, peer};
@@ -46,13 +49,29 @@ impl Shard {
                 looks: &mut self.looks,
                 clock: self.clock,
             };
-            while deal_once(queue, &mut table) {}
+            if queue.expires {
+                let dead = &mut self.dead;
+                while expire(queue, false, table.clock, dead, table.settled)
+                    && deal_once(queue, &mut table)
+                {}
+            } else {
+                while deal_once(queue, &mut table) {}
+            }
             if queue.is_too_long() {
                 drop_head(queue, &mut self.dead, &mut self.settled);
             }
+            let (expires, waits) = (queue.expires, queue.waiting_count() > 0);
+            if waits {
+                self.note_retry(id);
+            }
+            let need = expires.then(|| self.expire_new(id)).flatten();
+            let Some(queue) = self.queues.get_mut(&id) else {
+                continue;
+            };
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+            let need = need.or_else(|| queue.is_too_long().then_some(Need::LetGo));
             if queue.has_away() || queue.is_next_away() || !queue.gets.is_empty() {
-                self.ask(id);
+                self.ask(id, need);
                 // Something may have come back that is served before what they wait for.
                 self.answer_gets(id);
             }
@@ -66,7 +85,7 @@ pub(super) struct Table<'a> {
     pub(super) peers: &'a mut FxHashMap<ConnectionId, Peer>,
     pub(super) spoken_to: &'a mut Vec<ConnectionId>,
     pub(super) settled: &'a mut Settled,
-    pub(super) looks: &'a mut Looks,
+    pub(super) looks: &'a mut Due,
     pub(super) clock: Clock,
 }
 
@@ -91,17 +110,17 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
 pub(super) fn pass(
     queue: &mut Queue,
     (batch, first, count): (&Arc<Batch>, u32, u32),
-    home: Home,
+    place: Place,
     log: &mut dyn Log,
     table: &mut Table<'_>,
 ) {
     let turn = next_turn(queue, u64::from(count), table);
     if let Some(turn) = turn.filter(|turn| turn.count == u64::from(count)) {
-        let taken = queue.pass((batch, first, count), home);
+        let taken = queue.pass((batch, first, count), place);
         hand_out(queue, turn, taken, table);
         return;
     }
-    queue.enqueue((batch, first, count), home, true, log);
+    queue.enqueue((batch, first, count), place, true, log);
     if let Some(turn) = turn {
         let taken = queue
             .take_ready(turn.count)
@@ -124,6 +143,8 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
         first: taken.piece.value.index,
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
+        failed: taken.piece.value.failed,
+        has_offsets: false,
     };
     if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {
         peer.out.bytes += taken.bytes;
@@ -135,11 +156,17 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
     if !turn.no_ack {
         queue.hold(turn.holder, taken, Some(turn.key), table.clock.tick);
         if let Some(timeout) = turn.timeout {
-            table.looks.note(queue, timeout, table.clock);
+            look_after(table.looks, queue, timeout, table.clock);
         }
     } else if taken.piece.value.home == Home::Log {
-        let Piece { first, count, .. } = taken.piece;
-        table.settled.push(queue.id, first, count);
+        let Piece {
+            first,
+            count,
+            value,
+        } = taken.piece;
+        table
+            .settled
+            .push(queue.id, value.level.stream(), first, count);
     }
 }
 

@@ -1,11 +1,15 @@
 //! How consumers, channels, connections and queues end. Whatever was handed out to them is ready again, in its old place.
 
+use std::sync::Arc;
+
 use leveret_store::log::QueueId;
 
 use crate::command::{Done, Holder};
 use crate::error::Error;
-use crate::link::{ConnectionId, Reply};
+use crate::link::{ConnectionId, ConsumerSlot, Reply};
 use crate::queue::consumers::Consumer;
+use crate::queue_handle::QueueHandle;
+use crate::shard::settle::Fates;
 use crate::shard::{Shard, peer, touch};
 
 impl Shard {
@@ -34,20 +38,40 @@ impl Shard {
     ) -> Result<u64, Error> {
         self.deal_touched();
         let Some(queue) = self.queues.get(&id) else {
-            return Ok(0);
+            return self.delete_stream(id, if_unused, if_empty);
         };
         if if_unused && !queue.consumers.is_empty() {
             return Err(Error::InUse(queue.handle.resource()));
         }
-        if if_empty && queue.ready_count() > 0 {
+        if if_empty && queue.ready_count() + queue.waiting_count() > 0 {
             return Err(Error::NotEmpty(queue.handle.resource()));
         }
         Ok(self.drop_queue(id))
     }
 
+    fn delete_stream(
+        &mut self,
+        id: QueueId,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u64, Error> {
+        let Some(stream) = self.streams.get(&id) else {
+            return Ok(0);
+        };
+        if if_unused && !stream.readers.is_empty() {
+            return Err(Error::InUse(stream.handle.resource()));
+        }
+        if if_empty && stream.count() > 0 {
+            return Err(Error::NotEmpty(stream.handle.resource()));
+        }
+        Ok(self.drop_stream(id).unwrap_or_default())
+    }
+
     pub(super) fn drop_queues(&mut self, queues: Vec<QueueId>, done: &Done) {
         for queue in queues {
             self.drop_queue(queue);
+            self.drop_stream(queue);
+            self.drop_delay(queue);
         }
         (done.0)();
     }
@@ -62,22 +86,16 @@ impl Shard {
         self.deleted += 1;
         self.ended += queue.message_counts();
         queue.forget_chunks(&mut *self.log);
-        self.expiries.forget(&queue);
-        self.looks.forget(&queue);
+        self.expiries.forget(id, queue.expiry_due);
+        self.lifetimes.forget(id, queue.lifetime_due);
+        self.retries.forget(id, queue.retry_due);
+        self.looks.forget(id, queue.overdue_look);
         if let Some(owner) = queue.handle.declaration.owner
             && let Some(peer) = self.peers.get_mut(&owner)
         {
             peer.exclusive.remove(&id);
         }
-        queue.handle.mark_deleted();
-        if let Some(vhost) = queue.handle.vhost.upgrade() {
-            vhost.forget_queue(&queue.handle);
-        }
-        if queue.handle.is_kept() {
-            // Behind the end of its definition: then both are in one batch of the log, or that one in an earlier one.
-            self.settled.tell(&mut *self.log);
-            self.log.delete_queue(queue.handle.group, id);
-        }
+        self.end_handle(&queue.handle);
         for (holder, _) in &queue.gets {
             self.reply(
                 holder.connection,
@@ -85,12 +103,28 @@ impl Shard {
             );
         }
         for consumer in queue.consumers.iter() {
-            let connection = consumer.holder.connection;
-            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
-                peer.cancelled(consumer.slot);
-            }
+            self.tell_cancelled(consumer.holder.connection, consumer.slot);
         }
         ready
+    }
+
+    /// A queue has ended: its directory entry, its definition, and what the log has of it.
+    pub(super) fn end_handle(&mut self, handle: &Arc<QueueHandle>) {
+        handle.mark_deleted();
+        if let Some(vhost) = handle.vhost.upgrade() {
+            vhost.forget_queue(handle);
+        }
+        if handle.is_kept() {
+            // Behind the end of its definition: then both are in one batch of the log, or that one in an earlier one.
+            self.settled.tell(&mut *self.log);
+            self.log.delete_queue(handle.group, handle.id);
+        }
+    }
+
+    pub(super) fn tell_cancelled(&mut self, connection: ConnectionId, consumer: ConsumerSlot) {
+        if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            peer.cancelled(consumer);
+        }
     }
 
     pub(super) fn release(&mut self, holder: Holder, close: bool) {
@@ -100,9 +134,22 @@ impl Shard {
         let held_from = peer.held_from_by(holder.channel, close);
         for id in held_from {
             let Some(queue) = self.queues.get_mut(&id) else {
+                self.leave_stream(id, holder, close);
                 continue;
             };
-            queue.release(holder);
+            let before = queue.held_bytes();
+            let mut fates = Fates::new(id, &mut self.settled, &mut *self.log);
+            let clock = self.clock;
+            queue.release(
+                holder,
+                close,
+                || clock.unix_ms(),
+                |fate, piece| {
+                    fates.note(fate, piece);
+                },
+            );
+            fates.end(queue, &mut self.dead);
+            self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             touch(&mut self.touched, queue);
             if close {
                 self.remove_consumers(id, |consumer| consumer.holder == holder);

@@ -18,6 +18,20 @@ impl Shard {
                 told.push(figures);
             }
         }
+        for stream in queues.iter().filter_map(|id| self.streams.get(id)) {
+            let figures = stream.figures(detail == Detail::Consumers);
+            sum += &figures;
+            if detail != Detail::Sum {
+                told.push(figures);
+            }
+        }
+        for delay in queues.iter().filter_map(|id| self.delays.get(id)) {
+            let figures = delay.figures();
+            sum += &figures;
+            if detail != Detail::Sum {
+                told.push(figures);
+            }
+        }
         ShardFigures {
             queues: told,
             sum,

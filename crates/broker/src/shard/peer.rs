@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::link::{ConsumerSlot, Deliveries, Event, Link, Reply};
 use crate::queue_handle::ShardId;
 use crate::shard::publish::Safe;
+use crate::shard::refuse::Refused;
 
 /// Sets of queues smaller than this are not looked through for queues that are gone.
 const TIDY_MIN: usize = 64;
@@ -19,6 +20,8 @@ pub(super) struct Out {
     pub(super) deliveries: Deliveries,
     /// The memory that these stand for, in bytes.
     pub(super) bytes: usize,
+    /// What queues have refused, by the number of its batch.
+    pub(super) refused: Vec<(u64, Vec<Refused>)>,
     /// The highest batch that is done; 0 says nothing new.
     pub(super) done: u64,
     /// Allowance to give back, in bytes.
@@ -113,7 +116,19 @@ impl Peer {
 
     fn say_gathered(&mut self, shard: ShardId) {
         self.say_deliveries();
-        let Out { done, returned, .. } = std::mem::take(&mut self.out);
+        let Out {
+            done,
+            returned,
+            refused,
+            ..
+        } = std::mem::take(&mut self.out);
+        for (number, refused) in refused {
+            self.link.events.push(Event::Refused {
+                shard,
+                number,
+                refused,
+            });
+        }
         if done > 0 || returned > 0 {
             self.link.events.push(Event::Progress {
                 shard,

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use leveret_message::batch::Batch;
+use leveret_message::batch::{Arrivals, Batch};
 use leveret_store::entry::{NewEnqueue, Stream, Target};
 use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 
 use crate::command::{Publish, Run};
 use crate::link::ConnectionId;
-use crate::queue::{Home, Queue};
+use crate::queue::{Home, Level, Place, Queue};
 use crate::shard::deal::{Table, deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};
 
@@ -83,10 +83,23 @@ impl Default for Targets {
 
 impl Targets {
     /// Messages are the next of a queue.
-    fn push(&mut self, queue: &Queue, (first, count): (u32, u32)) {
-        self.sync |= queue.syncs;
+    fn push(&mut self, queue: &Queue, level: Level, run: (u32, u32)) {
+        let of = (queue.id, queue.syncs);
+        self.push_at(of, level.stream(), queue.next_seq(), run);
+    }
+
+    /// Messages enter a stream of a queue, which wants them synced or not, with sequence numbers from `first_seq` on.
+    #[inline]
+    pub(super) fn push_at(
+        &mut self,
+        (queue, syncs): (QueueId, bool),
+        stream: Stream,
+        first_seq: u64,
+        (first, count): (u32, u32),
+    ) {
+        self.sync |= syncs;
         self.covered += count;
-        let group = Group::of(queue.id);
+        let group = Group::of(queue);
         let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
             return;
         };
@@ -94,36 +107,37 @@ impl Targets {
             self.groups.push(group);
         }
         targets.push(Target {
-            queue: queue.id,
-            stream: Stream(0),
+            queue,
+            stream,
             first,
             count,
             flags: 0,
-            first_seq: queue.next_seq(),
+            first_seq,
             expires_ms: 0,
         });
     }
 
     /// Appends an entry for each group. Returns when all of them are safe.
-    fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
+    pub(super) fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
         let urgency = match std::mem::take(&mut self.sync) {
             true => Urgency::Synced,
             false => Urgency::Written,
         };
         let covers_all = std::mem::take(&mut self.covered) >= batch.len();
         let whole = self.groups.len() == 1 && covers_all && !batch.has_shared_bodies();
+        let unix_ms = batch.arrivals().of(0);
         let mut safe = None;
         for group in self.groups.drain(..) {
             let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
                 continue;
             };
             let new = if whole {
-                entry(targets, batch.starts(), batch.bytes())
+                entry(unix_ms, targets, batch.starts(), batch.bytes())
             } else {
                 self.records.clear();
                 self.starts.clear();
                 copy_targets(targets, batch, &mut self.records, &mut self.starts);
-                entry(targets, &self.starts, &self.records)
+                entry(unix_ms, targets, &self.starts, &self.records)
             };
             let position = log.enqueue(group, new, urgency);
             targets.clear();
@@ -155,14 +169,37 @@ fn copy_targets(
     }
 }
 
-fn entry<'a>(targets: &'a [Target], starts: &'a [u32], records: &'a [u8]) -> NewEnqueue<'a> {
+fn entry<'a>(
+    unix_ms: u64,
+    targets: &'a [Target],
+    starts: &'a [u32],
+    records: &'a [u8],
+) -> NewEnqueue<'a> {
     NewEnqueue {
-        unix_ms: 0,
+        unix_ms,
         targets,
         starts,
         records,
         bodies: &[],
     }
+}
+
+/// Cuts messages where they belong to different places in a queue, which keeps persistent ones or does not, and has priorities up to `max`.
+fn places(
+    batch: &Batch,
+    (first, count): (u32, u32),
+    kept: bool,
+    max: Level,
+) -> impl Iterator<Item = (u32, u32, Place)> {
+    let by_kind = batch.by_kind(first, count, max > Level(0));
+    by_kind.map(move |(first, count, kind)| {
+        let home = match kind.persistent && kept {
+            true => Home::Log,
+            false => Home::Memory,
+        };
+        let level = Level(kind.priority).min(max);
+        (first, count, Place { home, level })
+    })
 }
 
 impl Shard {
@@ -171,11 +208,18 @@ impl Shard {
             connection,
             number,
             bytes,
-            batch,
+            mut batch,
             runs,
         } = publish;
+        self.stamp(&mut batch);
         let (safe, slow) = self.enter(&batch, &runs);
         self.give_back(connection, bytes, slow, now);
+        let refused = std::mem::take(&mut self.refused);
+        if !refused.is_empty()
+            && let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection)
+        {
+            peer.out.refused.push((number, refused));
+        }
         let Some(peer) = self.peers.get_mut(&connection) else {
             return;
         };
@@ -187,6 +231,13 @@ impl Shard {
             .or_else(|| peer.undone.back().map(|(safe, _)| *safe))
             .unwrap_or_default();
         peer.undone.push_back((safe, number));
+    }
+
+    /// The messages of a batch have arrived now.
+    pub(super) fn stamp(&self, batch: &mut Arc<Batch>) {
+        // Nobody else has it: nothing is copied.
+        let now = Arrivals::at(self.clock.unix_ms());
+        Arc::make_mut(batch).set_arrivals(now);
     }
 
     /// Puts a batch into its queues and the log: when that is safe, and one of the queues whose consumers cannot keep up.
@@ -210,6 +261,25 @@ impl Shard {
     fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
         // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
         let Some(queue) = self.queues.get_mut(&id) else {
+            if !self.append(id, batch, (first, count)) {
+                self.hold_back(id, batch, (first, count));
+            }
+            return false;
+        };
+        match queue.refuses() {
+            true => self.enqueue_fitting(id, batch, (first, count)),
+            false => self.put(id, batch, (first, count)),
+        }
+    }
+
+    /// As [`Shard::enqueue`], for messages that the queue takes.
+    pub(super) fn put(
+        &mut self,
+        id: QueueId,
+        batch: &Arc<Batch>,
+        (first, count): (u32, u32),
+    ) -> bool {
+        let Some(queue) = self.queues.get_mut(&id) else {
             return false;
         };
         let before = queue.held_bytes();
@@ -226,28 +296,27 @@ impl Shard {
             looks: &mut self.looks,
             clock: self.clock,
         };
-        let mut enter = |queue: &mut Queue, (first, count), home| {
+        let mut enter = |queue: &mut Queue, (first, count), place| {
             if is_idle && room && queue.ready_count() == 0 {
-                pass(queue, (batch, first, count), home, log, &mut table);
+                pass(queue, (batch, first, count), place, log, &mut table);
             } else {
-                queue.enqueue((batch, first, count), home, room, log);
+                queue.enqueue((batch, first, count), place, room, log);
             }
         };
-        if queue.is_kept && batch.has_persistent() {
-            for (first, count, persistent) in batch.by_persistence(first, count) {
-                let mut home = Home::Memory;
-                if persistent {
-                    home = Home::Log;
-                    self.targets.push(queue, (first, count));
+        let (kept, max) = (queue.is_kept, queue.max_level);
+        if max > Level(0) || (kept && batch.has_persistent()) {
+            for (first, count, place) in places(batch, (first, count), kept, max) {
+                if place.home == Home::Log {
+                    self.targets.push(queue, place.level, (first, count));
                 }
-                enter(queue, (first, count), home);
+                enter(queue, (first, count), place);
             }
         } else {
-            enter(queue, (first, count), Home::Memory);
+            enter(queue, (first, count), Place::default());
         }
         if is_idle && !queue.is_next_away() {
             while deal_once(queue, &mut table) {}
-            if queue.is_too_long() {
+            if queue.is_too_long() || (queue.expires && queue.ready_count() > 0) {
                 touch(&mut self.touched, queue);
             }
         } else {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use leveret_store::log::{Group, QueueId};
 
+use crate::backing::FoundMessages;
 use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
+use crate::stream::Stream;
 
 /// What a recovered queue begins with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveredQueue {
-    /// The first and the last sequence number of the messages that the log has, and how many they are.
-    pub messages: Option<(u64, u64, u64)>,
+    /// The messages that the log has, by priority.
+    pub messages: Vec<FoundMessages>,
     /// The sequence number that the next message gets.
     pub next_seq: u64,
     /// Messages below this one may have been delivered before.
@@ -22,6 +24,20 @@ pub struct RecoveredQueue {
 impl Shard {
     /// Takes a queue that was there before. To be called before the first turn.
     pub(crate) fn recover(&mut self, handle: Arc<QueueHandle>, recovered: RecoveredQueue) {
+        if handle.delays().is_some() {
+            // What it holds back depends on the time, which is not known before the first turn.
+            self.recovered_delays.push((handle, recovered));
+            return;
+        }
+        if handle.is_stream() {
+            let id = handle.id;
+            let first = recovered.messages.first().map(|found| found.first_seq);
+            let mut stream = Stream::new(handle);
+            stream.recover(first.unwrap_or(recovered.next_seq), recovered.next_seq);
+            self.streams.insert(id, stream);
+            self.recovered.push(id);
+            return;
+        }
         let id = handle.id;
         let mut queue = Queue::new(handle);
         queue.recover(recovered);
@@ -38,9 +54,9 @@ impl Shard {
     pub(super) fn write_returned(&mut self) {
         self.settled.tell(&mut *self.log);
         for (id, queue) in &self.queues {
-            let runs = queue.returned_runs();
-            if !runs.is_empty() {
-                self.log.requeue(Group::of(*id), *id, &runs);
+            for (level, runs) in queue.returned_runs() {
+                let of = (*id, level.stream());
+                self.log.requeue(Group::of(*id), of, &runs);
             }
         }
     }

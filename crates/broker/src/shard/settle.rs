@@ -2,11 +2,75 @@
 
 use std::sync::Arc;
 
-use crate::command::{Holder, Outcome, Settle};
+use leveret_store::entry::RequeueRun;
+use leveret_store::log::{Group, Log, QueueId};
+
+use crate::command::{Holder, Settle};
 use crate::dead_letter::Reason;
 use crate::link::ConnectionId;
+use crate::queue::{Fate, Held, Home, Queue, Ready, in_memory};
+use crate::runs::Piece;
 use crate::shard::bury::Dead;
+use crate::shard::settled::Settled;
 use crate::shard::{Shard, touch};
+
+/// What becomes of a queue's messages, as it is told to the log.
+pub(super) struct Fates<'a> {
+    queue: QueueId,
+    settled: &'a mut Settled,
+    log: &'a mut dyn Log,
+    /// Those that are to be moved.
+    died: Vec<(Reason, Piece<Ready>)>,
+}
+
+impl<'a> Fates<'a> {
+    pub(super) fn new(queue: QueueId, settled: &'a mut Settled, log: &'a mut dyn Log) -> Self {
+        Self {
+            queue,
+            settled,
+            log,
+            died: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn note(&mut self, fate: Fate, piece: &Piece<Held>) {
+        let Held { level, home, .. } = piece.value;
+        match fate {
+            Fate::Gone if home == Home::Log => {
+                let (first, count) = (piece.first, piece.count);
+                self.settled.push(self.queue, level.stream(), first, count);
+            }
+            Fate::Dead(reason) => {
+                let piece = in_memory(piece.clone());
+                self.died.extend(piece.map(|piece| (reason, piece)));
+            }
+            Fate::Failed if home == Home::Log => self.note_failed(piece),
+            Fate::Gone | Fate::Failed => {}
+        }
+    }
+
+    /// Writes down how often messages failed: it counts beyond the end of the process.
+    fn note_failed(&mut self, piece: &Piece<Held>) {
+        let run = RequeueRun {
+            first_seq: piece.first,
+            count: piece.count,
+            delivery_count: u32::from(piece.value.failed),
+        };
+        let of = (self.queue, piece.value.level.stream());
+        self.log.requeue(Group::of(self.queue), of, &[run]);
+    }
+
+    /// What has died waits to be moved.
+    pub(super) fn end(self, queue: &Queue, dead: &mut Vec<Dead>) {
+        dead.extend(self.died.into_iter().map(|(reason, piece)| Dead {
+            queue: Arc::clone(&queue.handle),
+            settings: queue.settings.clone(),
+            piece,
+            reason,
+        }));
+    }
+}
 
 impl Shard {
     /// Settles, and moves what is not wanted to where dead letters go.
@@ -18,31 +82,25 @@ impl Shard {
     /// What is rejected is left for [`Shard::bury`].
     pub(super) fn settle(&mut self, connection: ConnectionId, settles: &[Settle]) {
         for settle in settles {
-            let Some(queue) = self.queues.get_mut(&settle.queue) else {
-                continue;
-            };
             let holder = Holder {
                 connection,
                 channel: settle.channel,
             };
-            let (settled, id) = (&mut self.settled, settle.queue);
-            let before = queue.held_bytes();
+            let Some(queue) = self.queues.get_mut(&settle.queue) else {
+                let run = (settle.first_seq, settle.count);
+                self.settle_stream(settle.queue, holder, run);
+                continue;
+            };
+            let (before, clock) = (queue.held_bytes(), self.clock);
             let run = (settle.first_seq, settle.count);
-            if settle.outcome == Outcome::Discard && queue.has_dead_letters() {
-                let (dead, of) = (&mut self.dead, Arc::clone(&queue.handle));
-                queue.discard(holder, run, |piece| {
-                    dead.push(Dead {
-                        queue: Arc::clone(&of),
-                        piece,
-                        reason: Reason::Rejected,
-                    });
-                });
-            } else {
-                let gone = |first, count| settled.push(id, first, count);
-                queue.settle(holder, run, settle.outcome, gone);
-            }
+            let mut fates = Fates::new(settle.queue, &mut self.settled, &mut *self.log);
+            let now_ms = || clock.unix_ms();
+            queue.settle(holder, run, settle.outcome, now_ms, |fate, piece| {
+                fates.note(fate, piece);
+            });
+            fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            if queue.ready_count() > 0 {
+            if queue.ready_count() > 0 || queue.waiting_count() > 0 {
                 touch(&mut self.touched, queue);
             }
         }

@@ -23,14 +23,14 @@ impl Default for Settled {
 
 impl Settled {
     /// Messages that are in the log are settled.
-    pub(super) fn push(&mut self, queue: QueueId, first_seq: u64, count: u64) {
+    pub(super) fn push(&mut self, queue: QueueId, stream: Stream, first_seq: u64, count: u64) {
         let group = Group::of(queue);
         let Some(runs) = self.by_group.get_mut(usize::from(group.0)) else {
             return;
         };
         let new = QueueRun {
             queue,
-            stream: Stream(0),
+            stream,
             run: Run { first_seq, count },
         };
         if runs.is_empty() {
@@ -60,8 +60,9 @@ impl Settled {
 
 /// Adds a run to one that it continues, if it does.
 fn join(last: &mut QueueRun, next: &QueueRun) -> bool {
-    let continues =
-        last.queue == next.queue && last.run.first_seq + last.run.count == next.run.first_seq;
+    let continues = last.queue == next.queue
+        && last.stream == next.stream
+        && last.run.first_seq + last.run.count == next.run.first_seq;
     if continues {
         last.run.count += next.run.count;
     }

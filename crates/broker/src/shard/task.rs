@@ -11,7 +11,7 @@ pub async fn shard_task(mut shard: Shard, shards: Shards) {
     let mailbox = shards.mailbox(shard.id());
     let mut commands = Vec::new();
     let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    shard.begins_at(unix.unwrap_or_default());
+    shard.begins_at(Instant::now(), unix.unwrap_or_default());
     // Queues that were there before are looked at once without being asked.
     shard.turn(std::iter::empty(), Instant::now());
     loop {

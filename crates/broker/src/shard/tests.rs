@@ -8,6 +8,7 @@ mod allowance;
 mod away;
 mod bounds;
 mod consuming;
+mod delayed;
 mod entries;
 mod fixture;
 mod late;

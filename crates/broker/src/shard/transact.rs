@@ -9,10 +9,13 @@ use crate::link::Reply;
 use crate::shard::{Shard, peer};
 
 impl Shard {
-    pub(super) fn transact(&mut self, part: Part, now: Instant) {
+    pub(super) fn transact(&mut self, mut part: Part, now: Instant) {
+        self.stamp(&mut part.batch);
         let connection = part.connection;
         let (slow, last) = self.in_part(part.transaction, |this| {
             let (_, slow) = this.enter(&part.batch, &part.runs);
+            // Only confirms tell of what was refused.
+            this.refused.clear();
             if let Some(connection) = connection {
                 this.settle(connection, &part.settles);
             }

@@ -13,8 +13,8 @@ use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 
 use crate::arguments::{
-    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, inequivalent_exchange_argument,
-    inequivalent_queue_argument,
+    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, QueueType,
+    inequivalent_exchange_argument, inequivalent_queue_argument,
 };
 use crate::bindings::{ExchangeKind, canonical_arguments};
 use crate::command::Command;
@@ -97,6 +97,8 @@ impl Vhost {
         }
         let settings = QueueSettings::parse(declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Queue, &declaration.name)))?;
+        check_stream(&declaration, &settings)
+            .map_err(|what| self.refused_property(what, &declaration.name))?;
         // Its shard has not said yet that it is gone. What is written down goes by its name, so it has to go first.
         if let Some(ended) = self.entry(&declaration.name) {
             self.forget(&ended);
@@ -110,6 +112,11 @@ impl Vhost {
         Ok(Declared::New(queue))
     }
 
+    fn refused_property(&self, what: &str, queue: &Name) -> Error {
+        let resource = self.named(Kind::Queue, queue);
+        Error::Unacceptable(format!("invalid property '{what}' for {resource}"))
+    }
+
     /// Ends what is left of a queue outside its shard: directory entry, bindings, and exchanges that live only as long as they have one.
     /// The shard calls it, after it has let go of the contents.
     pub(crate) fn forget_queue(&self, queue: &Arc<QueueHandle>) {
@@ -120,7 +127,7 @@ impl Vhost {
     }
 
     /// Under the door. Nothing where it is forgotten already: a new queue may have its name.
-    fn forget(&self, queue: &Arc<QueueHandle>) {
+    pub(super) fn forget(&self, queue: &Arc<QueueHandle>) {
         let is_it = |_: &Name, there: &Arc<QueueHandle>| Arc::ptr_eq(there, queue);
         if self.queues.remove_if(queue.name(), is_it).is_some() {
             self.unbind_all(Destination::Queue(Arc::clone(queue)));
@@ -163,6 +170,7 @@ impl Vhost {
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
+        self.give_delay(&exchange)?;
         self.events.exchange_created(&exchange);
         let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));
@@ -382,6 +390,7 @@ impl Vhost {
     fn end_exchange(&self, exchange: &Arc<Exchange>) {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
+        self.end_delay(exchange);
         let from = exchange.take_bindings();
         self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {
@@ -425,6 +434,26 @@ fn check_equivalent_queue(
             detail,
         })
     })
+}
+
+/// Streams are durable and belong to nobody.
+///
+/// **Errors**: what the declaration may not have.
+fn check_stream(
+    declaration: &QueueDeclaration,
+    settings: &QueueSettings,
+) -> Result<(), &'static str> {
+    if settings.queue_type != QueueType::Stream {
+        return Ok(());
+    }
+    match declaration {
+        QueueDeclaration {
+            auto_delete: true, ..
+        } => Err("auto-delete"),
+        QueueDeclaration { owner: Some(_), .. } => Err("exclusive-owner"),
+        QueueDeclaration { durable: false, .. } => Err("non-durable"),
+        _ => Ok(()),
+    }
 }
 
 fn check_equivalent_exchange(there: &Exchange, new: &ExchangeDeclaration) -> Result<(), Error> {

@@ -109,7 +109,11 @@ fn messages_are_cut_by_persistence() {
         builder.seal()
     };
     let pieces = |persistent: &[bool], first, count| -> Vec<(u32, u32, bool)> {
-        batch_of(persistent).by_persistence(first, count).collect()
+        let batch = batch_of(persistent);
+        let by_kind = batch.by_kind(first, count, false);
+        by_kind
+            .map(|(first, count, kind)| (first, count, kind.persistent))
+            .collect()
     };
     assert_eq!(pieces(&[true; 4], 1, 3), [(1, 3, true)]);
     assert_eq!(pieces(&[false; 4], 0, 4), [(0, 4, false)]);
@@ -117,6 +121,27 @@ fn messages_are_cut_by_persistence() {
     let expected = [(1, 1, true), (2, 1, false), (3, 1, true), (4, 2, false)];
     assert_eq!(pieces(&mixed, 1, 5), expected);
     assert_eq!(pieces(&mixed, 2, 0), []);
+}
+
+#[test]
+fn messages_are_cut_by_priority_where_that_counts() {
+    let mut builder = BatchBuilder::default();
+    for priority in [1, 1, 0, 9] {
+        let message = NewMessage {
+            priority,
+            ..new(b"\x00\x01a", true)
+        };
+        builder.push(message, b"x");
+    }
+    let batch = builder.seal();
+    let pieces = |told_apart| -> Vec<(u32, u32, u8)> {
+        let by_kind = batch.by_kind(0, 4, told_apart);
+        by_kind
+            .map(|(first, count, kind)| (first, count, kind.priority))
+            .collect()
+    };
+    assert_eq!(pieces(true), [(0, 2, 1), (2, 1, 0), (3, 1, 9)]);
+    assert_eq!(pieces(false), [(0, 4, 0)]);
 }
 
 #[test]
@@ -133,4 +158,39 @@ fn what_is_no_record_is_not_read() {
     builder.push_shared(new(b"\x00\x01b", false), Bytes::from(vec![7; 20_000]));
     let shared = builder.seal().bytes().to_vec();
     assert!(Batch::read(shared).is_none(), "a body is missing");
+}
+
+#[test]
+fn messages_know_when_they_arrived_and_how_long_they_may_stay() {
+    let mut builder = BatchBuilder::default();
+    let expiring = NewMessage {
+        properties: &[0x01, 0, 3, b'2', b'5', b'0'],
+        ..new(b"\x00\x01q", false)
+    };
+    builder.push(new(b"\x00\x01q", true), b"stays");
+    assert!(!builder.batch.has_expiring());
+    builder.push(expiring, b"goes");
+    let mut arrivals = Arrivals::default();
+    for (index, ms) in [(0, 10), (1, 10), (2, 30)] {
+        arrivals.push(index, ms);
+    }
+    let mut batch = Arc::into_inner(builder.seal()).unwrap();
+    batch.set_arrivals(arrivals);
+    assert!(batch.has_expiring());
+    assert_eq!(
+        [0, 1, 2].map(|i| batch.expiration_ms(i)),
+        [None, Some(250), None]
+    );
+    assert_eq!(
+        [0, 1, 2, 9].map(|i| batch.arrivals().of(i)),
+        [10, 10, 30, 30]
+    );
+    assert_eq!(
+        [0, 1, 2].map(|i| batch.arrivals().change_after(i)),
+        [Some(2), Some(2), None]
+    );
+
+    let read = Batch::read(batch.bytes().to_vec()).unwrap();
+    assert!(read.has_expiring());
+    assert_eq!(read.expiration_ms(1), Some(250));
 }

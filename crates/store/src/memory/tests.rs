@@ -1,7 +1,7 @@
 //! What the log in memory keeps, and how it gives it back.
 
 use super::*;
-use crate::entry::{QueueRun, Stream, Target};
+use crate::entry::{QueueRun, Run, Stream, Target};
 
 const QUEUE: QueueId = QueueId(3);
 
@@ -34,6 +34,7 @@ fn enqueue(log: &mut MemoryLog, first_seq: u64, records: &[&[u8]]) -> Position {
 fn read(log: &mut MemoryLog, first_seq: u64, last_seq: u64, bytes_max: usize) -> Read {
     log.read(Wanted {
         queue: QUEUE,
+        stream: Stream(0),
         token: 9,
         first_seq,
         last_seq,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::{Taken, note};
+use super::Taken;
 use crate::disk::{Disk, File};
 use crate::entry::{self, Decoded, Enqueue, Entry, HEADER_LEN, Lsn, Stream, Target};
 use crate::index::{LiveRun, Location};
@@ -96,7 +96,7 @@ impl LogReader {
             }
         };
         for run in runs {
-            let Some(first) = index_of(&enqueue, (wanted.queue, Stream(0)), run) else {
+            let Some(first) = index_of(&enqueue, (wanted.queue, wanted.stream), run) else {
                 self.forget_buffer();
                 let what = format!("byte {} of the log has other messages", lsn.0);
                 return Ok(Taken::Moved(run.first_seq, what));
@@ -115,7 +115,7 @@ impl LogReader {
             }
             if let Some(records) = enqueue.messages(first, count).filter(|_| count > 0) {
                 read.records.extend_from_slice(records);
-                note(read, run.first_seq, u64::from(count));
+                read.note(run.first_seq, count, enqueue.unix_ms);
             }
             if u64::from(count) < run.count {
                 return Ok(Taken::Full(run.first_seq + u64::from(count)));

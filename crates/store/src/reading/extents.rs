@@ -1,10 +1,10 @@
 //! Messages out of extents of segments.
 
-use super::{Taken, note};
+use super::Taken;
 use crate::entry::SegmentId;
 use crate::index::LiveRun;
 use crate::log::{Read, Wanted};
-use crate::segment::{Messages, OpenSegments, Start, Stored};
+use crate::segment::{Messages, OpenSegments, Start};
 
 /// Takes runs that are in one extent.
 pub(super) fn take(
@@ -47,25 +47,26 @@ fn add_live(messages: Messages, runs: &[LiveRun], read: &mut Read) -> Taken {
             && last - run.first_seq + 1 == list.len() as u64
     });
     if all_live && read.records.is_empty() {
-        let first_seq = list.first().map_or(0, |stored| stored.seq);
-        note(read, first_seq, list.len() as u64);
+        for stored in &list {
+            read.note(stored.seq, 1, stored.arrived_ms);
+        }
         read.records = records;
         return behind(runs, last, next.is_none());
     }
     let mut list = list.iter().peekable();
     for run in runs {
         let mut expected = run.first_seq;
-        while let Some(Stored { seq, record, .. }) = list.next_if(|s| s.seq <= run.last_seq()) {
-            if *seq < run.first_seq {
+        while let Some(stored) = list.next_if(|stored| stored.seq <= run.last_seq()) {
+            if stored.seq < run.first_seq {
                 continue;
             }
-            if *seq != expected {
+            if stored.seq != expected {
                 return missing(expected);
             }
             expected += 1;
-            read.records
-                .extend_from_slice(records.get(record.clone()).unwrap_or_default());
-            note(read, *seq, 1);
+            let record = records.get(stored.record.clone());
+            read.records.extend_from_slice(record.unwrap_or_default());
+            read.note(stored.seq, 1, stored.arrived_ms);
         }
         let is_cut = expected <= run.last_seq();
         if is_cut && (list.peek().is_some() || next.is_none()) {

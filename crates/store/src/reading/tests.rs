@@ -6,7 +6,7 @@ use super::*;
 use crate::bell::Bell;
 use crate::commit::{Commit, Turn};
 use crate::disk::SimDisk;
-use crate::entry::{self, NewEnqueue, Reason, Stamp, Target};
+use crate::entry::{self, NewEnqueue, Reason, Run, Stamp, Stream, Target};
 use crate::keeper::{Aims, Done, Keeper, KeeperParts};
 use crate::log::{Group, QueueId, Urgency};
 use crate::orders::Orders;
@@ -140,6 +140,7 @@ impl Rig {
     fn read(&mut self, first_seq: u64, last_seq: u64, bytes_max: usize) -> (Read, Vec<Lost>) {
         let wanted = Wanted {
             queue: QUEUE,
+            stream: Stream(0),
             token: 0,
             first_seq,
             last_seq,

@@ -164,6 +164,7 @@ pub(super) fn range(
 ) -> Held {
     let mut wanted = Wanted {
         queue: QueueId(id),
+        stream: STREAM,
         token: 0,
         first_seq: first,
         last_seq: last,

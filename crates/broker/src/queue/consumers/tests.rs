@@ -24,6 +24,8 @@ fn new(slot: u32, priority: i64, prefetch: u16) -> NewConsumer {
         channel_credit: None,
         priority,
         timeout: None,
+        offset: Default::default(),
+        filter: None,
     }
 }
 

@@ -102,7 +102,7 @@ fn what_is_requeued_comes_before_what_is_away() {
         },
     )]);
     fixture.settle_down();
-    fixture.turn([settle(&client, &queue, (1, 1), Outcome::Requeue)]);
+    fixture.turn([settle(&client, &queue, (1, 1), Outcome::Return)]);
     fixture.settle_down();
     for seq in 1..=10 {
         fixture.turn([settle(&client, &queue, (seq, 1), Outcome::Ack)]);

@@ -131,7 +131,7 @@ fn requeued_messages_take_their_old_places() {
     fixture.turn(commands);
     client.told();
     for range in [(7, 1), (2, 2), (5, 1), (8, 1), (1, 1)] {
-        let requeue = settle(&client, &queue, range, Outcome::Requeue);
+        let requeue = settle(&client, &queue, range, Outcome::Return);
         fixture.turn([requeue]);
     }
     let acks = [(4, 1), (6, 1)].map(|range| settle(&client, &queue, range, Outcome::Ack));

@@ -192,17 +192,17 @@ fn what_is_settled_for_good_leaves_the_log() {
     let some = |first, count, outcome| vec![settle(&client, &queue, (first, count), outcome)];
     assert_eq!(kept(some(2, 2, Outcome::Ack)), (7, 0));
     assert_eq!(kept(some(5, 1, Outcome::Discard)), (6, 0));
-    assert_eq!(kept(some(4, 1, Outcome::Requeue)), (6, 0));
+    assert_eq!(kept(some(4, 1, Outcome::Return)), (6, 0));
     // 6, 4 again, and 7 to 9 are held: only 10 is ready.
     assert_eq!(kept(vec![purge(&client, &queue)]), (5, 0));
-    assert_eq!(kept(some(1, 100, Outcome::Requeue)), (5, 0));
+    assert_eq!(kept(some(1, 100, Outcome::Return)), (5, 0));
     let no_ack = NewConsumer {
         no_ack: true,
         priority: 1,
         ..consumer(2)
     };
     assert_eq!(kept(vec![consume(&client, &queue, no_ack)]), (5, 0));
-    assert_eq!(kept(some(4, 1, Outcome::Requeue)), (4, 0));
+    assert_eq!(kept(some(4, 1, Outcome::Return)), (4, 0));
     assert_eq!(kept(vec![delete(&client, &queue)]), (0, 0));
     assert_eq!(fixture.log.lock().deleted, [queue.id]);
 }
@@ -241,7 +241,7 @@ fn an_end_writes_down_what_was_returned() {
     fixture.turn(gets.collect::<Vec<_>>());
     fixture.turn([
         settle(&client, &queue, (2, 1), Outcome::Ack),
-        settle(&client, &queue, (1, 5), Outcome::Requeue),
+        settle(&client, &queue, (1, 5), Outcome::Return),
     ]);
     let ended = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let done = Arc::clone(&ended);

@@ -35,6 +35,7 @@ pub(super) enum Seen {
     Disconnected,
     Committed,
     Refused(Error),
+    Full(Vec<(u32, u32)>),
     Progress(u64, usize),
 }
 
@@ -131,6 +132,7 @@ fn seen(event: Event) -> Vec<Seen> {
             assert_eq!(shard, ShardId(0));
             Seen::Progress(done, returned)
         }
+        Event::Refused { refused, .. } => Seen::Full(refused),
         Event::ConsumerCancelled(slot) => Seen::Cancelled(slot.0),
         Event::Close(reason) => panic!("a shard asked for a close: {reason}"),
         Event::Alarms(alarms) => panic!("a shard raised an alarm: {alarms}"),
@@ -370,6 +372,8 @@ pub(super) fn consumer(slot: u32) -> NewConsumer {
         channel_credit: None::<ChannelCredit>,
         priority: 0,
         timeout: None,
+        offset: Default::default(),
+        filter: None,
     }
 }
 

@@ -102,7 +102,7 @@ fn whoever_waits_gets_what_comes_back_before_what_is_away() {
     fixture.log.lock().is_silent = true;
     fixture.turn([get(&client, &queue, true)]);
     assert_eq!(got(&client), []);
-    fixture.turn([settle(&publisher, &queue, (1, 1), Outcome::Requeue)]);
+    fixture.turn([settle(&publisher, &queue, (1, 1), Outcome::Return)]);
     assert_eq!(got(&client), [Some(1)]);
     fixture.turn([get(&client, &queue, true)]);
     fixture.log.lock().is_silent = false;
@@ -214,7 +214,7 @@ const CLIENTS: usize = 2;
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (client, queue) = (|| 0..CLIENTS, || 0..QUEUES);
-    let outcome = prop::sample::select(vec![Outcome::Ack, Outcome::Requeue, Outcome::Requeue]);
+    let outcome = prop::sample::select(vec![Outcome::Ack, Outcome::Return, Outcome::Fail]);
     let step = prop_oneof![
         6 => (queue(), 1..6_u32).prop_map(|(q, n)| Step::Publish(q, n)),
         5 => (client(), queue(), any::<bool>()).prop_map(|(c, q, n)| Step::Get(c, q, n)),

@@ -132,7 +132,7 @@ fn a_deleted_queue_s_consumers_are_told_after_their_last_delivery() {
     );
     assert_eq!(fixture.queued.held(), 0);
     // What is settled late finds nothing, and harms nothing.
-    let late = settle(&client, &queue, (1, 1), Outcome::Requeue);
+    let late = settle(&client, &queue, (1, 1), Outcome::Return);
     fixture.turn([late]);
     assert_eq!(fixture.queued.held(), 0);
 }

@@ -144,7 +144,7 @@ fn unacked_messages_leave_memory_and_come_back_when_requeued() {
     ]);
     holder.told();
     assert_eq!(fixture.log.kept_count(), (100, 0));
-    fixture.turn([settle(&holder, &queue, (1, 20), Outcome::Requeue)]);
+    fixture.turn([settle(&holder, &queue, (1, 20), Outcome::Return)]);
     let asker = fixture.client();
     fixture.turn([get(&asker, &queue, true)]);
     fixture.settle_down();

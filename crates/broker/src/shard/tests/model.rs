@@ -182,6 +182,7 @@ impl Model {
             Command::Connect(link) => panic!("{:?} is connected by name", link.connection),
             Command::Disconnect(connection) => self.disconnect(*connection),
             Command::Declare(handle) => self.declare(handle),
+            Command::Govern(_) => panic!("there are no policies"),
             Command::Publish(publish) => self.publish(publish),
             Command::Settle(connection, settles) => {
                 settles.iter().for_each(|s| self.settle(*connection, s));
@@ -301,7 +302,11 @@ impl Model {
             channel: settle.channel,
         };
         let seqs = settle.first_seq..settle.first_seq + settle.count;
-        queue.take_back(holder, seqs, settle.outcome == Outcome::Requeue);
+        queue.take_back(
+            holder,
+            seqs,
+            matches!(settle.outcome, Outcome::Return | Outcome::Fail),
+        );
         if !queue.ready.is_empty() {
             self.touch(settle.queue);
         }

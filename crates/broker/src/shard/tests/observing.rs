@@ -62,7 +62,7 @@ fn gets_and_redeliveries_are_counted_apart() {
     fixture.turn([
         publish,
         get(&client, &queue, false),
-        settle(&client, &queue, (1, 1), Outcome::Requeue),
+        settle(&client, &queue, (1, 1), Outcome::Return),
         get(&client, &queue, true),
         get(&client, &queue, true),
     ]);

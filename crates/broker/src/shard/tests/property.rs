@@ -23,7 +23,12 @@ fn steps() -> impl Strategy<Value = Vec<Turn>> {
         prefetch,
         priority,
     });
-    let outcome = prop::sample::select(vec![Outcome::Ack, Outcome::Discard, Outcome::Requeue]);
+    let outcome = prop::sample::select(vec![
+        Outcome::Ack,
+        Outcome::Discard,
+        Outcome::Return,
+        Outcome::Fail,
+    ]);
     let step = prop_oneof![
         4 => queue().prop_map(Step::Declare),
         1 => (queue(), any::<bool>(), any::<bool>()).prop_map(|(q, u, e)| Step::Delete(q, u, e)),

@@ -283,6 +283,8 @@ impl Stage {
                     channel_credit: counts(channel).then(|| Arc::clone(&of.credit)),
                     priority: new.priority,
                     timeout: None,
+                    offset: Default::default(),
+                    filter: None,
                 };
                 Command::Consume(of.client.holder(channel), queue, new)
             }

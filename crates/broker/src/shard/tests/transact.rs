@@ -102,7 +102,7 @@ fn messages_come_before_what_goes_back() {
         &mut fixture,
         &mut client,
         &[&queue],
-        &[(&queue, Outcome::Requeue)],
+        &[(&queue, Outcome::Return)],
     );
     fixture.turn([part, get(&client, &queue, true), get(&client, &queue, true)]);
     let got = client.told().into_iter().filter_map(|seen| match seen {

@@ -1,0 +1,175 @@
+//! Pieces of a queue's contents: consecutive messages of one batch that are alike in all that the queue knows of them.
+
+use std::sync::Arc;
+
+use leveret_message::batch::Batch;
+use leveret_store::entry::Stream;
+
+use crate::queue::consumers::ConsumerKey;
+use crate::queue::overdue::Tick;
+use crate::runs::{Piece, RunValue};
+
+/// Where a message is when it is not in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Home {
+    /// Nowhere.
+    #[default]
+    Memory,
+    /// In the log.
+    Log,
+}
+
+/// The priority of messages in their queue: 0 in one without priorities. In the log it is the stream they are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Level(pub u8);
+
+impl Level {
+    /// As the log names it.
+    pub fn stream(self) -> Stream {
+        Stream(u32::from(self.0))
+    }
+
+    /// The one that the log names so.
+    pub fn of(stream: Stream) -> Option<Self> {
+        u8::try_from(stream.0).ok().map(Self)
+    }
+}
+
+/// Where messages are in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Where they are when they are not in memory.
+    pub home: Home,
+    /// Their priority there.
+    pub level: Level,
+}
+
+/// Messages that are ready, in memory.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where they are.
+    pub batch: Arc<Batch>,
+    /// The first one's index in the batch.
+    pub index: u32,
+    /// Where else they are.
+    pub home: Home,
+    /// Their priority.
+    pub level: Level,
+    /// How often they came back from a consumer that failed with them.
+    pub failed: u16,
+}
+
+impl RunValue for Ready {
+    fn skip(&mut self, count: u64) {
+        self.index += count as u32;
+    }
+}
+
+/// As [`Ready`], once handed out; perhaps not in memory any more.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// None where they are only in the log.
+    pub batch: Option<Arc<Batch>>,
+    /// The first one's index in the batch.
+    pub index: u32,
+    /// Where else they are.
+    pub home: Home,
+    /// Their priority.
+    pub level: Level,
+    /// As in [`Ready`].
+    pub failed: u16,
+    /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
+    pub consumer: Option<ConsumerKey>,
+    /// When they were handed out, as the shard counts time.
+    pub handed_at: Tick,
+}
+
+impl RunValue for Held {
+    fn skip(&mut self, count: u64) {
+        self.index += count as u32;
+    }
+}
+
+impl From<Ready> for Held {
+    fn from(ready: Ready) -> Self {
+        let Ready {
+            batch,
+            index,
+            home,
+            level,
+            failed,
+        } = ready;
+        Self {
+            batch: Some(batch),
+            index,
+            home,
+            level,
+            failed,
+            consumer: None,
+            handed_at: Tick(0),
+        }
+    }
+}
+
+impl Held {
+    pub(super) fn size(&self, count: u64) -> usize {
+        let batch = self.batch.as_ref();
+        batch.map_or(0, |batch| batch.size(self.index, count as u32))
+    }
+}
+
+/// Ready messages that were taken from the front.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The messages.
+    pub piece: Piece<Ready>,
+    /// Whether they were handed out before.
+    pub redelivered: bool,
+    /// The memory they stand for, in bytes.
+    pub bytes: usize,
+}
+
+/// As messages that are ready; `None` where they are only in the log.
+pub fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
+    let Held {
+        batch,
+        index,
+        home,
+        level,
+        failed,
+        ..
+    } = piece.value;
+    Some(Piece {
+        first: piece.first,
+        count: piece.count,
+        value: Ready {
+            batch: batch?,
+            index,
+            home,
+            level,
+            failed,
+        },
+    })
+}
+
+/// Takes up to `count` messages from the front of a piece.
+pub(super) fn split_front(piece: &mut Piece<Ready>, count: u64) -> Piece<Ready> {
+    let count = count.min(piece.count);
+    let front = Piece {
+        first: piece.first,
+        count,
+        value: piece.value.clone(),
+    };
+    piece.first += count;
+    piece.count -= count;
+    piece.value.skip(count);
+    front
+}
+
+/// The memory that messages stand for, in bytes.
+pub(super) fn size(piece: &Piece<Ready>) -> usize {
+    piece
+        .value
+        .batch
+        .size(piece.value.index, piece.count as u32)
+}

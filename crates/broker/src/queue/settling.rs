@@ -1,0 +1,149 @@
+//! What becomes of messages that were handed out: they are gone, ready again, or dead.
+//!
+//! A message that comes back because its consumer failed with it is counted (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>):
+//! `basic.reject` with requeue, and the end of a channel that held it. `basic.nack` with requeue and `basic.recover` give back what nobody failed with.
+
+use smallvec::SmallVec;
+
+use crate::arguments::{DeliveryLimit, QueueArguments, QueueType};
+use crate::command::{Holder, Outcome};
+use crate::dead_letter::Reason;
+use crate::queue::Queue;
+use crate::queue::pieces::Held;
+use crate::runs::Piece;
+
+/// `x-delivery-limit` of quorum queues that have none.
+const QUORUM_DELIVERY_LIMIT: u64 = 20;
+
+/// What becomes of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They are gone.
+    Gone,
+    /// They leave their queue for its dead letter exchange. They are in memory.
+    Dead(Reason),
+    /// They are in the queue as before, with one failure more, which is to be remembered.
+    Failed,
+}
+
+/// How often messages of a queue may fail.
+pub(super) fn failures_max(settings: &QueueArguments) -> u64 {
+    match settings.delivery_limit {
+        Some(DeliveryLimit::Times(times)) => times,
+        Some(DeliveryLimit::Unlimited) => u64::MAX,
+        None if settings.queue_type == QueueType::Quorum => QUORUM_DELIVERY_LIMIT,
+        None => u64::MAX,
+    }
+}
+
+impl Queue {
+    /// Whether what dies here goes to a dead letter exchange.
+    pub fn has_dead_letters(&self) -> bool {
+        self.settings.dead_letter.exchange.is_some()
+    }
+
+    /// Settles messages that a channel holds; numbers it does not hold are passed over (the queue may have been deleted and declared again).
+    /// Credit goes back to the consumers. Calls `each` with what is to be told of the messages.
+    pub fn settle(
+        &mut self,
+        holder: Holder,
+        run: (u64, u64),
+        outcome: Outcome,
+        now_ms: impl Fn() -> u64,
+        mut each: impl FnMut(Fate, &Piece<Held>),
+    ) {
+        let mut back = SmallVec::<[Piece<Held>; 1]>::new();
+        let has_dead_letters = self.has_dead_letters();
+        let settled = self.take_held(holder, run, |piece| match outcome {
+            Outcome::Ack => each(Fate::Gone, &piece),
+            Outcome::Discard if !has_dead_letters => each(Fate::Gone, &piece),
+            Outcome::Discard if piece.value.batch.is_some() => {
+                each(Fate::Dead(Reason::Rejected), &piece);
+            }
+            // A policy brought the dead letter exchange when the message had left memory already. It comes round again rather than being lost.
+            Outcome::Discard | Outcome::Return | Outcome::Fail => back.push(piece),
+        });
+        if outcome == Outcome::Ack {
+            self.counts.note_acked(settled);
+        }
+        for piece in back {
+            match outcome {
+                Outcome::Fail => self.fail(piece, &now_ms, &mut each),
+                Outcome::Return => self.go_back(piece, false, &now_ms),
+                Outcome::Ack | Outcome::Discard => self.put_back(piece),
+            }
+        }
+    }
+
+    /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
+    #[inline]
+    fn take_held(
+        &mut self,
+        holder: Holder,
+        (first_seq, count): (u64, u64),
+        mut taken: impl FnMut(Piece<Held>),
+    ) -> u64 {
+        let Some(held) = self.unacked.get_mut(holder) else {
+            return 0;
+        };
+        let consumers = &mut self.consumers;
+        let (mut count_gone, mut bytes_gone) = (0, 0);
+        held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
+            count_gone += piece.count;
+            bytes_gone += piece.value.size(piece.count);
+            if let Some(key) = piece.value.consumer {
+                consumers.give_back(key, piece.count);
+            }
+            taken(piece);
+        });
+        self.unacked_count -= count_gone;
+        self.unacked_bytes -= bytes_gone;
+        count_gone
+    }
+
+    /// Everything that a channel holds is ready again; it failed with it where it has ended.
+    pub fn release(
+        &mut self,
+        holder: Holder,
+        failed: bool,
+        now_ms: impl Fn() -> u64,
+        mut each: impl FnMut(Fate, &Piece<Held>),
+    ) {
+        let Some(mut held) = self.unacked.remove(holder) else {
+            return;
+        };
+        while let Some(piece) = held.pop_front(u64::MAX) {
+            self.unacked_count -= piece.count;
+            self.unacked_bytes -= piece.value.size(piece.count);
+            if let Some(key) = piece.value.consumer {
+                self.consumers.give_back(key, piece.count);
+            }
+            match failed {
+                true => self.fail(piece, &now_ms, &mut each),
+                false => self.go_back(piece, false, &now_ms),
+            }
+        }
+    }
+
+    fn fail(
+        &mut self,
+        mut piece: Piece<Held>,
+        now_ms: impl Fn() -> u64,
+        each: &mut impl FnMut(Fate, &Piece<Held>),
+    ) {
+        piece.value.failed = piece.value.failed.saturating_add(1);
+        let is_too_often = u64::from(piece.value.failed) > self.failures_max;
+        match is_too_often {
+            true if !self.has_dead_letters() => each(Fate::Gone, &piece),
+            true if piece.value.batch.is_some() => {
+                each(Fate::Dead(Reason::DeliveryLimit), &piece);
+            }
+            _ => {
+                if self.failures_max < u64::MAX {
+                    each(Fate::Failed, &piece);
+                }
+                self.go_back(piece, true, now_ms);
+            }
+        }
+    }
+}

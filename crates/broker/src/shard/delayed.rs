@@ -1,0 +1,250 @@
+//! Messages that `x-delayed-message` exchanges hold back: taken in, read back as their time comes near, and released. See `delay.rs`.
+//!
+//! A release is a transaction of the log, as the move of a dead letter is: the message leaves the delay and enters the queues that its exchange leads
+//! to, or neither.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use leveret_message::batch::{Batch, BatchBuilder, Body, Message, NewMessage};
+use leveret_message::exchange_and_key;
+use leveret_message::properties::Properties;
+use leveret_message::table::Value;
+use leveret_store::log::{QueueId, Read, Transaction, Wanted};
+
+use crate::backing::FoundMessages;
+use crate::delay::{Delay, Near, released, with_due};
+use crate::exchange::Exchange;
+use crate::publisher::{Filling, NewBody, by_shard};
+use crate::queue_handle::QueueHandle;
+use crate::route::pick::Chances;
+use crate::route::{Routed, route};
+use crate::shard::Shard;
+use crate::vhost::Vhost;
+
+/// How many messages of an exchange are released in one turn at the most.
+const RELEASED_MAX: usize = 1024;
+
+impl Shard {
+    /// An exchange that delays messages, with those that it had when the broker was started.
+    pub(super) fn declare_delay(
+        &mut self,
+        handle: Arc<QueueHandle>,
+        found: &[FoundMessages],
+        next_seq: u64,
+    ) {
+        let id = handle.id;
+        let mut delay = Delay::new(handle);
+        delay.recover(found, next_seq, self.clock.unix_ms());
+        self.delays.insert(id, delay);
+        self.note_delay(id);
+    }
+
+    /// Messages are held back. Nothing where there is no such delay.
+    pub(super) fn hold_back(
+        &mut self,
+        id: QueueId,
+        batch: &Arc<Batch>,
+        (first, count): (u32, u32),
+    ) {
+        let Some(delay) = self.delays.get_mut(&id) else {
+            return;
+        };
+        let now_ms = self.clock.unix_ms();
+        let before = delay.bytes();
+        for index in first..first + count {
+            if let Some((bucket, seq)) = delay.add(batch, index, now_ms, now_ms) {
+                let of = (id, delay.handle.syncs);
+                self.targets.push_at(of, bucket.stream(), seq, (index, 1));
+            }
+        }
+        self.held_bytes += delay.bytes() as i64 - before as i64;
+        self.note_delay(id);
+    }
+
+    /// Notes when there will be something to do.
+    fn note_delay(&mut self, id: QueueId) {
+        if let Some(delay) = self.delays.get_mut(&id)
+            && let Some(due) = delay.next_ms().and_then(|ms| self.clock.instant(ms))
+        {
+            self.delay_dues.add(id, &mut delay.noted, due);
+        }
+    }
+
+    /// Reads and releases what it is time for.
+    pub(super) fn run_delays(&mut self, now: Instant) {
+        while let Some(id) = self.delay_dues.pop(now) {
+            if let Some(delay) = self.delays.get_mut(&id) {
+                delay.noted = None;
+                self.run_delay(id);
+            }
+        }
+    }
+
+    /// As [`Shard::run_delays`] for one exchange, which may have nothing to do.
+    pub(super) fn run_delay(&mut self, id: QueueId) {
+        let now_ms = self.clock.unix_ms();
+        let Some(delay) = self.delays.get_mut(&id) else {
+            return;
+        };
+        match delay.ask(&mut *self.log, now_ms) {
+            Some(true) => self.reading += 1,
+            Some(false) => {}
+            None => {
+                self.not_durable.insert(id);
+            }
+        }
+        let before = delay.bytes();
+        let due = delay.take_due(now_ms, RELEASED_MAX);
+        self.held_bytes -= before as i64 - delay.bytes() as i64;
+        let handle = Arc::clone(&delay.handle);
+        if !due.is_empty() {
+            self.release_delayed(&handle, &due);
+        }
+        if !self.not_durable.contains(&id) {
+            self.note_delay(id);
+        }
+    }
+
+    fn release_delayed(&mut self, handle: &QueueHandle, due: &[Near]) {
+        let mut lanes: Vec<Filling> = (0..self.shards.count())
+            .map(|_| Filling::default())
+            .collect();
+        let vhost = handle.vhost.upgrade();
+        let exchange = vhost
+            .as_ref()
+            .zip(handle.delays())
+            .and_then(|(vhost, name)| vhost.find_exchange(name));
+        if let Some((vhost, exchange)) = vhost.zip(exchange) {
+            let mut chances = Chances::new(due.first().map_or(0, |near| near.seq));
+            for near in due {
+                if let Some(message) = near.batch.message(near.index) {
+                    publish_released(&vhost, &exchange, &message, chances.draw(), &mut lanes);
+                }
+            }
+        }
+        let left = due
+            .iter()
+            .map(|near| (handle.id, near.bucket.stream(), near.seq, 1));
+        self.move_messages(lanes, left.collect());
+    }
+
+    /// Takes in what was read for an exchange.
+    pub(super) fn arrived_delayed(&mut self, wanted: Wanted, read: Read) {
+        let id = wanted.queue;
+        let Some(delay) = self.delays.get_mut(&id) else {
+            return;
+        };
+        let before = delay.bytes();
+        let moving = delay.arrived(wanted, read);
+        self.held_bytes += delay.bytes() as i64 - before as i64;
+        if !moving.is_empty() {
+            self.in_part(Transaction::new(1), |this| this.narrow(id, &moving));
+        }
+        self.run_delay(id);
+    }
+
+    /// Messages move to narrower buckets.
+    fn narrow(&mut self, id: QueueId, moving: &[Near]) {
+        let now_ms = self.clock.unix_ms();
+        let mut builder = BatchBuilder::default();
+        for near in moving {
+            let Some(message) = near.batch.message(near.index) else {
+                continue;
+            };
+            let properties = with_due(&message, near.due_ms);
+            let new = NewMessage {
+                exchange_and_key: message.exchange_and_key,
+                properties: properties.as_deref().unwrap_or(message.properties),
+                persistent: message.persistent,
+                priority: message.priority,
+            };
+            match message.body {
+                Body::Inline(body) => builder.push(new, body),
+                Body::Shared(body) => builder.push_shared(new, body.clone()),
+            }
+        }
+        let mut batch = builder.seal();
+        self.stamp(&mut batch);
+        let Some(delay) = self.delays.get_mut(&id) else {
+            return;
+        };
+        let before = delay.bytes();
+        for (index, near) in (0..).zip(moving) {
+            let seen_from_ms = now_ms.max(near.bucket.start_ms());
+            if let Some((bucket, seq)) = delay.add(&batch, index, now_ms, seen_from_ms) {
+                let of = (id, delay.handle.syncs);
+                self.targets.push_at(of, bucket.stream(), seq, (index, 1));
+            }
+            delay.left(near.bucket);
+            self.settled.push(id, near.bucket.stream(), near.seq, 1);
+        }
+        self.held_bytes += delay.bytes() as i64 - before as i64;
+        self.targets.append(&batch, &mut *self.log);
+    }
+
+    /// Removes all messages that wait in an exchange. Returns how many there were; none where there is no such exchange.
+    pub(super) fn purge_delay(&mut self, id: QueueId) -> Option<u64> {
+        let delay = self.delays.get_mut(&id)?;
+        self.held_bytes -= delay.bytes() as i64;
+        let settled = &mut self.settled;
+        Some(delay.purge(|stream, first, count| settled.push(id, stream, first, count)))
+    }
+
+    /// Ends a delay with what is in it: its exchange has gone.
+    pub(super) fn drop_delay(&mut self, id: QueueId) {
+        let Some(delay) = self.delays.remove(&id) else {
+            return;
+        };
+        self.held_bytes -= delay.bytes() as i64;
+        self.delay_dues.forget(id, delay.noted);
+        self.end_handle(&delay.handle);
+    }
+}
+
+/// Publishes a message to the queues that its exchange leads to, now that its time has come.
+fn publish_released(
+    vhost: &Vhost,
+    exchange: &Arc<Exchange>,
+    message: &Message<'_>,
+    chance: u64,
+    lanes: &mut [Filling],
+) {
+    let properties = released(message);
+    let properties = properties.as_deref().unwrap_or(message.properties);
+    let Some((_, key)) = exchange_and_key::split(message.exchange_and_key) else {
+        return;
+    };
+    let mut keys = vec![key];
+    let parsed = Properties::checked(properties);
+    if let Some(Value::Array(further)) = parsed.headers().and_then(|headers| headers.find("CC")) {
+        keys.extend(further.iter().filter_map(|key| match key {
+            Value::LongStr(key) => Some(key),
+            _ => None,
+        }));
+    }
+    let routed = Routed {
+        routing_keys: &keys,
+        properties: parsed,
+        chance,
+    };
+    let reached = route(vhost, exchange, &routed);
+    let mut queues = reached.queues;
+    let new = NewMessage {
+        exchange_and_key: message.exchange_and_key,
+        properties,
+        persistent: message.persistent,
+        priority: message.priority,
+    };
+    let body = match message.body {
+        Body::Inline(body) => NewBody::Copied(body),
+        Body::Shared(body) => NewBody::Shared(body.clone()),
+    };
+    vhost.keep_recent(&reached.visited, new, &body);
+    exchange.note_published(0, queues.len() as u64);
+    for (shard, queues) in by_shard(&mut queues) {
+        if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
+            lane.add_moved(&queues, new, &body, message.died);
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What a stream keeps, where readers begin, and what retention takes.
+
+use leveret_message::batch::{Arrivals, BatchBuilder, NewMessage};
+use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::table::{TableWriter, Value};
+
+use super::chunks::Chunks;
+use super::*;
+use crate::command::NewConsumer;
+use crate::link::{ConnectionId, ConsumerSlot};
+
+fn batch(count: u32, arrived_ms: u64) -> Arc<Batch> {
+    filtered(&vec![None; count as usize], arrived_ms)
+}
+
+/// A message for each value.
+fn filtered(values: &[Option<&str>], arrived_ms: u64) -> Arc<Batch> {
+    let mut builder = BatchBuilder::default();
+    for value in values {
+        let mut headers = TableWriter::new();
+        if let Some(value) = value {
+            headers.put("x-stream-filter-value", Value::LongStr(value.as_bytes()));
+        }
+        let mut writer = PropertiesWriter::from(Properties::default());
+        writer.headers = Some(headers.view());
+        let properties = writer.to_bytes().unwrap();
+        let message = NewMessage {
+            exchange_and_key: b"\0\0",
+            properties: &properties,
+            persistent: false,
+            priority: 0,
+        };
+        builder.push(message, &[0; 100]);
+    }
+    let mut batch = builder.seal();
+    Arc::make_mut(&mut batch).set_arrivals(Arrivals::at(arrived_ms));
+    batch
+}
+
+fn stream() -> Stream {
+    let shards = crate::command::Shards::new(1);
+    let vhost = crate::doubles::vhost("/", &shards);
+    let declaration = crate::queue_handle::QueueDeclaration {
+        name: leveret_message::name::Name::new("s").unwrap(),
+        durable: true,
+        owner: None,
+        auto_delete: false,
+        arguments: leveret_message::table::Table::default(),
+    };
+    let declared = vhost.declare_queue(ConnectionId(0), declaration, false);
+    Stream::new(Arc::clone(declared.unwrap().queue()))
+}
+
+fn append(stream: &mut Stream, batch: &Arc<Batch>) {
+    stream.append(batch, (0, batch.len()), true);
+}
+
+fn holder() -> Holder {
+    Holder {
+        connection: ConnectionId(1),
+        channel: 1,
+    }
+}
+
+fn read_from(stream: &mut Stream, offset: Offset, filter: Option<Filter>) -> usize {
+    let new = NewConsumer {
+        slot: ConsumerSlot(stream.readers.len() as u32),
+        no_ack: false,
+        exclusive: false,
+        prefetch: 1000,
+        channel_credit: None,
+        priority: 0,
+        timeout: None,
+        offset,
+        filter,
+    };
+    stream.consume(holder(), &new, 10_000);
+    stream.readers.len() - 1
+}
+
+/// What a reader is given until there is no more: sequence numbers.
+fn take(stream: &mut Stream, reader: usize) -> Vec<u64> {
+    let mut taken = Vec::new();
+    while let Some(run) = stream.next_run(reader, 1000) {
+        stream.note_delivered(reader, &run);
+        taken.extend(run.first_seq..run.end());
+    }
+    taken
+}
+
+#[test]
+fn each_reader_begins_where_it_says() {
+    let mut stream = stream();
+    for ms in [1_000, 2_000, 3_000] {
+        append(&mut stream, &batch(2, ms));
+    }
+    for (offset, expected) in [
+        (Offset::First, vec![1, 2, 3, 4, 5, 6]),
+        (Offset::Last, vec![5, 6]),
+        (Offset::Next, vec![]),
+        (Offset::At(3), vec![4, 5, 6]),
+        (Offset::At(100), vec![]),
+    ] {
+        let reader = read_from(&mut stream, offset, None);
+        assert_eq!(take(&mut stream, reader), expected, "{offset:?}");
+    }
+}
+
+#[test]
+fn readers_do_not_take_anything_from_each_other() {
+    let mut stream = stream();
+    let (one, other) = (
+        read_from(&mut stream, Offset::Next, None),
+        read_from(&mut stream, Offset::First, None),
+    );
+    append(&mut stream, &batch(3, 1));
+    assert_eq!(take(&mut stream, one), [1, 2, 3]);
+    assert_eq!(take(&mut stream, other), [1, 2, 3]);
+    append(&mut stream, &batch(1, 1));
+    assert_eq!(take(&mut stream, one), [4]);
+    assert_eq!(stream.count(), 4);
+}
+
+#[test]
+fn an_ack_gives_credit_and_nothing_else() {
+    let mut stream = stream();
+    append(&mut stream, &batch(5, 1));
+    let reader = read_from(&mut stream, Offset::First, None);
+    let run = stream.next_run(reader, 1000).unwrap();
+    assert_eq!(stream.readers[reader].claim(5), 5);
+    stream.note_delivered(reader, &run);
+    assert_eq!(stream.readers[reader].credit(), 995);
+    stream.settle(holder(), (2, 3));
+    assert_eq!(
+        (
+            stream.readers[reader].credit(),
+            stream.readers[reader].unacked()
+        ),
+        (998, 2)
+    );
+    assert_eq!(stream.count(), 5);
+}
+
+#[test]
+fn a_filter_passes_over_what_is_not_wanted() {
+    let mut stream = stream();
+    let values = [Some("a"), Some("b"), None, Some("a"), Some("a"), Some("c")];
+    append(&mut stream, &filtered(&values, 1));
+    let filter = |unfiltered_too| Filter {
+        values: vec!["a".into()],
+        unfiltered_too,
+    };
+    let strict = read_from(&mut stream, Offset::First, Some(filter(false)));
+    assert_eq!(take(&mut stream, strict), [1, 4, 5]);
+    let lenient = read_from(&mut stream, Offset::First, Some(filter(true)));
+    assert_eq!(take(&mut stream, lenient), [1, 3, 4, 5]);
+    append(&mut stream, &filtered(&[Some("a")], 1));
+    assert_eq!(take(&mut stream, strict), [7]);
+}
+
+#[test]
+fn the_oldest_chunks_go_and_the_last_one_stays() {
+    let mut chunks = Chunks::default();
+    for (first, ms) in [(1, 100), (11, 200), (21, 300)] {
+        chunks.push(first, 10, 300_000, ms);
+    }
+    assert_eq!(chunks.retire(None, Some(900_000), None), None);
+    assert_eq!(chunks.retire(None, Some(899_999), None), Some((1, 10)));
+    assert_eq!(chunks.first_seq(31), 11);
+    assert_eq!(chunks.retire(None, None, Some(1_000)), Some((11, 10)));
+    assert_eq!(chunks.retire(None, Some(0), None), None);
+    assert_eq!(chunks.first_seq(31), 21);
+}
+
+#[test]
+fn what_was_there_at_the_start_goes_once_it_is_known() {
+    let mut chunks = Chunks::default();
+    chunks.recover(5, 25);
+    chunks.push(25, 10, 300_000, 900);
+    assert_eq!(chunks.retire(None, Some(300_000), None), None);
+    assert_eq!(chunks.unknown(), Some((5, 24)));
+    chunks.learn(15, 300_000, 100);
+    assert_eq!(chunks.retire(None, Some(300_000), None), Some((5, 10)));
+    chunks.learn(25, 300_000, 200);
+    assert_eq!(chunks.unknown(), None);
+    assert_eq!(chunks.since(200, 35), 15);
+    assert_eq!(chunks.retire(Some(10), None, None), Some((15, 10)));
+    assert_eq!(chunks.first_seq(35), 25);
+}

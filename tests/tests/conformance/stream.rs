@@ -1,0 +1,287 @@
+//! Streams over AMQP 0-9-1 (<https://www.rabbitmq.com/docs/streams>).
+
+use amq_protocol::protocol::{BasicProperties, basic, queue};
+use amq_protocol::types::{AMQPValue, FieldTable};
+use leveret_tests::client::{Channel, Connection, table, text, unique};
+
+/// A stream. It goes with the test.
+struct Stream<'a> {
+    channel: &'a Channel,
+    name: String,
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.channel.call(queue::Delete {
+                queue: self.name.as_str().into(),
+                ..Default::default()
+            });
+        }
+    }
+}
+
+fn declare(name: &str) -> queue::Declare {
+    queue::Declare {
+        queue: name.into(),
+        durable: true,
+        arguments: table([("x-queue-type", text("stream"))]),
+        ..Default::default()
+    }
+}
+
+fn stream(channel: &Channel) -> Stream<'_> {
+    let name = unique("stream");
+    channel.call(declare(&name));
+    Stream { channel, name }
+}
+
+/// Publishes, and waits until that is confirmed.
+fn fill(channel: &Channel, stream: &str, bodies: std::ops::Range<usize>) {
+    let publisher = channel.connection().channel(channel.number() + 100);
+    publisher.confirm_select();
+    let count = bodies.len() as u64;
+    for body in bodies {
+        publisher.publish("", stream, &body.to_string());
+    }
+    publisher.confirms(count);
+    publisher.close();
+}
+
+fn consume(channel: &Channel, stream: &str, arguments: FieldTable) -> String {
+    channel.consume_with(basic::Consume {
+        queue: stream.into(),
+        arguments,
+        ..Default::default()
+    })
+}
+
+fn from(offset: AMQPValue) -> FieldTable {
+    table([("x-stream-offset", offset)])
+}
+
+/// Takes deliveries and acknowledges them: bodies, and offsets.
+fn take(channel: &Channel, count: usize) -> Vec<(usize, i64)> {
+    let one = |_| {
+        let delivery = channel.deliver();
+        channel.ack(delivery.method.delivery_tag);
+        let headers = delivery.properties.headers().clone().expect("headers");
+        let Some(AMQPValue::LongLongInt(offset)) = headers.inner().get("x-stream-offset") else {
+            panic!("no offset: {headers:?}");
+        };
+        (delivery.text().parse().expect("a number"), *offset)
+    };
+    (0..count).map(one).collect()
+}
+
+fn numbered(range: std::ops::Range<usize>) -> Vec<(usize, i64)> {
+    range.map(|number| (number, number as i64)).collect()
+}
+
+#[test]
+fn it_is_read_from_the_beginning_as_often_as_anybody_likes() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..100);
+    channel.qos(10, false);
+    for _ in 0..2 {
+        let tag = consume(&channel, &stream.name, from(text("first")));
+        assert_eq!(take(&channel, 100), numbered(0..100));
+        channel.cancel(&tag);
+    }
+}
+
+#[test]
+fn readers_begin_at_an_offset() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..50);
+    channel.qos(100, false);
+    let tag = consume(&channel, &stream.name, from(AMQPValue::LongLongInt(42)));
+    assert_eq!(take(&channel, 8), numbered(42..50));
+    channel.cancel(&tag);
+}
+
+#[test]
+fn without_an_offset_they_begin_at_the_end() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..5);
+    channel.qos(100, false);
+    consume(&channel, &stream.name, FieldTable::default());
+    fill(&channel, &stream.name, 5..8);
+    assert_eq!(take(&channel, 3), numbered(5..8));
+}
+
+#[test]
+fn several_read_the_same_at_their_own_pace() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..20);
+    let (fast, slow) = (Connection::open().channel(1), Connection::open().channel(1));
+    fast.qos(100, false);
+    slow.qos(1, false);
+    consume(&fast, &stream.name, from(text("first")));
+    consume(&slow, &stream.name, from(text("first")));
+    assert_eq!(take(&fast, 20), numbered(0..20));
+    assert_eq!(take(&slow, 20), numbered(0..20));
+}
+
+#[test]
+fn a_reader_takes_no_more_than_its_prefetch() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..10);
+    channel.qos(3, false);
+    consume(&channel, &stream.name, from(text("first")));
+    let tags: Vec<u64> = (0..3)
+        .map(|_| channel.deliver().method.delivery_tag)
+        .collect();
+    channel.quiet(&stream.name);
+    channel.ack(tags[0]);
+    assert_eq!(channel.deliver().text(), "3");
+    channel.quiet(&stream.name);
+}
+
+#[test]
+fn what_was_rejected_is_there_for_the_next_one() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..2);
+    channel.qos(10, false);
+    let tag = consume(&channel, &stream.name, from(text("first")));
+    let first = channel.deliver();
+    channel.deliver();
+    channel.send(basic::Nack {
+        delivery_tag: first.method.delivery_tag,
+        ..Default::default()
+    });
+    channel.cancel(&tag);
+    consume(&channel, &stream.name, from(text("first")));
+    assert_eq!(take(&channel, 2), numbered(0..2));
+}
+
+#[test]
+fn a_reader_has_to_say_how_much_it_takes() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let reader = Connection::open().channel(1);
+    let consume = basic::Consume {
+        queue: stream.name.as_str().into(),
+        ..Default::default()
+    };
+    let explanation = format!(
+        "PRECONDITION_FAILED - consumer prefetch count is not set for stream queue '{}' in vhost '/'",
+        stream.name
+    );
+    reader.fails(consume, 406, &explanation);
+}
+
+#[test]
+fn streams_are_not_read_with_get_nor_purged_nor_without_acks() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let name = || stream.name.as_str().into();
+    let get = basic::Get {
+        queue: name(),
+        ..Default::default()
+    };
+    let of = format!("queue '{}' in vhost '/'", stream.name);
+    let text = format!("NOT_IMPLEMENTED - basic.get not supported by stream queues {of}");
+    Connection::open().channel(1).breaks(get, 540, &text);
+    let purge = queue::Purge {
+        queue: name(),
+        ..Default::default()
+    };
+    let text = format!("NOT_IMPLEMENTED - queue.purge not supported by stream queues {of}");
+    Connection::open().channel(1).breaks(purge, 540, &text);
+    let reader = Connection::open().channel(1);
+    reader.qos(10, false);
+    let consume = basic::Consume {
+        queue: name(),
+        no_ack: true,
+        ..Default::default()
+    };
+    let text = format!("NOT_IMPLEMENTED - automatic acknowledgement not supported by stream {of}");
+    reader.breaks(consume, 540, &text);
+}
+
+#[test]
+fn a_stream_is_durable_and_shared() {
+    let channel = Connection::open().channel(1);
+    for (what, change) in [
+        ("non-durable", (false, false, false)),
+        ("exclusive-owner", (true, true, false)),
+        ("auto-delete", (true, false, true)),
+    ] {
+        let (durable, exclusive, auto_delete) = change;
+        let name = unique("stream");
+        let declare = queue::Declare {
+            durable,
+            exclusive,
+            auto_delete,
+            ..declare(&name)
+        };
+        let explanation = format!(
+            "PRECONDITION_FAILED - invalid property '{what}' for queue '{name}' in vhost '/'"
+        );
+        channel.fails(declare, 406, &explanation);
+        channel.reopen();
+    }
+}
+
+#[test]
+fn an_offset_that_is_none_is_refused() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let reader = Connection::open().channel(1);
+    reader.qos(10, false);
+    let consume = basic::Consume {
+        queue: stream.name.as_str().into(),
+        arguments: from(text("somewhere")),
+        ..Default::default()
+    };
+    reader.send(consume);
+    reader.expect::<amq_protocol::protocol::channel::Close>();
+}
+
+#[test]
+fn readers_hear_of_the_end_of_their_stream() {
+    let channel = Connection::open().channel(1);
+    let name = unique("stream");
+    channel.call(declare(&name));
+    let reader = Connection::open().channel(1);
+    reader.qos(10, false);
+    let tag = consume(&reader, &name, from(text("first")));
+    channel.call(queue::Delete {
+        queue: name.as_str().into(),
+        ..Default::default()
+    });
+    assert_eq!(reader.expect::<basic::Cancel>().consumer_tag.as_str(), tag);
+}
+
+#[test]
+fn properties_come_as_they_were_published() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    channel.confirm_select();
+    let properties = BasicProperties::default()
+        .with_content_type("text/plain".into())
+        .with_headers(table([("own", text("kept"))]));
+    channel.publish_with("", &stream.name, properties, "1");
+    channel.confirms(1);
+    channel.qos(10, false);
+    consume(&channel, &stream.name, from(text("first")));
+    let delivery = channel.deliver();
+    let headers = delivery.properties.headers().clone().expect("headers");
+    assert_eq!(headers.inner().get("own"), Some(&text("kept")));
+    assert_eq!(
+        delivery
+            .properties
+            .content_type()
+            .as_ref()
+            .map(|of| of.as_str()),
+        Some("text/plain")
+    );
+    assert!(!delivery.method.redelivered);
+}

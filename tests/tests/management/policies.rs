@@ -1,0 +1,97 @@
+//! Policies hold for queues that are there already, at once, and no longer than they are there (<https://www.rabbitmq.com/docs/policies>).
+
+use leveret_tests::broker;
+use leveret_tests::client::{Channel, Connection, Login};
+use leveret_tests::http::Http;
+use serde_json::{Value, json};
+
+use super::{api, unique, until};
+
+fn channel() -> Channel {
+    Connection::open_at(broker::own().amqp, &Login::default()).channel(1)
+}
+
+fn set(api: &Http, sort: &str, queue: &str, definition: &Value) {
+    let policy = json!({
+        "pattern": format!("^{queue}$"),
+        "apply-to": "queues",
+        "definition": definition,
+    });
+    assert_eq!(api.put(&format!("/{sort}/%2F/{queue}"), &policy).0, 201);
+}
+
+#[test]
+fn a_time_to_live_holds_for_messages_that_are_there() {
+    let (api, channel) = (api(), channel());
+    let queue = channel.queue();
+    channel.publish("", &queue, "there before");
+    channel.await_ready(&queue, 1);
+    set(&api, "policies", &queue, &json!({"message-ttl": 1}));
+    channel.await_ready(&queue, 0);
+    assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
+    channel.publish("", &queue, "stays");
+    channel.await_ready(&queue, 1);
+    channel.quiet(&queue);
+    assert_eq!(channel.take(&queue), "stays");
+}
+
+#[test]
+fn a_maximum_length_holds_at_once_and_dead_letters_go_where_the_policy_says() {
+    let (api, channel) = (api(), channel());
+    let (queue, target) = (channel.queue(), channel.queue());
+    channel.fill(&queue, &["one", "two", "three"]);
+    let definition = json!({
+        "max-length": 1,
+        "dead-letter-exchange": "",
+        "dead-letter-routing-key": target,
+    });
+    set(&api, "policies", &queue, &definition);
+    channel.await_ready(&target, 2);
+    assert_eq!(
+        ["one", "two"].map(|_| channel.take(&target)),
+        ["one", "two"]
+    );
+    assert_eq!(channel.take(&queue), "three");
+}
+
+#[test]
+fn an_operators_limit_is_the_smaller_one() {
+    let (api, channel) = (api(), channel());
+    let queue = channel.queue();
+    set(&api, "policies", &queue, &json!({"max-length": 5}));
+    set(&api, "operator-policies", &queue, &json!({"max-length": 2}));
+    channel.fill(&queue, &["one"]);
+    for body in ["two", "three", "four"] {
+        channel.publish("", &queue, body);
+    }
+    channel.await_ready(&queue, 2);
+    assert_eq!(channel.take(&queue), "three");
+    assert_eq!(api.delete(&format!("/operator-policies/%2F/{queue}")), 204);
+    assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
+}
+
+#[test]
+fn an_unused_queue_ends_as_a_policy_says() {
+    let api = api();
+    let queue = unique("expires");
+    let path = format!("/queues/%2F/{queue}");
+    assert_eq!(api.put(&path, &json!({"durable": true})).0, 201);
+    set(&api, "policies", &queue, &json!({"expires": 100}));
+    until("the queue is gone", || api.try_get(&path).0 == 404);
+    assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
+}
+
+#[test]
+fn a_new_queue_is_as_the_policy_says() {
+    let (api, channel) = (api(), channel());
+    let queue = unique("governed");
+    set(&api, "policies", &queue, &json!({"max-length": 1}));
+    let path = format!("/queues/%2F/{queue}");
+    assert_eq!(api.put(&path, &json!({"durable": true})).0, 201);
+    channel.publish("", &queue, "one");
+    channel.publish("", &queue, "two");
+    channel.await_ready(&queue, 1);
+    assert_eq!(channel.take(&queue), "two");
+    assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
+    assert_eq!(api.delete(&path), 204);
+}
