@@ -12,4 +12,5 @@ mod expiring;
 mod kill;
 mod moving;
 mod stop;
+mod streams;
 mod tx;

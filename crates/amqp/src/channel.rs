@@ -113,6 +113,8 @@ pub(crate) struct Unacked {
     pub(crate) seq: u64,
     /// Whether they take the channel's credit; those of `basic.get` do not.
     pub(crate) counted: bool,
+    /// Whether they are of a stream: these can only be acknowledged.
+    pub(crate) of_stream: bool,
 }
 
 impl RunValue for Unacked {

@@ -144,21 +144,24 @@ fn a_reader_takes_no_more_than_its_prefetch() {
 }
 
 #[test]
-fn what_was_rejected_is_there_for_the_next_one() {
+fn a_message_of_a_stream_cannot_be_rejected() {
     let channel = Connection::open().channel(1);
     let stream = stream(&channel);
     fill(&channel, &stream.name, 0..2);
-    channel.qos(10, false);
-    let tag = consume(&channel, &stream.name, from(text("first")));
-    let first = channel.deliver();
-    channel.deliver();
-    channel.send(basic::Nack {
+    let reader = Connection::open().channel(1);
+    reader.qos(10, false);
+    consume(&reader, &stream.name, from(text("first")));
+    let first = reader.deliver();
+    reader.deliver();
+    let nack = basic::Nack {
         delivery_tag: first.method.delivery_tag,
         ..Default::default()
-    });
-    channel.cancel(&tag);
-    consume(&channel, &stream.name, from(text("first")));
-    assert_eq!(take(&channel, 2), numbered(0..2));
+    };
+    let explanation = format!(
+        "NOT_IMPLEMENTED - basic.nack and basic.reject not supported by stream queues queue '{}' in vhost '/'",
+        stream.name
+    );
+    reader.breaks(nack, 540, &explanation);
 }
 
 #[test]
@@ -202,7 +205,8 @@ fn streams_are_not_read_with_get_nor_purged_nor_without_acks() {
         no_ack: true,
         ..Default::default()
     };
-    let text = format!("NOT_IMPLEMENTED - automatic acknowledgement not supported by stream {of}");
+    let text =
+        format!("NOT_IMPLEMENTED - automatic acknowledgement not supported by stream queues {of}");
     reader.breaks(consume, 540, &text);
 }
 

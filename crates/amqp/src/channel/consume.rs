@@ -117,12 +117,7 @@ pub(super) fn not_for_streams(queue: &QueueHandle, method: &str) -> Result<(), E
 /// **Errors**: 540 for a consumer that would not, 406 for one without a limit.
 fn check_reader(channel: &Channel, queue: &QueueHandle, no_ack: bool) -> Result<(), Exception> {
     if no_ack {
-        let what = "automatic acknowledgement not supported by stream";
-        let explanation = format!("{what} {}", queue.resource());
-        return Err(Exception::connection(
-            ReplyCode::NotImplemented,
-            explanation,
-        ));
+        return not_for_streams(queue, "automatic acknowledgement");
     }
     if channel.prefetch == 0 {
         let what = "consumer prefetch count is not set for stream";

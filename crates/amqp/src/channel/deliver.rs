@@ -68,6 +68,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         shard: consumer.shard,
         seq: run.first_seq,
         counted: true,
+        of_stream: run.has_offsets,
     };
     channel.unacked.insert(Piece {
         first: first_tag,
@@ -214,6 +215,7 @@ pub(crate) fn got(
             shard: queue.shard,
             seq: got.seq,
             counted: false,
+            of_stream: false,
         };
         channel.unacked.insert(Piece {
             first: tag,

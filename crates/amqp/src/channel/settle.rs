@@ -1,11 +1,14 @@
 //! `basic.ack`, `nack`, `reject` and `recover`.
 
+use std::ops::RangeInclusive;
+
 use leveret_broker::command::{Command, Holder, Outcome};
 use leveret_broker::queue_handle::ShardId;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::basic::{Ack, Nack, Reject};
 use leveret_wire::protocol::{AMQPClass, basic};
 
+use crate::channel::consume::not_for_streams;
 use crate::channel::{Channel, Next, Question, deliver, tx};
 use crate::core::Core;
 use crate::exception::Exception;
@@ -66,6 +69,9 @@ fn settle(
     }
     let first = if multiple { 0 } else { tag };
     let last = if all { u64::MAX } else { tag };
+    if outcome != Outcome::Ack {
+        check_rejectable(core, channel, first..=last)?;
+    }
     if channel.transaction.is_some() {
         return tx::gather_settles(core, channel, first..=last, outcome);
     }
@@ -84,6 +90,29 @@ fn settle(
     // Once for all of them: the shards share the counter.
     core.return_credit(channel, counted);
     Ok(())
+}
+
+/// What was read from a stream can only be acknowledged.
+///
+/// **Errors**: 540 where some of these deliveries come from one.
+fn check_rejectable(
+    core: &Core,
+    channel: &Channel,
+    tags: RangeInclusive<u64>,
+) -> Result<(), Exception> {
+    let mut rejected = channel.unacked.iter().filter(|piece| {
+        piece.value.of_stream
+            && piece.first <= *tags.end()
+            && piece.first + piece.count > *tags.start()
+    });
+    let Some(piece) = rejected.next() else {
+        return Ok(());
+    };
+    let mut queues = core.vhost.queues().into_iter();
+    match queues.find(|queue| queue.id == piece.value.queue) {
+        Some(queue) => not_for_streams(&queue, "basic.nack and basic.reject"),
+        None => Ok(()),
+    }
 }
 
 /// `basic.recover`: everything that the channel holds goes back to its queues. What is delivered again comes after `recover-ok`: there are
