@@ -26,6 +26,12 @@ pub const BINARY_VARIABLE: &str = "LEVERET_BIN";
 
 const START_DEADLINE: Duration = Duration::from_secs(60);
 
+/// Exchanges that RabbitMQ has with plugins, or where its configuration says so.
+const EXCHANGES: [(&str, &str); 2] = [
+    ("LEVERET_EVENTS_EXCHANGE", "true"),
+    ("LEVERET_LOG_EXCHANGE", "true"),
+];
+
 /// Runs a command until standard input ends, then kills its group and removes the data folder.
 const GUARD: &str = r#"
 folder=$1; shift
@@ -56,6 +62,15 @@ impl Broker {
 
     /// As [`Broker::start`], where every connection has to begin with a header.
     pub fn start_behind(binary: &Path, arguments: &[&str], header: &[u8]) -> Self {
+        Self::start_with(binary, arguments, header, &[])
+    }
+
+    fn start_with(
+        binary: &Path,
+        arguments: &[&str],
+        header: &[u8],
+        variables: &[(&str, &str)],
+    ) -> Self {
         let data_dir = tempfile::Builder::new().prefix("leveret-test-").tempdir();
         let data_dir = data_dir.expect("a temporary folder").keep();
         let (amqp, management) = (free_address(), free_address());
@@ -68,6 +83,7 @@ impl Broker {
             .args(["--amqp-listen", &amqp.to_string()])
             .args(["--management-listen", &management.to_string()])
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second handle to the log"))
             .stderr(log)
@@ -119,7 +135,7 @@ pub fn management() -> SocketAddr {
 /// Returns the broker that was started for this process; starts it at the first call.
 pub fn own() -> &'static Broker {
     static OWN: OnceLock<Broker> = OnceLock::new();
-    OWN.get_or_init(|| Broker::start(&binary(), &[]))
+    OWN.get_or_init(|| Broker::start_with(&binary(), &[], b"", &EXCHANGES))
 }
 
 /// Returns the `leveret` binary to test: the named one, or the one of this build, built now.

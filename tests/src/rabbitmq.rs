@@ -19,9 +19,12 @@ use crate::http::Http;
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// Waits for the end of standard input, then kills a group of processes.
 const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1""#;
-/// The management API, and plugins for what is built in here.
-const PLUGINS: &str = "[rabbitmq_management, rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange, \
-                       rabbitmq_recent_history_exchange, rabbitmq_sharding, rabbitmq_event_exchange].";
+/// The management API, and plugins with exchange types that are built in here.
+const PLUGINS: &str = "rabbitmq_management, rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange, \
+                       rabbitmq_recent_history_exchange, rabbitmq_sharding";
+/// What the configuration switches on here.
+const EVENTS: &str = "rabbitmq_event_exchange";
+const LOG: &str = "log.exchange = true\nlog.exchange.level = info\n";
 const START_DEADLINE: Duration = Duration::from_secs(120);
 
 /// A running node.
@@ -37,22 +40,22 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// Starts a node with plugins for what is built in here, and returns when it accepts connections.
+    /// Starts a node that has what is built in here, and returns when it accepts connections.
     pub fn start() -> io::Result<Self> {
-        Self::start_managed_with(PLUGINS)
+        Self::start_with_plugins(&format!("[{PLUGINS}, {EVENTS}]."), LOG)
     }
 
     /// Starts a node with its management API. It tells statistics after a second, not after five as RabbitMQ usually does.
     pub fn start_managed() -> io::Result<Self> {
-        Self::start_managed_with("[rabbitmq_management].")
+        Self::start_with_plugins(&format!("[{PLUGINS}]."), "")
     }
 
-    fn start_managed_with(plugins: &str) -> io::Result<Self> {
+    fn start_with_plugins(plugins: &str, config: &str) -> io::Result<Self> {
         let management = free_address();
         let (ip, port) = (management.ip(), management.port());
         let config = format!(
             "management.tcp.ip = {ip}\nmanagement.tcp.port = {port}\n\
-             collect_statistics_interval = 1000\n"
+             collect_statistics_interval = 1000\n{config}"
         );
         let node = Self::start_with(plugins, &config, Some(management))?;
         let whoami = Http::guest(management);

@@ -4,9 +4,10 @@
 //! `interop` holds what other people's clients must be able to do. Both find their broker through
 //! `leveret_tests::broker`. `management` asks and changes over HTTP what clients see over AMQP. `tls` speaks over encrypted sockets and behind
 //! proxies. `faults` kills brokers of its own and takes their disks away; `formats` has the
-//! data folders of earlier versions.
+//! data folders of earlier versions. `docs` runs the examples of the documentation.
 
 mod conformance;
+mod docs;
 mod faults;
 mod formats;
 mod interop;

@@ -25,6 +25,7 @@ use crate::settings::AmqpSettings;
 use crate::start::ClientCapabilities;
 
 mod access;
+mod events;
 
 /// See the module.
 pub(crate) struct Core {
@@ -106,6 +107,12 @@ impl ConsumerSlots {
     #[inline]
     pub(crate) fn get(&self, slot: ConsumerSlot) -> Option<&ConsumerEntry> {
         self.entries.get(slot.0 as usize)?.as_deref()
+    }
+
+    /// All consumers, when the connection ends.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Box<ConsumerEntry>> {
+        self.free.clear();
+        self.entries.drain(..).flatten()
     }
 
     /// Frees a number. Only once no shard uses it any more: after its answer that the consumer is gone.

@@ -144,6 +144,14 @@ impl Handshake {
             }
             Claim::Trusted(user) => users.admit(user, peer.is_loopback),
         };
+        let is_admitted = admitted.is_ok();
+        let user = match &claim {
+            Claim::Password(Credentials { user, .. }) => user.as_ref(),
+            Claim::Trusted(user) => user.as_ref(),
+        };
+        broker
+            .events
+            .login(user, &peer.name, mechanism, is_admitted);
         match admitted {
             Ok(user) => {
                 self.step = Step::TuneOk { user };

@@ -6,6 +6,7 @@
 use leveret_broker::alarms::Alarms;
 use leveret_broker::command::{Command, Holder};
 use leveret_broker::error::Error;
+use leveret_broker::events::acting_as;
 use leveret_broker::link::Event;
 use leveret_wire::frame::Octets;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};
@@ -227,7 +228,7 @@ impl Session {
                 let text = "unexpected 'channel.close-ok'";
                 self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
             }
-            method => match carry_out(&mut self.core, channel, method) {
+            method => match carry_out_for_user(&mut self.core, channel, method) {
                 Ok(Next::Done) => {}
                 Ok(Next::Wait(question)) => {
                     self.waiting = Some(Waiting::Method {
@@ -271,6 +272,7 @@ impl Session {
         self.channels.add(Channel::new(number, prefetch));
         let count = self.channels.count();
         self.core.traffic.note_channels(count, true);
+        self.core.channel_created(number);
         let open_ok = channel_class::AMQPMethod::OpenOk(channel_class::OpenOk {});
         self.core.send(number, AMQPClass::Channel(open_ok));
     }
@@ -327,6 +329,7 @@ impl Session {
     }
 
     fn disconnect(&mut self, then: Ended) {
+        self.tell_end();
         let connection = self.core.connection();
         let shards = self.core.command_all(|| Command::Disconnect(connection));
         if shards == 0 {
@@ -334,6 +337,19 @@ impl Session {
         } else {
             self.waiting = Some(Waiting::Disconnect { shards, then });
         }
+    }
+
+    /// Tells that its consumers and channels end.
+    fn tell_end(&mut self) {
+        if !self.core.broker.events.is_on() {
+            return;
+        }
+        let consumers: Vec<_> = self.core.consumers.drain().collect();
+        for consumer in &consumers {
+            self.core.consumer_deleted(&consumer.tag, consumer);
+        }
+        let channels = self.channels.iter().map(|channel| channel.number);
+        channels.for_each(|number| self.core.channel_closed(number));
     }
 
     /// The socket is gone: the shards are told, nobody waits for them.
@@ -374,8 +390,10 @@ impl Session {
 
     fn channel_released(&mut self, number: u16, then: ThenChannel) {
         if let Some(channel) = self.channels.get(number) {
-            for (_, slot) in channel.consumers.drain() {
-                self.core.consumers.remove(slot);
+            for (tag, slot) in channel.consumers.drain() {
+                if let Some(consumer) = self.core.consumers.remove(slot) {
+                    self.core.consumer_deleted(&tag, &consumer);
+                }
             }
             channel.unacked = leveret_broker::runs::Runs::default();
         }
@@ -399,9 +417,23 @@ impl Session {
 
     fn forget_channel(&mut self, number: u16) {
         self.channels.remove(number);
+        self.core.channel_closed(number);
         let count = self.channels.count();
         self.core.traffic.note_channels(count, false);
     }
+}
+
+/// Carries out a method; events that come of it name the user.
+fn carry_out_for_user(
+    core: &mut Core,
+    channel: &mut Channel,
+    method: Method<'_>,
+) -> Result<Next, Exception> {
+    if !core.broker.events.is_on() {
+        return carry_out(core, channel, method);
+    }
+    let user = core.user.name.clone();
+    acting_as(&user, || carry_out(core, channel, method))
 }
 
 /// A frame that channel 0 has no use for, or the other channels.

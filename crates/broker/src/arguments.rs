@@ -34,6 +34,11 @@ pub use words::{
     QueueType,
 };
 
+/// A value as Erlang writes it.
+pub(crate) fn term_of(value: Value<'_>) -> String {
+    term::Term(value).to_string()
+}
+
 /// The longest duration an argument can ask for: ten years. `x-expires` and `x-message-ttl` beyond it are refused, others are cut to it.
 pub const DURATION_MAX: Duration = Duration::from_millis(MILLISECONDS_MAX.unsigned_abs());
 

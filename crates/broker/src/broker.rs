@@ -15,6 +15,7 @@ use crate::command::{Command, Done, Shards};
 use crate::connections::Connections;
 use crate::definitions::{self, Setting, settings};
 use crate::error::Error;
+use crate::events::Events;
 use crate::link::SHARDS_MAX;
 use crate::parameters::Parameters;
 use crate::placement::Placement;
@@ -52,6 +53,8 @@ pub struct Broker {
     pub users: Users,
     /// The live connections.
     pub connections: Connections,
+    /// What happens, for whoever wants to hear of it.
+    pub events: Arc<Events>,
     /// Where commands go.
     pub shards: Shards,
     /// What all queues together hold.
@@ -102,10 +105,12 @@ impl Broker {
         for shard in &mut machines {
             shard.consumer_timeout = settings.consumer_timeout;
         }
+        let events = Arc::<Events>::default();
         let broker = Self {
             node: settings.node.into(),
             users: settings.users,
-            connections: Connections::default(),
+            connections: Connections::new(Arc::clone(&events)),
+            events,
             shards,
             queued,
             gathered: Arc::default(),
@@ -182,6 +187,7 @@ impl Broker {
                 shards,
                 placement,
                 Arc::clone(&self.definitions),
+                Arc::clone(&self.events),
                 !self.os_vhosts.contains(name),
             )
         });
@@ -238,6 +244,7 @@ impl Broker {
         if on != before {
             // Under the lock, so that connections hear of changes in their order.
             self.connections.tell_alarms(on);
+            self.events.alarms_changed(before, on);
         }
         on != before
     }

@@ -13,6 +13,7 @@ use rustc_hash::FxBuildHasher;
 
 use crate::alarms::Alarms;
 use crate::error::Error;
+use crate::events::Events;
 use crate::figures::{Traffic, TrafficFigures};
 use crate::link::{ConnectionId, Event, Link};
 
@@ -76,6 +77,7 @@ pub struct Connections {
     opening: Mutex<()>,
     /// Why all are closing, once they are.
     closing: OnceLock<String>,
+    events: Arc<Events>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,14 @@ struct Ended {
 }
 
 impl Connections {
+    /// None yet; those that come and go are told.
+    pub(crate) fn new(events: Arc<Events>) -> Self {
+        Self {
+            events,
+            ..Self::default()
+        }
+    }
+
     /// A number for a new connection.
     pub fn next_id(&self) -> ConnectionId {
         ConnectionId(self.next.fetch_add(1, Ordering::Relaxed) + 1)
@@ -130,7 +140,9 @@ impl Connections {
             });
         }
         if let Some(mut facts) = self.live.get_mut(&connection) {
-            facts.open_as = Some(Arc::new(open_as));
+            let open_as = Arc::new(open_as);
+            facts.open_as = Some(Arc::clone(&open_as));
+            self.events.connection_created(&facts, &open_as);
         }
         Ok(())
     }
@@ -154,6 +166,7 @@ impl Connections {
             ended.all += figures;
             if let Some(open) = &facts.open_as {
                 *ended.by_vhost.entry(open.vhost.clone()).or_default() += figures;
+                self.events.connection_closed(&facts, open);
             }
         }
     }

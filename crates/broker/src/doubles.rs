@@ -29,7 +29,8 @@ pub(crate) fn vhost_with(
 ) -> Arc<Vhost> {
     let name = Name::new(name).expect("names of tests are short");
     let placement = Placement::new(shards.count() as u16, 1, Arc::clone(&definitions));
-    Vhost::new(name, shards.clone(), Arc::new(placement), definitions, true)
+    let (placement, events) = (Arc::new(placement), Arc::default());
+    Vhost::new(name, shards.clone(), placement, definitions, events, true)
 }
 
 /// An entry with messages, as a log was given it.

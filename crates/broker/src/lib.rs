@@ -16,6 +16,7 @@ pub mod delay;
 #[cfg(test)]
 mod doubles;
 pub mod error;
+pub mod events;
 pub mod exchange;
 pub mod figures;
 pub mod link;

@@ -14,6 +14,7 @@ use crate::arguments::{ExchangeSettings, QueueSettings};
 use crate::bindings::ExchangeKind;
 use crate::command::{Command, Shards};
 use crate::error::{Error, Kind, Resource};
+use crate::events::Events;
 use crate::exchange::{Exchange, ExchangeDeclaration};
 use crate::placement::Placement;
 use crate::policies::{self, Effective, Object, Policies};
@@ -71,6 +72,7 @@ pub struct Vhost {
     placement: Arc<Placement>,
     /// Where durable things are written down.
     definitions: Arc<dyn Definitions>,
+    events: Arc<Events>,
     /// Whether persistent messages in its queues have to be synced before they are confirmed, where a queue does not say otherwise.
     syncs: bool,
 }
@@ -83,6 +85,7 @@ impl Vhost {
         shards: Shards,
         placement: Arc<Placement>,
         definitions: Arc<dyn Definitions>,
+        events: Arc<Events>,
         syncs: bool,
     ) -> Arc<Self> {
         let vhost = Arc::new_cyclic(|this| Self {
@@ -101,6 +104,7 @@ impl Vhost {
             shards,
             placement,
             definitions,
+            events,
             syncs,
         });
         for (name, kind, internal) in PREDECLARED {

@@ -16,6 +16,7 @@ mod alarms;
 mod check;
 mod compat;
 mod environment;
+mod events;
 mod file;
 mod limits;
 mod listeners;
@@ -29,6 +30,7 @@ mod users;
 pub(crate) use alarms::Alarms;
 pub(crate) use compat::Compat;
 pub(crate) use environment::Environment;
+pub(crate) use events::Events;
 pub(crate) use limits::Limits;
 pub(crate) use listeners::{ListenAddress, Listeners};
 pub(crate) use log::{Log, LogFormat};
@@ -56,6 +58,7 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     pub(crate) store: Store,
     pub(crate) log: Log,
+    pub(crate) events: Events,
     pub(crate) alarms: Alarms,
     pub(crate) compat: Compat,
     pub(crate) shutdown: Shutdown,
@@ -83,6 +86,7 @@ impl Default for Config {
             limits: Limits::default(),
             store: Store::default(),
             log: Log::default(),
+            events: Events::default(),
             alarms: Alarms::default(),
             compat: Compat::default(),
             shutdown: Shutdown::default(),

@@ -27,6 +27,7 @@ mod alarms;
 mod arguments;
 mod config;
 mod connections;
+mod events;
 mod health;
 mod listen;
 mod logging;

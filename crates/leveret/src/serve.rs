@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 
 use crate::alarms::Watch;
 use crate::config::Config;
+use crate::events;
 use crate::listen::Stream;
 use crate::machine::Machine;
 use crate::node;
@@ -92,6 +93,7 @@ impl Server {
                 broker.shards.clone(),
             ))));
         }
+        events::start(config, &broker);
         let watch = Watch::new(config, machine, Arc::clone(&store), full);
         tokio::spawn(watch.run(Arc::clone(&broker)));
         Ok(Server {

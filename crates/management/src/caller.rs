@@ -61,7 +61,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
     }
 }
 
-fn credentials(header: &[u8]) -> Option<(String, String)> {
+pub(crate) fn credentials(header: &[u8]) -> Option<(String, String)> {
     let (scheme, encoded) = header.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") {
         return None;

@@ -9,6 +9,7 @@
 //! Nothing else is kept here: what is told is asked for when somebody wants to know it, and what is changed is changed at the broker's doors. A change is
 //! answered when it is kept. Paths, keys and words are RabbitMQ's: <https://www.rabbitmq.com/docs/http-api-reference>.
 
+mod actor;
 mod ask;
 mod bindings;
 mod body;

@@ -12,6 +12,7 @@ use leveret_broker::error::{Error, Kind};
 use leveret_broker::exchange::Exchange;
 use leveret_broker::figures::TrafficFigures;
 use leveret_broker::link::{Event, Got, Reply};
+use leveret_broker::publisher::firehose::Witness;
 use leveret_broker::publisher::{NewBody, Publisher};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
@@ -47,6 +48,21 @@ pub(crate) struct NewPublish {
     properties: Value,
 }
 
+impl NewPublish {
+    /// The body, decoded.
+    fn body(&self) -> Result<Vec<u8>, Refusal> {
+        match self.payload_encoding.as_str() {
+            "string" => Ok(self.payload.as_bytes().to_vec()),
+            "base64" => BASE64
+                .decode(&self.payload)
+                .map_err(|_| Refusal::bad_request("payload is no base64")),
+            other => Err(Refusal::bad_request(format!(
+                "unknown payload_encoding {other}"
+            ))),
+        }
+    }
+}
+
 /// Publishes a message, and says whether a queue took it: when it is safe.
 pub(crate) async fn publish(
     caller: Caller,
@@ -67,17 +83,7 @@ pub(crate) async fn publish(
     let properties =
         Properties::parse(&properties).map_err(|error| Refusal::bad_request(error.to_string()))?;
     check_user_id(&caller, &properties)?;
-    let body = match new.payload_encoding.as_str() {
-        "string" => new.payload.into_bytes(),
-        "base64" => BASE64
-            .decode(new.payload)
-            .map_err(|_| Refusal::bad_request("payload is no base64"))?,
-        other => {
-            return Err(Refusal::bad_request(format!(
-                "unknown payload_encoding {other}"
-            )));
-        }
-    };
+    let body = new.body()?;
     let too_long = || Refusal::bad_request("the routing key is longer than 255 bytes");
     let key = exchange_and_key::join(exchange.name.as_bytes(), new.routing_key.as_bytes());
     let key = key.ok_or_else(too_long)?;
@@ -92,8 +98,17 @@ pub(crate) async fn publish(
         persistent: properties.is_persistent(),
         priority: properties.priority().unwrap_or_default(),
     };
-    publisher.keep_recent(route, message, &NewBody::Copied(&body));
-    let shards = publisher.publish(route, message, &NewBody::Copied(&body));
+    let body = NewBody::Copied(&body);
+    publisher.keep_recent(route, message, &body);
+    let route = match vhost.is_traced() {
+        false => route,
+        true => {
+            let keys = [new.routing_key.as_bytes()];
+            publisher.trace_published(route, &keys, message, &body, &witness(&caller));
+            publisher.route(&exchange, &key, keys.into_iter(), properties)
+        }
+    };
+    let shards = publisher.publish(route, message, &body);
     publisher.hand_over(|shard| link.connect(shard));
     let mut waiting: Vec<_> = shards.iter().collect();
     let routed = !waiting.is_empty();
@@ -113,6 +128,16 @@ pub(crate) async fn publish(
     };
     broker.connections.note(&vhost.name, done);
     Ok(Json(json!({"routed": routed})))
+}
+
+/// Who publishes and gets, as the firehose tells it.
+fn witness(caller: &Caller) -> Witness<'_> {
+    Witness {
+        node: &caller.api.broker.node,
+        connection: "management API",
+        channel: CHANNEL,
+        user: &caller.user.name,
+    }
 }
 
 /// Who names a user in a message has to be that user, or one who may pretend to be any.
@@ -220,6 +245,10 @@ pub(crate) async fn get(
     };
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
+    let mut tracer = vhost.is_traced().then(|| {
+        let shards = caller.api.broker.shards.clone();
+        Publisher::new(link.connection(), Arc::clone(&vhost), shards)
+    });
     let (mut messages, mut bytes) = (Vec::new(), 0);
     while (messages.len() as u64) < count.min(GET_MAX) && bytes < GET_BYTES_MAX {
         let Some(got) = get_one(&mut link, &queue, outcome.is_none()).await? else {
@@ -230,9 +259,15 @@ pub(crate) async fn get(
         };
         bytes += message.body.len();
         messages.push(describe(&got, &message, truncate, base64));
+        if let Some(tracer) = &mut tracer {
+            tracer.trace_delivered(&queue, &message, got.redelivered, &witness(&caller));
+        }
         if outcome == Some(Outcome::Discard) {
             settle(&mut link, &queue, got.seq, Outcome::Discard);
         }
+    }
+    if let Some(mut tracer) = tracer {
+        tracer.hand_over(|shard| link.connect(shard));
     }
     // What is to go back does so as the link ends.
     Ok(Json(messages.into()))

@@ -13,6 +13,7 @@ use axum::routing::{delete, get, post, put};
 use leveret_broker::policies::Sort;
 use tower::ServiceExt;
 
+use crate::actor::name_actor;
 use crate::caller::Caller;
 use crate::refusal::{Missing, Refusal};
 use crate::{
@@ -38,6 +39,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(refuse_announced_body))
         .layer(middleware::from_fn(name_what_is_missing))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), name_actor))
         .with_state(api);
     Router::new().fallback(move |mut request: Request| {
         let inner = inner.clone();

@@ -4,52 +4,16 @@ use std::collections::BTreeMap;
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::types::{AMQPValue, FieldTable};
-use leveret_tests::broker;
-use leveret_tests::client::{Channel, Connection, Content, Login, array, table, text, unique};
-use leveret_tests::http::Http;
-use serde_json::json;
+use leveret_tests::client::{Channel, Content, array, table, text, unique};
 
-/// A vhost of its own, which goes with the value.
-struct Vhost {
-    name: String,
-    http: Http,
-}
+use super::vhost::Vhost;
 
-impl Vhost {
-    fn new() -> Self {
-        let (name, http) = (unique("vhost"), Http::guest(broker::management()));
-        http.put(&format!("/vhosts/{name}"), &json!({}));
-        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-        http.put(&format!("/permissions/{name}/guest"), &all);
-        Self { name, http }
-    }
-
-    fn trace(&self, on: bool) {
-        let path = format!("/vhosts/{}", self.name);
-        self.http.put(&path, &json!({ "tracing": on }));
-    }
-
-    fn channel(&self) -> Channel {
-        let login = Login {
-            vhost: self.name.clone(),
-            ..Login::default()
-        };
-        Connection::open_as(&login).channel(1)
-    }
-
-    /// A queue that gets all copies, and the channel that it is to be read from.
-    fn listen(&self) -> (Channel, String) {
-        let channel = self.channel();
-        let queue = channel.queue();
-        channel.bind(&queue, "amq.rabbitmq.trace", "#");
-        (channel, queue)
-    }
-}
-
-impl Drop for Vhost {
-    fn drop(&mut self) {
-        self.http.delete(&format!("/vhosts/{}", self.name));
-    }
+/// A queue that gets all copies, and the channel that it is to be read from.
+fn listen(vhost: &Vhost) -> (Channel, String) {
+    let channel = vhost.channel();
+    let queue = channel.queue();
+    channel.bind(&queue, "amq.rabbitmq.trace", "#");
+    (channel, queue)
 }
 
 type Copy = Content<basic::GetOk>;
@@ -84,7 +48,7 @@ fn publisher(vhost: &Vhost) -> (Channel, String, String) {
 #[test]
 fn nothing_is_traced_unless_it_is_asked_for() {
     let vhost = Vhost::new();
-    let listener = vhost.listen();
+    let listener = listen(&vhost);
     let (channel, exchange, queue) = publisher(&vhost);
     for (on, body) in [(false, "before"), (true, "between"), (false, "after")] {
         vhost.trace(on);
@@ -99,7 +63,7 @@ fn nothing_is_traced_unless_it_is_asked_for() {
 #[test]
 fn a_publish_is_traced_with_where_it_went() {
     let vhost = Vhost::new();
-    let listener = vhost.listen();
+    let listener = listen(&vhost);
     vhost.trace(true);
     let (channel, exchange, queue) = publisher(&vhost);
     let own = table([("CC", array(&["copied"])), ("own", 7.into())]);
@@ -153,7 +117,7 @@ fn a_publish_is_traced_with_where_it_went() {
 #[test]
 fn deliveries_and_gets_are_traced_with_their_queue() {
     let vhost = Vhost::new();
-    let listener = vhost.listen();
+    let listener = listen(&vhost);
     let (channel, exchange, queue) = publisher(&vhost);
     channel.publish(&exchange, "k", "got");
     channel.await_ready(&queue, 1);
@@ -179,7 +143,7 @@ fn deliveries_and_gets_are_traced_with_their_queue() {
 #[test]
 fn what_goes_through_the_default_exchange_and_nowhere_is_traced() {
     let vhost = Vhost::new();
-    let listener = vhost.listen();
+    let listener = listen(&vhost);
     vhost.trace(true);
     let channel = vhost.channel();
     channel.publish("", "no such queue", "lost");
@@ -193,7 +157,7 @@ fn what_goes_through_the_default_exchange_and_nowhere_is_traced() {
 #[test]
 fn copies_are_not_copied() {
     let vhost = Vhost::new();
-    let listener = vhost.listen();
+    let listener = listen(&vhost);
     vhost.trace(true);
     let (channel, queue) = (vhost.channel(), unique("q"));
     channel.publish("", &queue, "one");

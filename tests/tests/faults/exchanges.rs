@@ -1,9 +1,10 @@
-//! What exchanges of RabbitMQ's plugins' types promise beyond a kill: hashes lead where they led before, and a confirmed message is in the history.
+//! What exchanges of the types and names of RabbitMQ's plugins promise beyond a kill: hashes lead where they led before, a confirmed message is in
+//! the history, and who listens to events goes on listening.
 
 use std::collections::BTreeMap;
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
-use amq_protocol::protocol::{exchange, queue};
+use amq_protocol::protocol::{AMQPClass, exchange, queue};
 use leveret_tests::client::{Channel, table};
 use leveret_tests::node::{Node, Running};
 
@@ -114,4 +115,50 @@ fn hashes_and_histories_go_on_after_a_kill() {
     });
     broker.kill();
     node.start().stop();
+}
+
+/// Whether there is an exchange of that name.
+fn is_there(broker: &Running, exchange: &str) -> bool {
+    let connection = broker.connect();
+    let channel = connection.channel(1);
+    channel.send(exchange::Declare {
+        exchange: exchange.into(),
+        passive: true,
+        ..Default::default()
+    });
+    let answer = connection.expect_any(1);
+    matches!(
+        answer,
+        AMQPClass::Exchange(exchange::AMQPMethod::DeclareOk(_))
+    )
+}
+
+#[test]
+fn the_event_exchange_outlives_a_kill_and_goes_with_its_configuration() {
+    const EVENTS: &str = "amq.rabbitmq.event";
+    let on = "events.exchange = true\n";
+    let node = Node::new().configured(on);
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    declare_queue(&channel, "heard");
+    channel.bind("heard", EVENTS, "queue.created");
+    broker.kill();
+
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    declare_queue(&channel, "new");
+    channel.await_counts("heard", |counts| counts.message_count > 0);
+    broker.kill();
+
+    let node = node.configured("");
+    let broker = node.start();
+    assert!(!is_there(&broker, EVENTS));
+    broker.kill();
+    let node = node.configured(on);
+    let broker = node.start();
+    assert!(is_there(&broker, EVENTS));
+    let channel = broker.connect().channel(1);
+    declare_queue(&channel, "another");
+    channel.quiet("heard");
+    broker.stop();
 }

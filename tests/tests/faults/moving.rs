@@ -1,7 +1,7 @@
 //! Clients that take messages from one queue and move them to others until the broker is killed, and what the queues have after that.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 use amq_protocol::protocol::{AMQPClass, basic};
@@ -22,12 +22,16 @@ pub(super) fn kill_while_moving<T: Send + 'static>(
     move_one: fn(&Channel) -> Option<T>,
 ) -> Vec<T> {
     let (moves, heard) = mpsc::channel();
+    // A client that is still connecting when the broker is killed would see something wrong.
+    let connected = Arc::new(Barrier::new(CLIENTS));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (address, moves) = (broker.amqp, moves.clone());
+            let connected = Arc::clone(&connected);
             thread::spawn(move || {
                 let channel = Connection::open_at(address, &Login::default()).channel(1);
                 prepare(&channel);
+                connected.wait();
                 let mut moved = Vec::new();
                 while let Some(one) = move_one(&channel) {
                     moved.push(one);

@@ -251,6 +251,7 @@ pub(super) fn consuming(core: &mut Core, channel: &mut Channel, slot: ConsumerSl
             AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok)),
         );
     }
+    core.consumer_created(slot);
     channel.consumers.insert(tag, slot);
 }
 
@@ -291,6 +292,7 @@ pub(super) fn cancelled(
         && let Some(consumer) = core.consumers.remove(slot)
     {
         forget_replies(channel, &consumer);
+        core.consumer_deleted(tag, &consumer);
     }
     if !nowait {
         let consumer_tag = short(tag);
@@ -312,6 +314,7 @@ pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
     };
     channel.consumers.remove(&consumer.tag);
     forget_replies(channel, &consumer);
+    core.consumer_deleted(&consumer.tag, &consumer);
     if core.client.consumer_cancel_notify && !channel.closing {
         let cancel = basic::Cancel {
             consumer_tag: short(&consumer.tag),

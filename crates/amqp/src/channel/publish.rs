@@ -112,14 +112,7 @@ pub(crate) fn publish(
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
     if remembered.is_none() {
-        route = unremembered(
-            core,
-            channel.number,
-            route,
-            (new, &body),
-            &properties,
-            copies,
-        )?;
+        route = unremembered(core, (channel.number, route), (new, &body), &properties)?;
     }
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
@@ -160,20 +153,18 @@ fn note(core: &mut Core, channel: &mut Channel, shards: ShardSet, mandatory: boo
 #[cold]
 fn unremembered(
     core: &mut Core,
-    channel: u16,
-    route: RouteIndex,
+    (channel, route): (u16, RouteIndex),
     (new, body): (NewMessage<'_>, &NewBody<'_>),
     properties: &Properties<'_>,
-    copies: bool,
 ) -> Result<RouteIndex, Exception> {
     core.publisher.keep_recent(route, new, body);
     if !core.vhost.is_traced() {
         return Ok(route);
     }
     let (_, routing_key) = split(new.exchange_and_key)?;
-    let keys = routing_keys(routing_key, properties.headers().filter(|_| copies))?;
+    let keys = routing_keys(routing_key, properties.headers())?;
     trace::published(core, (channel, route), &keys, new, body);
-    self::route(core, new.exchange_and_key, properties, copies)
+    self::route(core, new.exchange_and_key, properties, keys.len() > 1)
 }
 
 /// A route that is not remembered: permission, existence, and the walk over the exchanges.

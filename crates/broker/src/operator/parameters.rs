@@ -32,6 +32,7 @@ impl Broker {
         let vhost = self.existing_vhost(vhost)?;
         let policy = Policy::parse(sort, name.clone(), value).map_err(OperatorError::Invalid)?;
         self.keep_parameter(sort.component(), &vhost.name, name, &policy.value());
+        self.events.policy_set(&vhost.name, &policy);
         let is_new = vhost.policies.write().put(sort, policy);
         vhost.govern();
         Ok(IsNew(is_new))
@@ -52,6 +53,7 @@ impl Broker {
         if was_there {
             let key = kept::parameter_key(sort.component(), &vhost.name, name);
             self.definitions.undefine(&key);
+            self.events.policy_cleared(&vhost.name, name);
             vhost.govern();
         }
         Ok(was_there)
@@ -72,6 +74,7 @@ impl Broker {
             let value = Value::Object(limits.clone());
             self.keep_parameter(VHOST_LIMITS, &vhost.name, LIMITS, &value);
         }
+        self.events.vhost_limits_set(&vhost.name, &limits);
         vhost.limits.set(limits);
         Ok(IsNew(is_new))
     }
@@ -107,6 +110,7 @@ impl Broker {
         let _door = self.operator.lock();
         self.existing_vhost(&key.vhost)?;
         self.keep_parameter(&key.component, &key.vhost, &key.name, &value);
+        self.events.parameter_set(&key, &value);
         let before = self.parameters.write().by_key.insert(key, value);
         Ok(IsNew(before.is_none()))
     }
@@ -127,6 +131,7 @@ impl Broker {
         let _door = self.operator.lock();
         let was_there = self.parameters.write().by_key.remove(key).is_some();
         if was_there {
+            self.events.parameter_cleared(key);
             let key = kept::parameter_key(&key.component, &key.vhost, &key.name);
             self.definitions.undefine(&key);
         }

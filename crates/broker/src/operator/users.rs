@@ -13,6 +13,8 @@ impl Broker {
         let _door = self.operator.lock();
         self.keep_user(&user);
         let name = user.name.clone();
+        let before = self.users.user(&name);
+        self.events.user_put(before.as_deref(), &user);
         let is_new = self.users.change(|users| {
             let is_new = users.user(&user.name).is_none();
             users.put_user(user);
@@ -37,6 +39,7 @@ impl Broker {
         }
         self.users.change(|users| users.remove_user(name));
         self.definitions.undefine(&kept::user_key(name));
+        self.events.user_deleted(name);
         for (_, vhost, _) in before.permissions().filter(|(user, ..)| ***user == *name) {
             self.definitions
                 .undefine(&kept::permission_key(name, vhost));
@@ -66,6 +69,7 @@ impl Broker {
         let _door = self.operator.lock();
         self.check_user_and_vhost(user, vhost)?;
         self.keep_permission(user, vhost, &permission);
+        self.events.permission_created(user, vhost, &permission);
         let is_new = self.users.change(|users| {
             let is_new = users.permission(user, vhost).is_none();
             users.put_permission(user.clone(), vhost.clone(), permission);
@@ -90,6 +94,7 @@ impl Broker {
         if had {
             self.definitions
                 .undefine(&kept::permission_key(user, vhost));
+            self.events.permission_deleted(user, vhost);
             self.tell_of_access(user, vhost);
         }
         had
@@ -109,6 +114,8 @@ impl Broker {
         let key = kept::topic_permission_key(user, vhost, exchange);
         self.definitions
             .define(&key, &kept::topic_permission_value(&permission));
+        self.events
+            .topic_permission_created(user, (vhost, exchange), &permission);
         let is_new = self.users.change(|users| {
             let mut there = users.topic_permissions();
             let is_new = !there.any(|(u, v, x, _)| (u, v, x) == (user, vhost, exchange));
@@ -134,6 +141,7 @@ impl Broker {
         for exchange in &removed {
             let key = kept::topic_permission_key(user, vhost, exchange);
             self.definitions.undefine(&key);
+            self.events.topic_permission_deleted(user, vhost);
         }
         self.tell_of_access(user, vhost);
         !removed.is_empty()

@@ -35,6 +35,9 @@ impl Broker {
             let reason = format!("vhost '{name}' is being deleted");
             return Err(OperatorError::Invalid(reason));
         }
+        if is_new {
+            self.events.vhost_created(name, &metadata);
+        }
         vhost.set_metadata(metadata);
         self.keep_vhost(&vhost);
         Ok(IsNew(is_new))
@@ -108,5 +111,6 @@ impl Broker {
         undefine(kept::vhost_key(name));
         self.vhosts.remove(name);
         self.connections.forget_vhost(name);
+        self.events.vhost_deleted(name);
     }
 }

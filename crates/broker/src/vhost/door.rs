@@ -16,7 +16,7 @@ use crate::arguments::{
     ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, QueueType,
     inequivalent_exchange_argument, inequivalent_queue_argument,
 };
-use crate::bindings::canonical_arguments;
+use crate::bindings::{ExchangeKind, canonical_arguments};
 use crate::command::Command;
 use crate::definitions;
 use crate::error::{Error, Kind, Resource};
@@ -108,6 +108,7 @@ impl Vhost {
         self.shards
             .send(queue.shard, Command::Declare(Arc::clone(&queue)));
         self.queues.insert(queue.name().clone(), Arc::clone(&queue));
+        self.events.queue_created(&queue);
         Ok(Declared::New(queue))
     }
 
@@ -130,6 +131,7 @@ impl Vhost {
         let is_it = |_: &Name, there: &Arc<QueueHandle>| Arc::ptr_eq(there, queue);
         if self.queues.remove_if(queue.name(), is_it).is_some() {
             self.unbind_all(Destination::Queue(Arc::clone(queue)));
+            self.events.queue_deleted(queue);
         }
     }
 
@@ -169,9 +171,40 @@ impl Vhost {
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
         self.give_delay(&exchange)?;
+        self.events.exchange_created(&exchange);
         let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));
         Ok(kept)
+    }
+
+    /// Has an exchange of the broker's own there, which outlives it: internal, and routing by topics. Returns it.
+    pub fn provide_exchange(&self, name: &str) -> Option<Arc<Exchange>> {
+        let _door = self.door.lock();
+        if let Some(there) = self.find_exchange(name) {
+            return Some(there);
+        }
+        let declaration = ExchangeDeclaration {
+            name: Name::new(name).ok()?,
+            kind: ExchangeKind::Topic,
+            durable: true,
+            auto_delete: false,
+            internal: true,
+            arguments: Table::default(),
+        };
+        let settings = ExchangeSettings::default();
+        let exchange = Arc::new(Exchange::new(declaration, settings, self.name.clone()));
+        self.define_exchange(&exchange);
+        self.exchanges
+            .insert(exchange.name.clone(), Arc::clone(&exchange));
+        Some(exchange)
+    }
+
+    /// Has no such exchange of the broker's own there any more, nor bindings from it.
+    pub fn withdraw_exchange(&self, name: &str) {
+        let _door = self.door.lock();
+        if let Some(there) = self.find_exchange(name) {
+            self.drop_exchange(&there);
+        }
     }
 
     /// Deletes an exchange and its bindings; one that is not there is fine. Says whether it was kept.
@@ -287,6 +320,8 @@ impl Vhost {
             self.definitions.define(key, &definitions::binding_value());
         }
         if is_new {
+            let key = binding.binding_key;
+            self.events.binding_created(&source, key, &arguments, &to);
             self.send_recent(&source, &to);
         }
         Ok(IsKept(key.is_some()))
@@ -318,6 +353,7 @@ impl Vhost {
         let is_gone = source.unbind(key, arguments, to);
         if is_gone {
             self.undefine_binding(source, key, arguments, to);
+            self.events.binding_deleted(source, key, arguments, to);
         }
         is_gone
     }
@@ -337,7 +373,10 @@ impl Vhost {
             }
             match &to {
                 Destination::Queue(queue) => self.undefine_queue(queue),
-                Destination::Exchange(exchange) => self.undefine_exchange(exchange),
+                Destination::Exchange(exchange) => {
+                    self.undefine_exchange(exchange);
+                    self.events.exchange_deleted(exchange);
+                }
             }
         }
     }
@@ -356,6 +395,7 @@ impl Vhost {
         self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {
             self.undefine_binding(exchange, key, arguments, to);
+            self.events.binding_deleted(exchange, key, arguments, to);
             to.sources()
                 .lock()
                 .remove(&exchange.as_source(key, arguments));

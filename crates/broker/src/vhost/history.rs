@@ -6,7 +6,7 @@
 //! Bounds: a history has as many messages as its exchange says, and at most [`HISTORY_BYTES_MAX`]; all of the process together have at
 //! most [`ALL_BYTES_MAX`]. The oldest ones go; a message for which there is no room is not kept.
 //!
-//! Order of locks: a history is locked behind the door or without it, and nothing is locked behind it.
+//! Order of locks: a history is locked behind the door or without it, and behind it only what stages definitions.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

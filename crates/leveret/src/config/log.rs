@@ -11,6 +11,8 @@ pub(crate) struct Log {
     pub(crate) level: String,
     /// One line of text, or one JSON object, for each event.
     pub(crate) format: LogFormat,
+    /// Whether the log is published to `amq.rabbitmq.log` as well.
+    pub(crate) exchange: bool,
 }
 
 impl Default for Log {
@@ -18,6 +20,7 @@ impl Default for Log {
         Log {
             level: "info".to_owned(),
             format: LogFormat::Human,
+            exchange: false,
         }
     }
 }

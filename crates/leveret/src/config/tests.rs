@@ -124,6 +124,7 @@ fn every_flag_takes_effect() {
     expected.log = Log {
         level: "warn".to_owned(),
         format: LogFormat::Json,
+        ..Log::default()
     };
     expected.listeners.amqps = vec!["127.0.0.1:8".parse().unwrap()];
     expected.tls.cert_file = "/c".into();
@@ -165,6 +166,7 @@ fn every_single_key_has_a_variable_that_takes_effect() {
             "limits.outbox_bytes_max" | "limits.frame_max" => ("99999", Value::from(99_999)),
             _ if default.is_integer() => ("7", Value::from(7)),
             _ if default.is_float() => ("0.5", Value::from(0.5)),
+            _ if default.is_bool() => ("true", Value::from(true)),
             _ => ("text", Value::from("text")),
         };
         let mut expected = table_of(&Config::default());

@@ -157,7 +157,7 @@ pub(crate) enum Exchanges {
     /// Declare one
     Declare {
         name: String,
-        /// direct, fanout, topic or headers
+        /// direct, fanout, topic, headers, x-consistent-hash, x-modulus-hash, x-random, x-local-random or x-recent-history
         #[arg(long = "type", default_value = "direct")]
         kind: String,
         /// It does not outlive the broker
