@@ -198,6 +198,20 @@ pub struct Moving {
     pub most: u64,
 }
 
+/// What operators do with messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Moves them from the front of their queue.
+    Move(Moving),
+    /// Looks at ready ones that are in memory, and leaves them as they are.
+    Peek {
+        /// How many from the front are passed over.
+        position: u64,
+        /// How many at the most.
+        most: u64,
+    },
+}
+
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
 #[derive(Debug)]
 pub enum Command {
@@ -239,19 +253,8 @@ pub enum Command {
         /// Whether it is settled by being sent.
         no_ack: bool,
     },
-    /// Moves messages from the front of a queue. Replies `Moved`.
-    Move(ConnectionId, Arc<QueueHandle>, Moving),
-    /// Looks at ready messages that are in memory, and leaves them as they are. Replies `Peeked`.
-    Peek {
-        /// Who asks.
-        connection: ConnectionId,
-        /// At which queue.
-        queue: Arc<QueueHandle>,
-        /// How many from the front are passed over.
-        position: u64,
-        /// How many at the most.
-        most: u64,
-    },
+    /// An operator wants something of a queue's messages. Replies `Moved` or `Peeked`.
+    Operate(ConnectionId, Arc<QueueHandle>, Operation),
     /// Removes all ready messages. Replies `Purged`.
     Purge(ConnectionId, Arc<QueueHandle>),
     /// Deletes a queue. Replies `Deleted`.

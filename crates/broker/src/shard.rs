@@ -11,13 +11,12 @@ use std::time::{Duration, Instant};
 use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
-use crate::command::{Command, Holder, NewConsumer, Shards};
+use crate::command::{Command, Shards};
 use crate::delay::Delay;
 use crate::error::Error;
 use crate::figures::MessageCounts;
-use crate::link::{ConnectionId, ConsumerSlot, Link, Reply};
+use crate::link::{ConnectionId, Link, Reply};
 use crate::queue::Queue;
-use crate::queue::consumers::Consumer;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
@@ -32,8 +31,10 @@ use crate::stream::Stream;
 mod away;
 mod bury;
 mod clock;
+mod consume;
 mod deal;
 mod delayed;
+mod dispatch;
 mod due;
 mod ending;
 mod expiry;
@@ -272,88 +273,6 @@ impl Shard {
         due.into_iter().flatten().min()
     }
 
-    fn carry_out(&mut self, command: Command, now: Instant) {
-        match command {
-            Command::Connect(link) => self.connect(link),
-            Command::Disconnect(connection) => self.disconnect(connection),
-            Command::Declare(queue) => self.declare(queue),
-            Command::Govern(queue) => self.govern(&queue),
-            Command::Publish(publish) => self.publish(publish, now),
-            Command::Settle(connection, settles) => self.settle_now(connection, &settles),
-            Command::Transact(part) => self.transact(*part, now),
-            Command::Consume(holder, queue, consumer) => {
-                let reply = self.consume(holder, &queue, consumer);
-                self.reply(holder.connection, reply);
-            }
-            Command::Cancel(connection, queue, slot) => {
-                // What was dealt before has to be on its way before the answer.
-                self.deal_touched();
-                self.cancel(connection, queue, slot);
-                self.reply(connection, Ok(Reply::Cancelled));
-            }
-            Command::SetPrefetch {
-                connection,
-                queue,
-                slot,
-                prefetch,
-            } => self.set_prefetch(connection, queue, slot, prefetch),
-            Command::Get {
-                holder,
-                queue,
-                no_ack,
-            } => {
-                if let Some(reply) = self.get(holder, &queue, no_ack) {
-                    self.reply(holder.connection, reply);
-                }
-            }
-            Command::Move(connection, queue, moving) => {
-                self.start_moving(connection, &queue, moving);
-            }
-            Command::Peek {
-                connection,
-                queue,
-                position,
-                most,
-            } => {
-                let reply = self.peek(&queue, position, most);
-                self.reply(connection, reply);
-            }
-            Command::Purge(connection, queue) => {
-                let reply = self.purge(&queue).map(Reply::Purged);
-                self.reply(connection, reply);
-            }
-            Command::Delete {
-                connection,
-                queue,
-                if_unused,
-                if_empty,
-            } => {
-                let reply = self.delete(queue, if_unused, if_empty).map(Reply::Deleted);
-                self.reply(connection, reply);
-            }
-            Command::Count(connection, queue) => {
-                self.deal_touched();
-                let reply = self.count(&queue);
-                self.reply(connection, reply);
-            }
-            Command::Release { holder, close } => {
-                self.release(holder, close);
-                self.reply(holder.connection, Ok(Reply::Released(self.id)));
-            }
-            Command::Observe {
-                queues,
-                detail,
-                then,
-            } => then.answer(self.observe(&queues, detail)),
-            Command::Resume(connection) => self.resume(connection),
-            Command::Drop { queues, done } => self.drop_queues(queues, &done),
-            Command::End(done) => {
-                self.write_returned();
-                (done.0)();
-            }
-        }
-    }
-
     fn connect(&mut self, link: Arc<Link>) {
         self.peers.insert(link.connection, Peer::new(link));
     }
@@ -391,54 +310,6 @@ impl Shard {
         self.used(handle.id);
     }
 
-    fn consume(
-        &mut self,
-        holder: Holder,
-        handle: &QueueHandle,
-        new: NewConsumer,
-    ) -> Result<Reply, Error> {
-        let id = handle.id;
-        let Some(queue) = self.queues.get_mut(&id) else {
-            let reading = self.read_stream(holder, handle, &new);
-            return reading.unwrap_or_else(|| Err(Error::NotFound(handle.resource())));
-        };
-        if !queue.consumers.admits(new.exclusive) {
-            return Err(Error::ExclusiveUse(queue.handle.resource()));
-        }
-        let peer = self
-            .peers
-            .get_mut(&holder.connection)
-            .ok_or(Error::Unavailable)?;
-        let timeout = new.timeout.or(queue.settings.consumer_timeout);
-        let timeout = timeout.or(self.consumer_timeout);
-        queue.consumers.add(holder, NewConsumer { timeout, ..new });
-        touch(&mut self.touched, queue);
-        let (queues, streams) = (&self.queues, &self.streams);
-        peer.note_held(holder.channel, id, |queue| {
-            queues.contains_key(queue) || streams.contains_key(queue)
-        });
-        Ok(Reply::Consuming)
-    }
-
-    fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
-        self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
-        self.remove_readers(id, |r| r.slot == slot && r.holder.connection == connection);
-    }
-
-    fn set_prefetch(
-        &mut self,
-        connection: ConnectionId,
-        id: QueueId,
-        slot: ConsumerSlot,
-        prefetch: u16,
-    ) {
-        if let Some(queue) = self.queues.get_mut(&id) {
-            let is_meant = |c: &Consumer| c.slot == slot && c.holder.connection == connection;
-            queue.set_prefetch(is_meant, prefetch);
-            touch(&mut self.touched, queue);
-        }
-    }
-
     fn count(&mut self, handle: &QueueHandle) -> Result<Reply, Error> {
         self.used(handle.id);
         if let Some(stream) = self.streams.get(&handle.id) {
@@ -470,22 +341,6 @@ impl Shard {
         });
         self.answer_gets(id);
         Ok(count)
-    }
-
-    fn resume(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else {
-            return;
-        };
-        for id in std::mem::take(&mut peer.parked) {
-            let Some(queue) = self.queues.get_mut(&id) else {
-                self.touch_stream(id);
-                continue;
-            };
-            queue
-                .consumers
-                .wake(|consumer| consumer.holder.connection == connection);
-            touch(&mut self.touched, queue);
-        }
     }
 
     fn reply(&mut self, connection: ConnectionId, reply: Result<Reply, Error>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query};
-use leveret_broker::command::{Command, MoveTo, Moving};
+use leveret_broker::command::{Command, MoveTo, Moving, Operation};
 use leveret_broker::error::Kind;
 use leveret_broker::link::Reply;
 use leveret_broker::queue_handle::QueueHandle;
@@ -82,11 +82,11 @@ async fn move_all(
     let mut left = count.unwrap_or(u64::MAX).min(there);
     let (mut all_moved, mut all_stayed) = (0, 0);
     while left > 0 {
-        let moving = Moving {
+        let moving = Operation::Move(Moving {
             to: to.clone(),
             most: left,
-        };
-        let command = Command::Move(link.connection(), Arc::clone(&queue), moving);
+        });
+        let command = Command::Operate(link.connection(), Arc::clone(&queue), moving);
         let Reply::Moved { moved, stayed } = link.ask(queue.shard, command).await? else {
             break;
         };
@@ -120,12 +120,11 @@ pub(crate) async fn peek(
     caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
-    let command = Command::Peek {
-        connection: link.connection(),
-        queue: Arc::clone(&queue),
+    let peek = Operation::Peek {
         position: wanted.position,
         most: wanted.count.unwrap_or(1).min(PEEK_MAX),
     };
+    let command = Command::Operate(link.connection(), Arc::clone(&queue), peek);
     let Reply::Peeked(seen) = link.ask(queue.shard, command).await? else {
         return Ok(Json(json!([])));
     };

@@ -98,16 +98,10 @@ fn take_all(queue: &mut Queue, holder: Holder) -> Vec<(u64, u8, bool)> {
 /// Settles, and returns the runs that are gone.
 fn settle(queue: &mut Queue, holder: Holder, run: (u64, u64), outcome: Outcome) -> Vec<(u64, u64)> {
     let mut gone = Vec::new();
-    queue.settle(
-        holder,
-        run,
-        outcome,
-        || 0,
-        |fate, piece| {
-            assert_eq!((fate, piece.value.home), (Fate::Gone, Home::Log));
-            gone.push((piece.first, piece.count));
-        },
-    );
+    queue.settle(holder, run, outcome, 0, |fate, piece| {
+        assert_eq!((fate, piece.value.home), (Fate::Gone, Home::Log));
+        gone.push((piece.first, piece.count));
+    });
     gone
 }
 

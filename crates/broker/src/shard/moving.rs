@@ -8,7 +8,7 @@ use leveret_message::batch::{Body, NewMessage};
 use leveret_message::exchange_and_key;
 use leveret_store::log::QueueId;
 
-use crate::command::{MoveTo, Moving};
+use crate::command::{MoveTo, Moving, Operation};
 use crate::dead_letter::{origin, without_deaths};
 use crate::error::Error;
 use crate::link::{ConnectionId, Got, Reply};
@@ -23,13 +23,23 @@ use crate::vhost::Vhost;
 const MOVED_MAX: u64 = 1024;
 
 impl Shard {
-    /// Moves messages; answers at once, or when the first ones have been read.
-    pub(super) fn start_moving(
+    /// Does what an operator wants; answers at once, or when the first messages have been read.
+    pub(super) fn operate(
         &mut self,
         connection: ConnectionId,
         handle: &QueueHandle,
-        moving: Moving,
+        operation: Operation,
     ) {
+        match operation {
+            Operation::Move(moving) => self.start_moving(connection, handle, moving),
+            Operation::Peek { position, most } => {
+                let reply = self.peek(handle, position, most);
+                self.reply(connection, reply);
+            }
+        }
+    }
+
+    fn start_moving(&mut self, connection: ConnectionId, handle: &QueueHandle, moving: Moving) {
         self.deal_touched();
         let id = handle.id;
         let Some(queue) = self.queues.get_mut(&id) else {
@@ -91,12 +101,7 @@ impl Shard {
     }
 
     /// The ready messages of a queue that are in memory, from a position on: nothing becomes of them.
-    pub(super) fn peek(
-        &mut self,
-        handle: &QueueHandle,
-        position: u64,
-        most: u64,
-    ) -> Result<Reply, Error> {
+    fn peek(&mut self, handle: &QueueHandle, position: u64, most: u64) -> Result<Reply, Error> {
         self.deal_touched();
         let Some(queue) = self.queues.get(&handle.id) else {
             return Err(Error::NotFound(handle.resource()));

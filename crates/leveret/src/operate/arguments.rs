@@ -113,6 +113,13 @@ pub(crate) enum Queues {
     },
     /// Remove all ready messages of one
     Purge { name: String },
+    #[command(flatten)]
+    Messages(QueueMessages),
+}
+
+/// What becomes of the messages of a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueueMessages {
     /// Show messages from the front of one; they go back to it
     Get {
         name: String,

@@ -7,7 +7,8 @@ use ureq::http::Method;
 
 use super::arguments::{
     Bindings, Checks, Connections, Definitions, Ends, Exchanges, OperatorCommand, Parameters,
-    Permissions, Policies, Queues, TopicPermissions, UserLimits, Users, VhostLimits, Vhosts, any,
+    Permissions, Policies, QueueMessages, Queues, TopicPermissions, UserLimits, Users, VhostLimits,
+    Vhosts, any,
 };
 
 /// One request.
@@ -160,7 +161,14 @@ fn queues(verb: &Queues, vhost: &str) -> Ask {
             at(name)
         )),
         Queues::Purge { name } => Ask::delete(format!("{}/contents", at(name))),
-        Queues::Peek {
+        Queues::Messages(verb) => messages(verb, at),
+    }
+}
+
+/// What becomes of the messages of a queue.
+fn messages(verb: &QueueMessages, at: impl Fn(&str) -> String) -> Ask {
+    match verb {
+        QueueMessages::Peek {
             name,
             position,
             count,
@@ -177,7 +185,7 @@ fn queues(verb: &Queues, vhost: &str) -> Ask {
                 "payload",
             ],
         ),
-        Queues::Move {
+        QueueMessages::Move {
             name,
             destination,
             count,
@@ -185,11 +193,11 @@ fn queues(verb: &Queues, vhost: &str) -> Ask {
             format!("/leveret{}/move", at(name)),
             json!({"destination": destination, "count": count}),
         ),
-        Queues::Redrive { name, count } => Ask::post(
+        QueueMessages::Redrive { name, count } => Ask::post(
             format!("/leveret{}/redrive", at(name)),
             json!({"count": count}),
         ),
-        Queues::Get { name, count, ack } => {
+        QueueMessages::Get { name, count, ack } => {
             let mode = if *ack {
                 "ack_requeue_false"
             } else {

@@ -179,6 +179,7 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
         Reply::Committed => Seen::Committed,
+        Reply::Moved { .. } | Reply::Peeked(_) => panic!("no operator asked"),
         Reply::Kept => panic!("that comes from no shard"),
     }
 }

@@ -183,6 +183,7 @@ impl Model {
             Command::Disconnect(connection) => self.disconnect(*connection),
             Command::Declare(handle) => self.declare(handle),
             Command::Govern(_) => panic!("there are no policies"),
+            Command::Operate(..) => panic!("there are no operators"),
             Command::Publish(publish) => self.publish(publish),
             Command::Settle(connection, settles) => {
                 settles.iter().for_each(|s| self.settle(*connection, s));
