@@ -10,7 +10,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
 use leveret_message::properties::Properties;
-use leveret_store::log::Group;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
@@ -18,13 +17,15 @@ use crate::command::{Command, Publish, Run, RunQueues, Shards};
 use crate::exchange::Exchange;
 use crate::link::ConnectionId;
 use crate::mailbox::take_gathered;
+use crate::publisher::remembered::Route;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::pick::Chances;
-use crate::route::{Reached, Routed, changes, route};
+use crate::route::{Routed, changes, route};
 use crate::vhost::Vhost;
 
 pub mod firehose;
 pub mod gathered;
+mod remembered;
 #[cfg(test)]
 mod tests;
 
@@ -151,22 +152,6 @@ struct Tally {
     exchange: Arc<Exchange>,
     came: u64,
     went: u64,
-}
-
-#[derive(Debug)]
-struct Route {
-    /// The tally of the exchange that it begins at.
-    tally: usize,
-    visited: Vec<(Arc<Exchange>, u64)>,
-    handles: Arc<[Arc<QueueHandle>]>,
-    lanes: SmallVec<[(ShardId, RunQueues); 1]>,
-    shards: ShardSet,
-    /// How many groups of queues it leads to, each of which has an entry of the log of its own.
-    groups: usize,
-    /// Whether one of the queues may refuse it.
-    may_refuse: bool,
-    /// What [`changes`] was when it was last found to hold.
-    held_at: u64,
 }
 
 /// See the module.
@@ -482,38 +467,4 @@ pub(crate) fn by_shard(
     queues.sort_by_key(|queue| queue.shard);
     let by_shard = queues.chunk_by(|a, b| a.shard == b.shard);
     by_shard.filter_map(|of| Some((of.first()?.shard, of.iter().map(|queue| queue.id).collect())))
-}
-
-impl Route {
-    fn new(reached: Reached, tally: usize, changes: u64) -> Self {
-        let mut handles = reached.queues;
-        let lanes: SmallVec<[_; 1]> = by_shard(&mut handles).collect();
-        let bits = lanes.iter().fold(0, |bits, (shard, _)| bits | 1 << shard.0);
-        let groups = handles
-            .iter()
-            .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
-        let handles: Arc<[Arc<QueueHandle>]> = handles.into();
-        Self {
-            tally,
-            may_refuse: may_refuse(&handles),
-            visited: reached.visited,
-            handles,
-            lanes,
-            shards: ShardSet(bits),
-            groups: groups.count_ones() as usize,
-            held_at: changes,
-        }
-    }
-
-    fn holds(&self) -> bool {
-        self.visited
-            .iter()
-            .all(|(exchange, version)| exchange.version() == *version)
-            && !self.handles.iter().any(|queue| queue.is_deleted())
-            && self.may_refuse == may_refuse(&self.handles)
-    }
-}
-
-fn may_refuse(queues: &[Arc<QueueHandle>]) -> bool {
-    queues.iter().any(|queue| queue.may_refuse())
 }

@@ -21,6 +21,7 @@ use crate::policies::{self, Effective, Object, Policies};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
 use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
+mod declarations;
 mod delays;
 pub mod door;
 pub(crate) mod history;

@@ -40,6 +40,8 @@ impl Shard {
     }
 
     pub(super) fn cancel(&mut self, connection: ConnectionId, id: QueueId, slot: ConsumerSlot) {
+        // What was dealt before has to be on its way before the answer.
+        self.deal_touched();
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
         self.remove_readers(id, |r| r.slot == slot && r.holder.connection == connection);
     }

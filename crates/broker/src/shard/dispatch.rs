@@ -21,8 +21,6 @@ impl Shard {
                 self.reply(holder.connection, reply);
             }
             Command::Cancel(connection, queue, slot) => {
-                // What was dealt before has to be on its way before the answer.
-                self.deal_touched();
                 self.cancel(connection, queue, slot);
                 self.reply(connection, Ok(Reply::Cancelled));
             }

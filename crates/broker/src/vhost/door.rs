@@ -12,18 +12,18 @@ use std::sync::atomic::Ordering;
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 
-use crate::arguments::{
-    ArgumentError, ExchangeSettings, Inequivalence, QueueSettings, QueueType,
-    inequivalent_exchange_argument, inequivalent_queue_argument,
-};
+use crate::arguments::{ExchangeSettings, QueueSettings};
 use crate::bindings::{ExchangeKind, canonical_arguments};
 use crate::command::Command;
 use crate::definitions;
-use crate::error::{Error, Kind, Resource};
+use crate::error::{Error, Kind};
 use crate::exchange::{Destination, Exchange, ExchangeDeclaration};
 use crate::link::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
 use crate::vhost::Vhost;
+use crate::vhost::declarations::{
+    check_equivalent_exchange, check_equivalent_queue, check_stream, unacceptable,
+};
 
 /// Names that begin like this are the broker's own.
 const RESERVED_PREFIX: &str = "amq.";
@@ -406,97 +406,6 @@ impl Vhost {
 /// Whether an exchange lives only as long as it has bindings, and has lost the last one.
 fn is_over(exchange: &Exchange) -> bool {
     exchange.auto_delete && !exchange.is_deleted() && exchange.bindings_count() == 0
-}
-
-/// Queue redeclaration, as RabbitMQ compares it: <https://www.rabbitmq.com/docs/queues#property-equivalence>.
-fn check_equivalent_queue(
-    connection: ConnectionId,
-    queue: &QueueHandle,
-    new: &QueueDeclaration,
-) -> Result<(), Error> {
-    let there = &queue.declaration;
-    queue.check_owner(connection)?;
-    if new.owner.is_some() != there.owner.is_some() {
-        return Err(Error::Locked(queue.resource()));
-    }
-    let flags = [
-        ("durable", new.durable, there.durable),
-        ("auto_delete", new.auto_delete, there.auto_delete),
-    ];
-    let different = differing_flag(&flags).or_else(|| {
-        let (new, there) = (new.arguments.view(), there.arguments.view());
-        inequivalent_queue_argument(new, there).map(argument_and_detail)
-    });
-    different.map_or(Ok(()), |(argument, detail)| {
-        Err(Error::Inequivalent {
-            resource: queue.resource(),
-            argument,
-            detail,
-        })
-    })
-}
-
-/// Streams are durable and belong to nobody.
-///
-/// **Errors**: what the declaration may not have.
-fn check_stream(
-    declaration: &QueueDeclaration,
-    settings: &QueueSettings,
-) -> Result<(), &'static str> {
-    if settings.queue_type != QueueType::Stream {
-        return Ok(());
-    }
-    match declaration {
-        QueueDeclaration {
-            auto_delete: true, ..
-        } => Err("auto-delete"),
-        QueueDeclaration { owner: Some(_), .. } => Err("exclusive-owner"),
-        QueueDeclaration { durable: false, .. } => Err("non-durable"),
-        _ => Ok(()),
-    }
-}
-
-fn check_equivalent_exchange(there: &Exchange, new: &ExchangeDeclaration) -> Result<(), Error> {
-    let kinds = (new.kind != there.kind).then(|| {
-        let detail = differs(new.kind.name(), there.kind.name());
-        ("type".to_owned(), detail)
-    });
-    let flags = [
-        ("durable", new.durable, there.durable),
-        ("auto_delete", new.auto_delete, there.auto_delete),
-        ("internal", new.internal, there.internal),
-    ];
-    let different = kinds.or_else(|| differing_flag(&flags)).or_else(|| {
-        let (new, there) = (new.arguments.view(), there.arguments.view());
-        inequivalent_exchange_argument(new, there).map(argument_and_detail)
-    });
-    different.map_or(Ok(()), |(argument, detail)| {
-        Err(Error::Inequivalent {
-            resource: there.resource(),
-            argument,
-            detail,
-        })
-    })
-}
-
-fn unacceptable(error: &ArgumentError, resource: Resource) -> Error {
-    Error::Unacceptable(error.explanation(resource))
-}
-
-fn argument_and_detail(different: Inequivalence) -> (String, String) {
-    (different.argument.to_owned(), different.to_string())
-}
-
-fn differing_flag(flags: &[(&str, bool, bool)]) -> Option<(String, String)> {
-    let (name, new, there) = flags.iter().find(|(_, new, there)| new != there)?;
-    Some((
-        (*name).to_owned(),
-        differs(&new.to_string(), &there.to_string()),
-    ))
-}
-
-fn differs(new: &str, there: &str) -> String {
-    format!("received '{new}' but current is '{there}'")
 }
 
 /// A name for a queue that was declared without one: `amq.gen-` and 22 characters that nobody can guess.

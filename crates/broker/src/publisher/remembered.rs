@@ -1,0 +1,64 @@
+//! A route that a connection remembers: where messages go, and how long that holds.
+
+use std::sync::Arc;
+
+use leveret_store::log::Group;
+use smallvec::SmallVec;
+
+use super::{ShardSet, by_shard};
+use crate::command::RunQueues;
+use crate::exchange::Exchange;
+use crate::queue_handle::{QueueHandle, ShardId};
+use crate::route::Reached;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The tally of the exchange that it begins at.
+    pub(super) tally: usize,
+    pub(super) visited: Vec<(Arc<Exchange>, u64)>,
+    pub(super) handles: Arc<[Arc<QueueHandle>]>,
+    pub(super) lanes: SmallVec<[(ShardId, RunQueues); 1]>,
+    pub(super) shards: ShardSet,
+    /// How many groups of queues it leads to, each of which has an entry of the log of its own.
+    pub(super) groups: usize,
+    /// Whether one of the queues may refuse it.
+    pub(super) may_refuse: bool,
+    /// What [`changes`] was when it was last found to hold.
+    pub(super) held_at: u64,
+}
+
+impl Route {
+    pub(super) fn new(reached: Reached, tally: usize, changes: u64) -> Self {
+        let mut handles = reached.queues;
+        let lanes: SmallVec<[_; 1]> = by_shard(&mut handles).collect();
+        let bits = lanes.iter().fold(0, |bits, (shard, _)| bits | 1 << shard.0);
+        let groups = handles
+            .iter()
+            .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
+        let handles: Arc<[Arc<QueueHandle>]> = handles.into();
+        Self {
+            tally,
+            may_refuse: may_refuse(&handles),
+            visited: reached.visited,
+            handles,
+            lanes,
+            shards: ShardSet(bits),
+            groups: groups.count_ones() as usize,
+            held_at: changes,
+        }
+    }
+
+    /// Whether it still leads where it did.
+    pub(super) fn holds(&self) -> bool {
+        self.visited
+            .iter()
+            .all(|(exchange, version)| exchange.version() == *version)
+            && !self.handles.iter().any(|queue| queue.is_deleted())
+            && self.may_refuse == may_refuse(&self.handles)
+    }
+}
+
+fn may_refuse(queues: &[Arc<QueueHandle>]) -> bool {
+    queues.iter().any(|queue| queue.may_refuse())
+}
