@@ -199,6 +199,7 @@ impl Connection {
                 Stage::Handshake(_) => self.handshake(rest, now),
                 Stage::Open(session) => {
                     let step = session.input(&mut self.decoder, rest);
+                    session.pause(now);
                     self.end_session(now);
                     if matches!(self.stage, Stage::Open(_)) {
                         return used + step;
@@ -368,10 +369,11 @@ impl Connection {
             (self.heartbeat.last_written + interval / 2)
                 .min(self.heartbeat.last_read + interval * 2)
         });
-        match (self.deadline, beat) {
-            (Some(deadline), Some(beat)) => Some(deadline.min(beat)),
-            (deadline, beat) => deadline.or(beat),
-        }
+        let pause = match &self.stage {
+            Stage::Open(session) => session.paused_until,
+            _ => None,
+        };
+        [self.deadline, beat, pause].into_iter().flatten().min()
     }
 
     /// Looks after what is due: the end of the handshake's time, heartbeats both ways.
@@ -382,6 +384,9 @@ impl Connection {
                 tracing::warn!("handshake or close took too long");
             }
             return Due::Drop;
+        }
+        if let Stage::Open(session) = &mut self.stage {
+            session.paused_until.take_if(|until| *until <= now);
         }
         let Some(interval) = self.heartbeat.interval else {
             return Due::GoOn;

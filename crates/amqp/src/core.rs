@@ -1,6 +1,7 @@
 //! What the handlers of an open connection work with: the broker's doors, what was gathered for the shards, and the output.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
@@ -10,6 +11,7 @@ use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
 use leveret_broker::publisher::gathered::{Charge, Gathered};
 use leveret_broker::queue_handle::{QueueHandle, ShardId};
+use leveret_broker::throttle::Throttle;
 use leveret_broker::users::{Permission, TopicPermissions, User};
 use leveret_broker::vhost::Vhost;
 use leveret_broker::vhost::door::IsKept;
@@ -37,6 +39,9 @@ pub(crate) struct Core {
     pub(crate) counts: MessageCounts,
     pub(crate) vhost: Arc<Vhost>,
     pub(crate) user: Arc<User>,
+    /// How fast it publishes, over all its connections, and how much of what this one has published is counted there.
+    throttle: Arc<Throttle>,
+    throttled: u64,
     /// What it may do; see [`Core::access_changed`].
     pub(crate) permission: Arc<Permission>,
     pub(crate) topics: TopicPermissions,
@@ -153,6 +158,7 @@ impl Core {
             ..
         } = opened;
         let shards = broker.shards.count();
+        let throttle = broker.throttle(&user.name);
         let publisher = Publisher::new(link.connection, Arc::clone(&vhost), broker.shards.clone());
         Self {
             broker,
@@ -161,6 +167,8 @@ impl Core {
             traffic,
             counts: MessageCounts::default(),
             vhost,
+            throttle,
+            throttled: 0,
             user,
             permission,
             topics,
@@ -205,6 +213,21 @@ impl Core {
                 ShardId(shard),
             );
         }
+    }
+
+    /// Until when nothing should be read, where more was published than the user or the vhost may.
+    pub(crate) fn pause(&mut self, now: Instant) -> Option<Instant> {
+        let of_user = self.user.limits.max_publish_rate;
+        let of_vhost = self.vhost.limits.max_publish_rate();
+        if of_user.is_none() && of_vhost.is_none() {
+            return None;
+        }
+        let published = self.publisher.published();
+        let new = published - std::mem::replace(&mut self.throttled, published);
+        let of_user = of_user.and_then(|rate| self.throttle.note(new, rate, now));
+        let throttle = &self.vhost.limits.throttle;
+        let of_vhost = of_vhost.and_then(|rate| throttle.note(new, rate, now));
+        of_user.max(of_vhost).filter(|_| new > 0)
     }
 
     /// Sends a command to every shard that knows this connection; returns how many these are.

@@ -248,6 +248,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Shell<S> {
             if let Poll::Ready(Err(error)) = self.poll_output(context, now) {
                 return Poll::Ready(Err(error));
             }
+            if self.stopped && self.connection.takes_input() {
+                // A pause is over.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         Poll::Pending
     }

@@ -3,6 +3,8 @@
 //! Publishes and settles are gathered; before any other method is carried out, what was gathered is handed over, so that methods take effect in the
 //! order in which they came. While a shard's answer is awaited, no frame is taken.
 
+use std::time::Instant;
+
 use leveret_broker::alarms::Alarms;
 use leveret_broker::command::{Command, Holder};
 use leveret_broker::error::Error;
@@ -76,6 +78,8 @@ pub(crate) struct Session {
     alarms: Alarms,
     /// Whether it has published while one was on: then nothing is read until all are off.
     blocked: bool,
+    /// Until when nothing is read: it has published faster than it may.
+    pub(crate) paused_until: Option<Instant>,
     /// Present once the shards have forgotten the connection.
     ended: Option<Ended>,
 }
@@ -85,6 +89,7 @@ impl Session {
         Self {
             alarms: core.broker.alarms(),
             blocked: false,
+            paused_until: None,
             core,
             channels: Channels::default(),
             waiting: None,
@@ -95,11 +100,16 @@ impl Session {
 
     /// Whether frames are taken: no answer is awaited, no alarm blocks it, and the shards have not withheld the allowance.
     pub(crate) fn takes_input(&self) -> bool {
-        self.takes_frames() && self.core.publisher.has_allowance()
+        self.takes_frames() && self.core.publisher.has_allowance() && self.paused_until.is_none()
     }
 
     fn takes_frames(&self) -> bool {
         self.waiting.is_none() && self.ended.is_none() && !self.blocked
+    }
+
+    /// Reads nothing for a while, where more was published than may be.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.paused_until = self.core.pause(now);
     }
 
     /// How it ended, once.

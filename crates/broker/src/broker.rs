@@ -22,6 +22,7 @@ use crate::placement::Placement;
 use crate::publisher::gathered::GatheredBytes;
 use crate::queue_handle::ShardId;
 use crate::shard::{QueuedBytes, Shard};
+use crate::throttle::Throttle;
 use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
 
@@ -61,6 +62,8 @@ pub struct Broker {
     pub queued: Arc<QueuedBytes>,
     /// What all transactions together have gathered.
     pub gathered: Arc<GatheredBytes>,
+    /// How fast users publish, by their names.
+    pub(crate) throttles: DashMap<Name, Arc<Throttle>, FxBuildHasher>,
     pub(crate) vhosts: DashMap<Name, Arc<Vhost>, FxBuildHasher>,
     /// What operators set for others than the broker.
     pub(crate) parameters: RwLock<Parameters>,
@@ -114,6 +117,7 @@ impl Broker {
             shards,
             queued,
             gathered: Arc::default(),
+            throttles: DashMap::default(),
             vhosts: DashMap::default(),
             parameters: RwLock::default(),
             operator: Mutex::default(),
@@ -219,6 +223,11 @@ impl Broker {
         let found = self.vhosts.get(name).map(|vhost| Arc::clone(&vhost));
         let found = found.filter(|vhost| !vhost.is_deleted());
         found.ok_or_else(|| Error::VhostNotFound(Name::new(name).unwrap_or_default()))
+    }
+
+    /// How fast a user publishes, over all its connections.
+    pub fn throttle(&self, user: &Name) -> Arc<Throttle> {
+        Arc::clone(&self.throttles.entry(user.clone()).or_default())
     }
 
     /// The alarms that are on.

@@ -32,6 +32,7 @@ pub mod route;
 pub mod shard;
 mod stable_hash;
 pub mod stream;
+pub mod throttle;
 pub mod users;
 pub mod vhost;
 

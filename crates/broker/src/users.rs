@@ -46,6 +46,8 @@ pub struct UserLimits {
     pub max_connections: Option<u64>,
     /// Channels, of all its connections together.
     pub max_channels: Option<u64>,
+    /// Messages that all its connections together may publish in a second.
+    pub max_publish_rate: Option<u64>,
 }
 
 impl User {

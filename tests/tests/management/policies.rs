@@ -1,5 +1,8 @@
 //! Policies hold for queues that are there already, at once, and no longer than they are there (<https://www.rabbitmq.com/docs/policies>).
 
+use std::time::{Duration, Instant};
+
+use amq_protocol::protocol::basic;
 use leveret_tests::broker;
 use leveret_tests::client::{Channel, Connection, Login};
 use leveret_tests::http::Http;
@@ -94,4 +97,42 @@ fn a_new_queue_is_as_the_policy_says() {
     assert_eq!(channel.take(&queue), "two");
     assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
     assert_eq!(api.delete(&path), 204);
+}
+
+#[test]
+fn who_publishes_faster_than_the_vhost_may_is_read_from_later() {
+    let api = api();
+    let vhost = unique("slow");
+    assert_eq!(api.put(&format!("/vhosts/{vhost}"), &json!({})).0, 201);
+    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    assert!(api.put(&format!("/permissions/{vhost}/guest"), &all).0 < 300);
+    let limit = format!("/vhost-limits/{vhost}/x-leveret-max-publish-rate");
+    assert_eq!(api.put(&limit, &json!({"value": 200})).0, 204);
+    let login = Login {
+        vhost: vhost.clone(),
+        ..Login::default()
+    };
+    let channel = Connection::open_at(broker::own().amqp, &login).channel(1);
+    let queue = channel.queue();
+    channel.confirm_select();
+    let began = Instant::now();
+    // A window at a time: what was sent before a pause began is taken in any case.
+    for window in 1..=6 {
+        for _ in 0..50 {
+            channel.publish("", &queue, "not so fast");
+        }
+        while channel.expect::<basic::Ack>().delivery_tag < 50 * window {}
+    }
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(900),
+        "300 messages at 200 a second in {took:?}"
+    );
+    assert_eq!(channel.ready(&queue), 300);
+    assert_eq!(api.delete(&limit), 204);
+    let began = Instant::now();
+    channel.publish("", &queue, "as fast as it likes");
+    assert_eq!(channel.expect::<basic::Ack>().delivery_tag, 301);
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert_eq!(api.delete(&format!("/vhosts/{vhost}")), 204);
 }

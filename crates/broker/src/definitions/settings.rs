@@ -18,6 +18,7 @@ use serde_json::{Map, Value};
 
 use super::{Reader, VERSION, key};
 use crate::parameters::ParameterKey;
+use crate::throttle::MAX_PUBLISH_RATE;
 use crate::users::{
     Access, HashAlgorithm, PasswordHash, Permission, TopicPermission, User, UserLimits,
 };
@@ -74,6 +75,7 @@ impl UserLimits {
         let limits = [
             ("max-connections", self.max_connections),
             ("max-channels", self.max_channels),
+            (MAX_PUBLISH_RATE, self.max_publish_rate),
         ];
         let set = limits
             .iter()
@@ -86,11 +88,15 @@ impl UserLimits {
     ///
     /// **Errors**: RabbitMQ's sentence for what cannot be taken.
     pub fn from_json(value: &Value) -> Result<Self, String> {
-        let limits = crate::vhost::limits::limits_of(value, ["max-connections", "max-channels"])?;
+        let limits = crate::vhost::limits::limits_of(
+            value,
+            &["max-connections", "max-channels", MAX_PUBLISH_RATE],
+        )?;
         let of = |name: &str| limits.get(name).and_then(Value::as_u64);
         Ok(Self {
             max_connections: of("max-connections"),
             max_channels: of("max-channels"),
+            max_publish_rate: of(MAX_PUBLISH_RATE),
         })
     }
 }

@@ -6,6 +6,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::throttle::{MAX_PUBLISH_RATE, Throttle};
+
 /// What is said of a vhost.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -30,6 +32,9 @@ const NONE: i64 = -1;
 pub struct VhostLimits {
     max_connections: AtomicI64,
     max_queues: AtomicI64,
+    max_publish_rate: AtomicI64,
+    /// How fast is published.
+    pub throttle: Throttle,
     /// As it was set.
     value: RwLock<Map<String, Value>>,
 }
@@ -39,6 +44,8 @@ impl Default for VhostLimits {
         Self {
             max_connections: AtomicI64::new(NONE),
             max_queues: AtomicI64::new(NONE),
+            max_publish_rate: AtomicI64::new(NONE),
+            throttle: Throttle::default(),
             value: RwLock::default(),
         }
     }
@@ -55,6 +62,11 @@ impl VhostLimits {
         u64::try_from(self.max_queues.load(Ordering::Relaxed)).ok()
     }
 
+    /// How many messages a second may be published.
+    pub fn max_publish_rate(&self) -> Option<u64> {
+        u64::try_from(self.max_publish_rate.load(Ordering::Relaxed)).ok()
+    }
+
     /// As they were set; empty where there is none.
     pub fn value(&self) -> Map<String, Value> {
         self.value.read().clone()
@@ -62,7 +74,7 @@ impl VhostLimits {
 
     /// **Errors**: RabbitMQ's sentence for what cannot be taken.
     pub(crate) fn check(value: &Value) -> Result<Map<String, Value>, String> {
-        limits_of(value, ["max-connections", "max-queues"])
+        limits_of(value, &["max-connections", "max-queues", MAX_PUBLISH_RATE])
     }
 
     /// Sets them all.
@@ -71,6 +83,8 @@ impl VhostLimits {
         self.max_connections
             .store(of("max-connections"), Ordering::Relaxed);
         self.max_queues.store(of("max-queues"), Ordering::Relaxed);
+        self.max_publish_rate
+            .store(of(MAX_PUBLISH_RATE), Ordering::Relaxed);
         *self.value.write() = limits;
     }
 }
@@ -78,7 +92,7 @@ impl VhostLimits {
 /// Limits by their names: integers, negative ones for no limit.
 ///
 /// **Errors**: RabbitMQ's sentence for the first one that cannot be taken.
-pub(crate) fn limits_of(value: &Value, known: [&str; 2]) -> Result<Map<String, Value>, String> {
+pub(crate) fn limits_of(value: &Value, known: &[&str]) -> Result<Map<String, Value>, String> {
     let Some(limits) = value.as_object() else {
         return Err("limits have to be an object".to_owned());
     };

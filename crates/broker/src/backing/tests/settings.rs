@@ -80,6 +80,7 @@ fn set_all(broker: &Broker) {
     let limits = UserLimits {
         max_connections: Some(2),
         max_channels: None,
+        max_publish_rate: Some(7),
     };
     assert_eq!(broker.put_vhost(&name("other"), metadata), Ok(IsNew(true)));
     assert_eq!(broker.put_user(user("anna", limits)), IsNew(true));
