@@ -47,6 +47,8 @@ pub struct Exchange {
     version: AtomicU64,
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
+    /// Where messages go that it cannot route: as its arguments say, or else a policy. Changed under the vhost's door only.
+    alternate: RwLock<Option<Name>>,
     /// Where it holds messages back, if it can. Set under the vhost's door only.
     pub(crate) delay: OnceLock<Arc<QueueHandle>>,
     /// Its last messages, where it keeps them.
@@ -113,6 +115,7 @@ impl Exchange {
             vhost,
             kind,
             routes_as,
+            alternate: RwLock::new(settings.alternate_exchange.clone()),
             delay: OnceLock::new(),
             durable,
             auto_delete,
@@ -127,6 +130,22 @@ impl Exchange {
             deleted: AtomicBool::new(false),
             bindings: RwLock::new(Bindings::new(routes_as)),
             sources: Mutex::default(),
+        }
+    }
+
+    /// The name of the exchange that messages go to which it cannot route.
+    pub fn alternate(&self) -> Option<Name> {
+        self.alternate.read().clone()
+    }
+
+    /// What a policy says of it: holds where its arguments say nothing.
+    pub(crate) fn govern(&self, alternate: Option<Name>) {
+        let governed = self.settings.alternate_exchange.clone().or(alternate);
+        let mut alternate = self.alternate.write();
+        if *alternate != governed {
+            *alternate = governed;
+            self.version.fetch_add(1, Ordering::AcqRel);
+            changed();
         }
     }
 

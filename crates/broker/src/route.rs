@@ -102,10 +102,8 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
                 exchange.matches(routing_key, headers, &mut reach);
             }
         }
-        if let Some(alternate) = &exchange.settings.alternate_exchange
-            && !matched
-        {
-            let alternate = vhost.find_exchange(alternate);
+        if !matched && let Some(alternate) = exchange.alternate() {
+            let alternate = vhost.find_exchange(&alternate);
             reached.fleeting |= alternate.is_none();
             next.extend(alternate);
         }

@@ -334,11 +334,12 @@ impl Shard {
             let purged = self.purge_delay(id);
             return purged.ok_or_else(|| Error::NotFound(handle.resource()));
         };
-        self.held_bytes -= queue.ready_bytes() as i64;
+        let before = queue.held_bytes();
         let settled = &mut self.settled;
         let count = queue.purge(&mut *self.log, |level, first, count| {
             settled.push(id, level.stream(), first, count)
         });
+        self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         self.answer_gets(id);
         Ok(count)
     }

@@ -179,9 +179,20 @@ impl Vhost {
         policies::governed(&queue.settings, &definition)
     }
 
-    /// Policies have changed: each queue is as they say from now on. **Cost**: by the queues, a search of the name for each policy.
+    /// An exchange is as policies say.
+    pub(crate) fn govern_exchange(&self, exchange: &Exchange) {
+        let definition = self.exchange_policy(exchange).definition;
+        let alternate = definition.get("alternate-exchange");
+        let alternate = alternate.and_then(serde_json::Value::as_str);
+        exchange.govern(alternate.and_then(|name| Name::new(name).ok()));
+    }
+
+    /// Policies have changed: each queue and exchange is as they say from now on. **Cost**: by the queues, a search of the name for each policy.
     pub(crate) fn govern(&self) {
         let _door = self.door.lock();
+        for exchange in self.exchanges() {
+            self.govern_exchange(&exchange);
+        }
         for queue in self.queues() {
             if queue.govern(self.settings_of(&queue)) {
                 let command = Command::Govern(Arc::clone(&queue));

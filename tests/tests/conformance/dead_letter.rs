@@ -308,3 +308,37 @@ fn messages_that_go_round_because_of_the_length_end() {
     assert_eq!(channel.take(&name), "three");
     assert_eq!(channel.ready(&name), 0);
 }
+
+#[test]
+fn at_least_once_a_letter_waits_until_there_is_somewhere_to_go() {
+    let channel = Connection::open().channel(1);
+    let (name, exchange, target) = (unique("source"), unique("letters"), channel.queue());
+    channel.call(queue::Declare {
+        queue: name.as_str().into(),
+        durable: true,
+        arguments: table([
+            ("x-queue-type", text("quorum")),
+            ("x-dead-letter-exchange", text(&exchange)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ]),
+        ..Default::default()
+    });
+    channel.publish("", &name, "not lost");
+    channel.await_ready(&name, 1);
+    reject_next(&channel, &name);
+    channel.await_ready(&name, 0);
+    channel.call(exchange::Declare {
+        exchange: exchange.as_str().into(),
+        kind: "fanout".into(),
+        auto_delete: true,
+        ..Default::default()
+    });
+    channel.bind(&target, &exchange, "");
+    channel.await_ready(&target, 1);
+    assert_eq!(channel.take(&target), "not lost");
+    channel.call(queue::Delete {
+        queue: name.as_str().into(),
+        ..Default::default()
+    });
+}

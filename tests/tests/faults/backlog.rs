@@ -120,6 +120,5 @@ fn shrinks_below(node: &Node, bytes: u64) {
 
 fn is_small(broker: &Running) {
     let peak = broker.peak_memory();
-    eprintln!("PEAK {peak}");
     assert!(peak < BUDGET + MEMORY_MAX, "it had {peak} bytes of memory");
 }

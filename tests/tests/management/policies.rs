@@ -85,6 +85,33 @@ fn an_unused_queue_ends_as_a_policy_says() {
 }
 
 #[test]
+fn what_an_exchange_cannot_route_goes_where_a_policy_says() {
+    let (api, channel) = (api(), channel());
+    let (exchange, other, queue) = (
+        channel.exchange("direct"),
+        channel.exchange("fanout"),
+        channel.queue(),
+    );
+    channel.bind(&queue, &other, "");
+    channel.publish(&exchange, "nowhere", "lost");
+    let policy = json!({
+        "pattern": format!("^{exchange}$"),
+        "apply-to": "exchanges",
+        "definition": {"alternate-exchange": other},
+    });
+    let path = format!("/policies/%2F/{exchange}");
+    assert_eq!(api.put(&path, &policy).0, 201);
+    channel.publish(&exchange, "nowhere", "found");
+    channel.await_ready(&queue, 1);
+    assert_eq!(channel.take(&queue), "found");
+    assert_eq!(api.delete(&path), 204);
+    channel.publish(&exchange, "nowhere", "lost again");
+    channel.sync();
+    channel.quiet(&queue);
+    assert_eq!(channel.ready(&queue), 0);
+}
+
+#[test]
 fn a_new_queue_is_as_the_policy_says() {
     let (api, channel) = (api(), channel());
     let queue = unique("governed");

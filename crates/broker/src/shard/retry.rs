@@ -16,7 +16,7 @@ impl Shard {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.retry_due = None;
                 let (handle, settings) = (Arc::clone(&queue.handle), queue.settings.clone());
-                let dead = &mut self.dead;
+                let (dead, before) = (&mut self.dead, queue.held_bytes());
                 queue.end_waits(now_ms, |reason, piece| {
                     dead.push(Dead {
                         queue: Arc::clone(&handle),
@@ -25,6 +25,7 @@ impl Shard {
                         reason,
                     });
                 });
+                self.held_bytes -= before as i64 - queue.held_bytes() as i64;
                 touch(&mut self.touched, queue);
             }
         }

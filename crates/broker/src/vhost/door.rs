@@ -171,6 +171,7 @@ impl Vhost {
         let exchange = Exchange::new(declaration, settings, self.name.clone());
         self.define_exchange(&exchange);
         self.give_delay(&exchange)?;
+        self.govern_exchange(&exchange);
         self.events.exchange_created(&exchange);
         let kept = IsKept(exchange.durable);
         self.exchanges.insert(name, Arc::new(exchange));

@@ -71,6 +71,7 @@ impl Vhost {
             .unwrap_or_default();
         let name = declaration.name.clone();
         let exchange = Exchange::new(declaration, settings, self.name.clone());
+        self.govern_exchange(&exchange);
         self.exchanges.insert(name, Arc::new(exchange));
     }
 
