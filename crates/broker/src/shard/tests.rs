@@ -18,5 +18,6 @@ mod model;
 mod observing;
 mod overdue;
 mod property;
+mod ranked;
 mod stage;
 mod transact;
