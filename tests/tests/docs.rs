@@ -110,3 +110,8 @@ fn check(name: &str) {
 fn exchanges() {
     check("exchanges.md");
 }
+
+#[test]
+fn queues() {
+    check("queues.md");
+}
