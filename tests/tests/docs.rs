@@ -115,3 +115,8 @@ fn exchanges() {
 fn queues() {
     check("queues.md");
 }
+
+#[test]
+fn streams() {
+    check("streams.md");
+}
