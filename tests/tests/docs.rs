@@ -110,3 +110,13 @@ fn check(name: &str) {
 fn exchanges() {
     check("exchanges.md");
 }
+
+#[test]
+fn queues() {
+    check("queues.md");
+}
+
+#[test]
+fn streams() {
+    check("streams.md");
+}
