@@ -268,8 +268,10 @@ impl Stream {
 
     /// Asks for the next of what was there when the broker was started, where it has to be known how much and how old it is. Whether a question was asked.
     pub fn ask_survey(&mut self, log: &mut dyn Log) -> bool {
-        let is_needed =
-            self.settings.length.bytes.is_some() || self.settings.stream.max_age.is_some();
+        let length = &self.settings.length;
+        let is_needed = length.messages.is_some()
+            || length.bytes.is_some()
+            || self.settings.stream.max_age.is_some();
         if !is_needed || self.survey.is_some() {
             return false;
         }

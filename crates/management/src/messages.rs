@@ -13,7 +13,7 @@ use leveret_broker::exchange::Exchange;
 use leveret_broker::figures::TrafficFigures;
 use leveret_broker::link::{Event, Got, Reply};
 use leveret_broker::publisher::firehose::Witness;
-use leveret_broker::publisher::{NewBody, Publisher};
+use leveret_broker::publisher::{NewBody, Publisher, ShardSet};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
@@ -110,16 +110,7 @@ pub(crate) async fn publish(
     };
     let shards = publisher.publish(route, message, &body);
     publisher.hand_over(|shard| link.connect(shard));
-    let mut waiting: Vec<_> = shards.iter().collect();
-    let routed = !waiting.is_empty();
-    while !waiting.is_empty() {
-        let progress = |event| match event {
-            Event::Progress { shard, done, .. } => Some((shard, done)),
-            _ => None,
-        };
-        let (shard, done) = link.next(progress).await?;
-        waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
-    }
+    let routed = is_taken(&mut link, &publisher, shards).await?;
     let done = TrafficFigures {
         published: 1,
         confirmed: 1,
@@ -128,6 +119,30 @@ pub(crate) async fn publish(
     };
     broker.connections.note(&vhost.name, done);
     Ok(Json(json!({"routed": routed})))
+}
+
+/// Waits until a message is safe. Whether a queue took it, and none refused it.
+async fn is_taken(
+    link: &mut OperatorLink<'_>,
+    publisher: &Publisher,
+    shards: ShardSet,
+) -> Result<bool, Refusal> {
+    let mut waiting: Vec<_> = shards.iter().collect();
+    let mut routed = !waiting.is_empty();
+    while !waiting.is_empty() {
+        let progress = |event| match event {
+            Event::Progress { shard, done, .. } => Some((shard, done)),
+            Event::Refused { .. } => {
+                // There is no other message on this link.
+                routed = false;
+                None
+            }
+            _ => None,
+        };
+        let (shard, done) = link.next(progress).await?;
+        waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
+    }
+    Ok(routed)
 }
 
 /// Who publishes and gets, as the firehose tells it.
@@ -229,6 +244,7 @@ pub(crate) async fn get(
     let queue = vhost.queue(&name).map_err(Refusal::of_get)?;
     let allowed = caller.may(&vhost, Access::Read, (Kind::Queue, &name));
     allowed.map_err(Refusal::of_get)?;
+    not_for_streams(&queue, "basic.get")?;
     let (count, outcome) = (whole("count", &wanted.count)?, wanted.outcome()?);
     let truncate = wanted
         .truncate
@@ -271,6 +287,17 @@ pub(crate) async fn get(
     }
     // What is to go back does so as the link ends.
     Ok(Json(messages.into()))
+}
+
+/// What a stream does not know.
+pub(crate) fn not_for_streams(queue: &QueueHandle, what: &str) -> Result<(), Refusal> {
+    match queue.is_stream() {
+        false => Ok(()),
+        true => Err(Refusal::bad_request(format!(
+            "{what} not supported by stream queues {}",
+            queue.resource()
+        ))),
+    }
 }
 
 async fn get_one(

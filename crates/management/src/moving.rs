@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::ask::OperatorLink;
 use crate::body::Body;
 use crate::caller::Caller;
-use crate::messages::describe;
+use crate::messages::{describe, not_for_streams};
 use crate::refusal::Refusal;
 
 /// Messages that one request may look at.
@@ -76,6 +76,7 @@ async fn move_all(
     let queue = vhost.queue(name)?;
     caller.check(&vhost, Access::Read, (Kind::Queue, name))?;
     caller.check(&vhost, Access::Write, (Kind::Exchange, ""))?;
+    not_for_streams(&queue, "moving messages is")?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
     let there = ready(&mut link, &queue).await?;
@@ -118,6 +119,7 @@ pub(crate) async fn peek(
     let vhost = caller.vhost(&vhost)?;
     let queue = vhost.queue(&name)?;
     caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
+    not_for_streams(&queue, "looking at messages is")?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
     let peek = Operation::Peek {

@@ -20,6 +20,7 @@ use crate::ask::{self, OperatorLink};
 use crate::body::{Body, Flag};
 use crate::caller::Caller;
 use crate::figure::{self, Figures};
+use crate::messages::not_for_streams;
 use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
 use crate::{connections, consumers, json, list};
@@ -150,6 +151,7 @@ pub(crate) async fn purge(
     caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
+    not_for_streams(&queue, "queue.purge")?;
     let purge = Command::Purge(link.connection(), Arc::clone(&queue));
     link.ask(queue.shard, purge).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -6,7 +6,7 @@ use leveret_tests::client::{Channel, Connection, Login};
 use leveret_tests::http::Http;
 use serde_json::{Value, json};
 
-use super::{api, unique};
+use super::{api, unique, until};
 
 fn channel() -> Channel {
     Connection::open_at(broker::own().amqp, &Login::default()).channel(1)
@@ -97,4 +97,59 @@ fn dead_letters_go_back_to_where_they_died() {
         );
     }
     assert_eq!(channel.take(&letters), "never died");
+}
+
+#[test]
+fn a_message_that_a_full_queue_refuses_was_not_routed() {
+    let api = api();
+    let full = json!({"x-max-length": 1, "x-overflow": "reject-publish"});
+    let queue = declare(&api, &full);
+    let message = json!({
+        "routing_key": queue,
+        "payload": "one",
+        "payload_encoding": "string",
+        "properties": {},
+    });
+    let publish = || {
+        api.post("/exchanges/%2F/amq.default/publish", &message)
+            .body
+    };
+    assert_eq!(publish(), json!({"routed": true}));
+    assert_eq!(publish(), json!({"routed": false}));
+}
+
+#[test]
+fn letters_that_wait_count_towards_the_length_of_their_queue() {
+    let (api, channel) = (api(), channel());
+    let dying = json!({
+        "x-message-ttl": 0,
+        "x-dead-letter-exchange": "no such exchange",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-max-length": 2,
+        "x-overflow": "reject-publish",
+    });
+    let queue = declare(&api, &dying);
+    for _ in 0..5 {
+        channel.publish("", &queue, "dies at once");
+        channel.sync();
+    }
+    let told = || api.get(&format!("/queues/%2F/{queue}"));
+    until("two wait", || told()["messages_delayed"] == 2);
+    assert_eq!(told()["messages"], 2);
+}
+
+#[test]
+fn a_stream_is_not_read_and_purged_as_queues_are() {
+    let api = api();
+    let stream = declare(&api, &json!({"x-queue-type": "stream"}));
+    let of = format!("not supported by stream queues queue '{stream}' in vhost '/'");
+    let wanted = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
+    let got = api.post(&format!("/queues/%2F/{stream}/get"), &wanted);
+    assert_eq!(
+        (got.status, &got.body["reason"]),
+        (400, &json!(format!("basic.get {of}")))
+    );
+    assert_eq!(api.delete(&format!("/queues/%2F/{stream}/contents")), 400);
+    let peeked = api.try_get(&format!("/leveret/queues/%2F/{stream}/messages"));
+    assert_eq!(peeked.0, 400);
 }

@@ -340,7 +340,7 @@ fn stream(from: Reader<'_>) -> Result<StreamSettings> {
 }
 
 /// A number above zero and a unit; years have 365 days, months 30. Cut to [`DURATION_MAX`].
-pub(super) fn max_age(text: &str) -> Option<Duration> {
+pub(crate) fn max_age(text: &str) -> Option<Duration> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
     let (digits, unit) = text.split_at(unit_at);
     let seconds: u64 = match unit {

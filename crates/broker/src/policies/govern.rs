@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{
     DURATION_MAX, DeadLetterStrategy, DelayedRetryType, DeliveryLimit, Overflow, QueueArguments,
-    QueueSettings,
+    QueueSettings, max_age,
 };
 
 /// What a queue's arguments and the keys of its policies say together. Keys that mean nothing here are passed over.
@@ -42,6 +42,7 @@ fn govern(queue: &mut QueueArguments, key: &str, value: &Value) {
             &mut dead_letter.strategy,
             word(value, DeadLetterStrategy::from_name),
         ),
+        "max-age" => limit(&mut queue.stream.max_age, value.as_str().and_then(max_age)),
         "overflow" => fill(&mut queue.length.overflow, word(value, Overflow::from_name)),
         "delayed-retry-type" => fill(&mut retry.retry, word(value, DelayedRetryType::from_name)),
         "delayed-retry-min" => fill(&mut retry.min, milliseconds(value)),

@@ -69,7 +69,9 @@ impl Queue {
 
     /// How many of `count` messages of a batch, from `first` on, it does not refuse.
     pub fn fitting(&self, batch: &Batch, first: u32, count: u32) -> u32 {
-        let room = self.length.messages.saturating_sub(self.ready_count());
+        // Dead letters that wait for somewhere to go count: else they could grow without end.
+        let there = self.ready_count() + self.waiting.dead_count();
+        let room = self.length.messages.saturating_sub(there);
         let most = u32::try_from(room).unwrap_or(u32::MAX).min(count);
         if !self.length.counts_bytes() {
             return most;

@@ -35,6 +35,8 @@ const DEAD_LETTER_RETRY_MS: u64 = 3_000;
 pub(super) struct Waiting {
     pieces: BTreeMap<(u64, u64), (Piece<Held>, Then)>,
     count: u64,
+    /// How many of them are dead letters.
+    dead_count: u64,
     bytes: usize,
 }
 
@@ -42,6 +44,11 @@ impl Waiting {
     /// How many messages wait.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// How many of them are dead letters.
+    pub(super) fn dead_count(&self) -> u64 {
+        self.dead_count
     }
 
     /// The memory that they stand for, in bytes.
@@ -53,6 +60,9 @@ impl Waiting {
     fn add(&mut self, until_ms: u64, mut piece: Piece<Held>, then: Then) {
         piece.value.consumer = None;
         self.count += piece.count;
+        if matches!(then, Then::Dead(_)) {
+            self.dead_count += piece.count;
+        }
         self.bytes += piece.value.size(piece.count);
         self.pieces.insert((until_ms, piece.first), (piece, then));
     }
@@ -64,6 +74,9 @@ impl Waiting {
         }
         let (piece, then) = first.remove();
         self.count -= piece.count;
+        if matches!(then, Then::Dead(_)) {
+            self.dead_count -= piece.count;
+        }
         self.bytes -= piece.value.size(piece.count);
         Some((piece, then))
     }
