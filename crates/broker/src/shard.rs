@@ -144,7 +144,7 @@ pub struct Shard {
     /// When the first messages of queues expire.
     lifetimes: Due,
     /// Queues whose first messages are to be read back to see when they expire.
-    unseen: VecDeque<QueueId>,
+    unseen: BTreeSet<QueueId>,
     /// When queues are due to be looked through for deliveries that are not settled in time.
     looks: Due,
     /// How long a delivery may stay unsettled where neither its consumer nor its queue says so.
@@ -198,7 +198,7 @@ impl Shard {
             delay_dues: Due::default(),
             retries: Due::default(),
             lifetimes: Due::default(),
-            unseen: VecDeque::new(),
+            unseen: BTreeSet::new(),
             looks: Due::default(),
             consumer_timeout: None,
             clock: Clock::default(),

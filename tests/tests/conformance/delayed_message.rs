@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use amq_protocol::protocol::{BasicProperties, exchange};
+use amq_protocol::protocol::{BasicProperties, basic, exchange, queue};
 use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, Connection, table, text, unique};
 
@@ -141,4 +141,34 @@ fn an_exchange_that_goes_takes_what_it_holds_back_with_it() {
     publish(&channel, &exchange, "", ms(800), "later");
     channel.await_ready(&queue, 1);
     assert_eq!(channel.take(&queue), "later");
+}
+
+#[test]
+fn where_it_holds_messages_back_is_nobodys_to_use() {
+    let channel = Connection::open().channel(1);
+    let (exchange, _) = delayed(&channel, "fanout", "");
+    let hidden = format!("amq.delayed.{exchange}");
+    let gone = format!("NOT_FOUND - no queue '{hidden}' in vhost '/'");
+    let name = || hidden.as_str().into();
+    let bind = queue::Bind {
+        queue: name(),
+        exchange: exchange.as_str().into(),
+        ..Default::default()
+    };
+    channel.fails(bind, 404, &gone);
+    channel.reopen();
+    let consume = basic::Consume {
+        queue: name(),
+        ..Default::default()
+    };
+    channel.fails(consume, 404, &gone);
+    channel.reopen();
+    let get = basic::Get {
+        queue: name(),
+        ..Default::default()
+    };
+    channel.fails(get, 404, &gone);
+    channel.reopen();
+    channel.publish_mandatory("", &hidden, "to nobody");
+    channel.content::<basic::Return>();
 }

@@ -67,7 +67,7 @@ impl Queue {
             return (None, None);
         }
         let ttl_ms = self.ttl_ms();
-        if self.ready_count() == 0 && self.unacked_count == 0 {
+        if self.ready_count() + self.unacked_count + self.waiting_count() == 0 {
             self.expires = ttl_ms.is_some();
         }
         let (mut next, mut need) = (None, None);

@@ -35,7 +35,7 @@ impl Shard {
             Need::Taken { max }
         } else if let Some(need) = need {
             if self.reading >= LOOKS_MAX {
-                self.unseen.push_back(id);
+                self.unseen.insert(id);
                 return;
             }
             need
@@ -112,7 +112,7 @@ impl Shard {
             self.answer_moves(id);
             if let Some(queue) = self
                 .unseen
-                .pop_front()
+                .pop_first()
                 .and_then(|id| self.queues.get_mut(&id))
             {
                 touch(&mut self.touched, queue);

@@ -199,6 +199,11 @@ impl Shard {
         self.held_bytes -= delay.bytes() as i64;
         self.delay_dues.forget(id, delay.noted);
         self.end_handle(&delay.handle);
+        if !delay.handle.is_kept() {
+            // What it holds back is in the log all the same.
+            self.settled.tell(&mut *self.log);
+            self.log.delete_queue(delay.handle.group, id);
+        }
     }
 }
 

@@ -243,6 +243,10 @@ impl Vhost {
         }
         let _door = self.door.lock();
         let queue = self.queue(queue)?;
+        if queue.delays().is_some() {
+            // What an exchange releases would come round for ever.
+            return Err(Error::NotFound(queue.resource()));
+        }
         queue.check_owner(connection)?;
         self.bind(Destination::Queue(queue), binding)
     }
