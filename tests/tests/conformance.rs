@@ -24,6 +24,7 @@ mod get;
 mod heartbeat;
 mod hostile;
 mod length_limit;
+mod message_group;
 mod message_ttl;
 mod names;
 mod priority;

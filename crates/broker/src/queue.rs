@@ -22,6 +22,7 @@ use crate::command::{Holder, Moving};
 use crate::link::ConnectionId;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
+use crate::queue::groups::Groups;
 use crate::queue::holders::Holders;
 use crate::queue::length::{BodyBytes, Length};
 use crate::queue::lines::Lines;
@@ -33,6 +34,7 @@ use crate::runs::Piece;
 mod away;
 pub mod consumers;
 pub mod counts;
+pub mod groups;
 mod holders;
 mod length;
 mod lifetime;
@@ -48,6 +50,7 @@ mod settling;
 #[cfg(test)]
 mod tests;
 
+pub use groups::Group;
 pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory, split_front};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
@@ -84,6 +87,8 @@ pub struct Queue {
     pub gets: VecDeque<(Holder, bool)>,
     unacked: Holders,
     waiting: Waiting,
+    /// Where its messages are in groups.
+    pub groups: Option<Box<Groups>>,
     next_seq: u64,
     /// The sequence number of the first message that came since the broker was started.
     first_seq: u64,
@@ -125,6 +130,7 @@ impl Queue {
             body_bytes: BodyBytes::default(),
             failures_max: settling::failures_max(&settings),
             consumers: Consumers::new(settings.single_active_consumer),
+            groups: groups(&settings),
             settings,
             handle,
             lines: Lines::default(),
@@ -165,13 +171,15 @@ impl Queue {
     /// How many messages are ready.
     #[inline]
     pub fn ready_count(&self) -> u64 {
-        self.lines.count()
+        let aside = self.groups.as_ref().map_or(0, |groups| groups.count());
+        self.lines.count() + aside
     }
 
     /// The memory that ready messages stand for, in bytes.
     #[inline]
     pub fn ready_bytes(&self) -> usize {
-        self.lines.bytes()
+        let aside = self.groups.as_ref().map_or(0, |groups| groups.bytes());
+        self.lines.bytes() + aside
     }
 
     /// The memory that all messages stand for, ready, unacked and waiting, in bytes.
@@ -242,7 +250,7 @@ impl Queue {
 
     /// Whether messages are ready, but the next one is not in memory.
     pub fn is_next_away(&self) -> bool {
-        self.ready_count() > 0 && self.first_run_len() == 0
+        self.lines.count() > 0 && self.first_run_len() == 0
     }
 
     /// How many messages the first run in memory has; 0 if the next one is not there. Those that may expire each for itself count as runs of one.
@@ -339,10 +347,31 @@ impl Queue {
         })
     }
 
+    /// Whether the first message was handed out before.
+    pub fn is_first_returned(&self) -> bool {
+        self.lines.first().returned.first().is_some()
+    }
+
+    /// The group of a message that was taken.
+    pub fn group_of(&self, taken: &Taken) -> Option<Group> {
+        let Ready { batch, index, .. } = &taken.piece.value;
+        self.groups.as_ref()?.of(batch, *index)
+    }
+
+    /// Whether no more messages may be set aside.
+    pub fn groups_are_full(&self) -> bool {
+        self.groups.as_ref().is_some_and(|groups| groups.is_full())
+    }
+
     fn put_back(&mut self, piece: Piece<Held>) {
         if let Some(batch) = &piece.value.batch {
             self.count_bodies(batch, (piece.value.index, piece.count), true);
         }
         self.lines.get_or_add(piece.value.level).put_back(piece);
     }
+}
+
+fn groups(settings: &QueueSettings) -> Option<Box<Groups>> {
+    let header = settings.message_group.as_deref()?;
+    Some(Box::new(Groups::new(header)))
 }

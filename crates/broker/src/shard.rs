@@ -39,6 +39,7 @@ mod due;
 mod ending;
 mod expiry;
 mod get;
+mod grouped;
 mod lifetime;
 mod moving;
 mod observe;

@@ -44,7 +44,7 @@ fn a_message_is_routed_when_its_time_has_come() {
         let delivery = channel.deliver();
         let (took, due) = (began.elapsed(), Duration::from_millis(delay as u64));
         assert!(
-            took >= due && took < due + Duration::from_millis(500),
+            took >= due && took < due + Duration::from_secs(3),
             "{took:?} for {due:?}"
         );
         assert_eq!(delivery.text(), "later");

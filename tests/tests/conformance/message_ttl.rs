@@ -7,7 +7,7 @@ use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, Connection, table, text};
 
 /// How much later than it is due something may be seen.
-const LATE: Duration = Duration::from_millis(800);
+const LATE: Duration = Duration::from_secs(3);
 
 fn ttl(ms: i32) -> (&'static str, AMQPValue) {
     ("x-message-ttl", AMQPValue::LongInt(ms))

@@ -44,6 +44,7 @@ const QUEUE_ARGUMENTS: &[&str] = &[
     "x-stream-filter-size-bytes",
     "x-initial-cluster-size",
     "x-leveret-durability",
+    "x-leveret-message-group",
 ];
 
 const EXCHANGE_ARGUMENTS: &[&str] = &["alternate-exchange"];

@@ -82,6 +82,8 @@ pub struct QueueArguments {
     pub stream: StreamSettings,
     /// Where in a cluster the queue lives.
     pub placement: PlacementSettings,
+    /// `x-leveret-message-group`: the header whose value says which messages go to one consumer at a time.
+    pub message_group: Option<Box<str>>,
     /// `x-leveret-durability`: instead of what its vhost says.
     pub durability: Option<Durability>,
 }
@@ -190,6 +192,7 @@ impl QueueArguments {
             leader_locator: None,
             member_tag: None,
         },
+        message_group: None,
         durability: None,
     };
 
@@ -233,6 +236,7 @@ impl QueueArguments {
             consumer_disconnected_timeout: from.milliseconds("x-consumer-disconnected-timeout")?,
             delayed_retry: delayed_retry(from)?,
             name_prefix: name_prefix(from)?,
+            message_group: from.string("x-leveret-message-group")?.map(Into::into),
             durability: durability(from)?,
         })
     }

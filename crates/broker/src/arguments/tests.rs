@@ -263,6 +263,7 @@ fn every_type_takes_every_argument() {
         });
         let ms = |ms| Some(Duration::from_millis(ms));
         let expected = QueueArguments {
+            message_group: None,
             queue_type: QueueType::from_name(kind).unwrap(),
             name_prefix: Some("tmp-".into()),
             expires: ms(1000),

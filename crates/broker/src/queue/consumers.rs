@@ -252,6 +252,18 @@ impl Consumers {
             .find_map(|ring| next_in(ring, members, available, &mut may_take))
     }
 
+    /// Gives one consumer its turn to take one message, if it may.
+    pub fn next_of(
+        &mut self,
+        key: ConsumerKey,
+        mut may_take: impl FnMut(&Consumer) -> bool,
+    ) -> Option<Turn> {
+        let at = self.find(key)?;
+        let consumer = self.members.get_mut(at)?;
+        let may = consumer.own_credit() > 0 && may_take(consumer) && consumer.claim(1) == 1;
+        may.then(|| consumer.turn(1))
+    }
+
     /// Messages of a consumer were settled: it has credit again. One that is gone needs none.
     pub fn give_back(&mut self, key: ConsumerKey, count: u64) {
         if let Some(at) = self.find(key) {

@@ -16,6 +16,9 @@ impl Queue {
     pub fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(Level, u64, u64)) -> u64 {
         let count = self.ready_count() + self.waiting_count();
         self.waiting.purge(&mut gone);
+        if let Some(groups) = &mut self.groups {
+            groups.purge(&mut gone);
+        }
         for line in self.lines.iter_mut() {
             let level = line.level;
             line.purge(log, |first, count| gone(level, first, count));

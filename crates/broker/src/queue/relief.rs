@@ -66,7 +66,7 @@ impl Queue {
         for line in self.lines.iter_mut() {
             line.bytes -= forget(&mut line.returned);
         }
-        if self.has_dead_letters() || self.length.counts_bytes() {
+        if self.has_dead_letters() || self.length.counts_bytes() || self.groups.is_some() {
             // Whoever holds them may reject them or give them back: then they are needed at once.
             return;
         }

@@ -97,13 +97,16 @@ impl Queue {
         let Some(held) = self.unacked.get_mut(holder) else {
             return 0;
         };
-        let consumers = &mut self.consumers;
+        let (consumers, groups) = (&mut self.consumers, &mut self.groups);
         let (mut count_gone, mut bytes_gone) = (0, 0);
         held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);
             if let Some(key) = piece.value.consumer {
                 consumers.give_back(key, piece.count);
+            }
+            if let Some(groups) = groups {
+                groups.note_back(&piece);
             }
             taken(piece);
         });
@@ -128,6 +131,9 @@ impl Queue {
             self.unacked_bytes -= piece.value.size(piece.count);
             if let Some(key) = piece.value.consumer {
                 self.consumers.give_back(key, piece.count);
+            }
+            if let Some(groups) = &mut self.groups {
+                groups.note_back(&piece);
             }
             match failed {
                 true => self.fail(piece, now_ms, &mut each),

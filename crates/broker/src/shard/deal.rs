@@ -15,6 +15,7 @@ use crate::runs::Piece;
 use crate::shard::bury::drop_head;
 use crate::shard::clock::Clock;
 use crate::shard::due::Due;
+use crate::shard::grouped::deal_grouped;
 use crate::shard::lifetime::expire;
 use crate::shard::overdue::look_after;
 use crate::shard::peer::Peer;
@@ -92,6 +93,9 @@ pub(super) struct Table<'a> {
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
 /// nobody to take it.
 pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+    if queue.groups.is_some() {
+        return deal_grouped(queue, table);
+    }
     let available = queue.first_run_len();
     if available == 0 {
         return false;
@@ -114,6 +118,9 @@ pub(super) fn pass(
     log: &mut dyn Log,
     table: &mut Table<'_>,
 ) {
+    if queue.groups.is_some() {
+        return queue.enqueue((batch, first, count), place, true, log);
+    }
     let turn = next_turn(queue, u64::from(count), table);
     if let Some(turn) = turn.filter(|turn| turn.count == u64::from(count)) {
         let taken = queue.pass((batch, first, count), place);
@@ -129,13 +136,13 @@ pub(super) fn pass(
     }
 }
 
-fn next_turn(queue: &mut Queue, available: u64, table: &mut Table<'_>) -> Option<Turn> {
+pub(super) fn next_turn(queue: &mut Queue, available: u64, table: &mut Table<'_>) -> Option<Turn> {
     let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
     let consumers = &mut queue.consumers;
     consumers.next(available, |consumer| may_take(consumer, shard, peers, id))
 }
 
-fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) {
+pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) {
     let run = DeliveredRun {
         consumer: turn.slot,
         queue: queue.id,
@@ -171,7 +178,7 @@ fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) 
 }
 
 /// Whether the consumer's connection has room and its channel credit. If not, `Command::Resume` brings the consumer back.
-fn may_take(
+pub(super) fn may_take(
     consumer: &Consumer,
     shard: ShardId,
     peers: &mut FxHashMap<ConnectionId, Peer>,

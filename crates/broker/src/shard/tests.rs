@@ -11,6 +11,7 @@ mod consuming;
 mod delayed;
 mod entries;
 mod fixture;
+mod grouped;
 mod late;
 mod lifetime;
 mod memory;
