@@ -88,7 +88,7 @@ proptest! {
             }
             let scripted = steps.next().filter(|(client, _)| !held[*client].is_empty());
             let some = (0..CLIENTS).find(|client| !held[*client].is_empty());
-            let Some((client, acks)) = scripted.or(some.map(|client| (client, true))) else {
+            let Some((client, acks)) = scripted.or_else(|| some.map(|client| (client, true))) else {
                 break;
             };
             // In order of delivery, as a consumer does that wants order.
