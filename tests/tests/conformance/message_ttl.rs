@@ -204,8 +204,9 @@ fn a_dead_letter_that_expired_has_no_expiration_but_remembers_it() {
 #[test]
 fn a_cycle_of_expiry_alone_ends() {
     let channel = Connection::open().channel(1);
-    let queue = channel.queue_with(table([("x-dead-letter-exchange", text("")), ttl(50)]));
+    let queue = channel.queue_with(table([("x-dead-letter-exchange", text("")), ttl(500)]));
     channel.publish("", &queue, "round and round");
+    channel.await_ready(&queue, 1);
     channel.await_ready(&queue, 0);
     channel.quiet(&queue);
     assert_eq!(channel.ready(&queue), 0);
