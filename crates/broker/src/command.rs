@@ -94,7 +94,7 @@ pub struct Publish {
 /// What a transaction does in one shard.
 #[derive(Debug)]
 pub struct Part {
-    /// Who waits for it; nobody where a shard moves dead letters.
+    /// Who waits for it; nobody where messages move by themselves.
     pub connection: Option<ConnectionId>,
     /// Which transaction.
     pub transaction: Transaction,
@@ -108,6 +108,25 @@ pub struct Part {
     pub settles: Vec<Settle>,
     /// Whether full queues take the messages too.
     pub forced: bool,
+}
+
+impl Part {
+    /// What enters the queues of a shard because messages move; nobody waits for it.
+    pub(crate) fn moved(
+        transaction: Transaction,
+        (batch, runs): (Arc<Batch>, Vec<Run>),
+        forced: bool,
+    ) -> Self {
+        Self {
+            connection: None,
+            transaction,
+            bytes: 0,
+            batch,
+            runs,
+            settles: Vec::new(),
+            forced,
+        }
+    }
 }
 
 /// What becomes of messages that were handed out.

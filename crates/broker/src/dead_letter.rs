@@ -66,7 +66,7 @@ impl<'a> DeadLetter<'a> {
     pub fn new(message: &Message<'a>, death: &Death<'a>) -> Option<Self> {
         let properties = Properties::parse(message.properties).ok()?;
         let old = properties.headers();
-        let (exchange, keys) = published_to(message, old)?;
+        let (exchange, keys) = published_to(message.exchange_and_key, old)?;
         let entry = Entry {
             death,
             exchange,
@@ -127,11 +127,11 @@ pub fn without_deaths(message: &Message<'_>) -> Option<Vec<u8>> {
 }
 
 /// The exchange that a message was published to, and all its routing keys.
-fn published_to<'a>(
-    message: &Message<'a>,
+pub(crate) fn published_to<'a>(
+    exchange_and_key: &'a [u8],
     headers: Option<TableRef<'a>>,
 ) -> Option<(&'a [u8], Vec<&'a [u8]>)> {
-    let (exchange, key) = exchange_and_key::split(message.exchange_and_key)?;
+    let (exchange, key) = exchange_and_key::split(exchange_and_key)?;
     let mut keys = vec![key];
     if let Some(Value::Array(further)) = headers.and_then(|headers| headers.find("CC")) {
         keys.extend(further.iter().filter_map(|key| match key {

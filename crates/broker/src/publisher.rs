@@ -7,22 +7,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
+use leveret_message::batch::NewMessage;
 use leveret_message::properties::Properties;
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use crate::command::{Command, Publish, Run, RunQueues, Shards};
+use crate::command::{Command, Publish, RunQueues, Shards};
 use crate::exchange::Exchange;
 use crate::link::ConnectionId;
-use crate::mailbox::take_gathered;
+pub use crate::publisher::filling::NewBody;
+pub(crate) use crate::publisher::filling::{Filling, add_moved, by_shard, lanes};
 use crate::publisher::remembered::Route;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::queue_handle::ShardId;
 use crate::route::pick::Chances;
 use crate::route::{Routed, changes, route};
 use crate::vhost::Vhost;
 
+mod filling;
 pub mod firehose;
 pub mod gathered;
 mod remembered;
@@ -65,77 +66,6 @@ impl ShardSet {
 
 /// Where a message is: shards, the numbers of batches, and indexes in them.
 pub type Places = SmallVec<[(ShardId, u64, u32); 1]>;
-
-/// The body of a message that is being published.
-#[derive(Clone, Debug)]
-pub enum NewBody<'a> {
-    /// Copied into the batch.
-    Copied(&'a [u8]),
-    /// Shared by reference.
-    Shared(Bytes),
-}
-
-/// A batch that is being filled, and which of its messages goes where.
-#[derive(Debug, Default)]
-pub(crate) struct Filling {
-    builder: BatchBuilder,
-    runs: Vec<Run>,
-}
-
-impl Filling {
-    /// Whether there is nothing in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.builder.is_empty()
-    }
-
-    /// Ends the batch and begins the next one.
-    pub(crate) fn seal(&mut self) -> (Arc<Batch>, Vec<Run>) {
-        (self.builder.seal(), take_gathered(&mut self.runs))
-    }
-
-    /// Adds a message that comes from another queue; where it has `died` in one, its headers tell of it.
-    pub(crate) fn add_moved(
-        &mut self,
-        queues: &RunQueues,
-        message: NewMessage<'_>,
-        body: &NewBody<'_>,
-        died: bool,
-    ) {
-        self.add(queues, message, body);
-        if died {
-            self.builder.mark_died();
-        }
-    }
-
-    /// Adds a message; whether it begins a run.
-    #[inline]
-    pub(crate) fn add(
-        &mut self,
-        queues: &RunQueues,
-        message: NewMessage<'_>,
-        body: &NewBody<'_>,
-    ) -> bool {
-        match body {
-            NewBody::Copied(body) => self.builder.push(message, body),
-            NewBody::Shared(body) => self.builder.push_shared(message, body.clone()),
-        }
-        match self.runs.last_mut() {
-            Some(run) if run.queues.is_same(queues) => {
-                run.count += 1;
-                false
-            }
-            _ => {
-                let first = self.builder.len() - 1;
-                self.runs.push(Run {
-                    queues: queues.clone(),
-                    first,
-                    count: 1,
-                });
-                true
-            }
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -458,13 +388,4 @@ impl Publisher {
         let lanes = self.lanes.iter();
         lanes.map(|lane| lane.filling.builder.byte_len()).sum()
     }
-}
-
-/// The queues that a message goes to, by the shards that they are in.
-pub(crate) fn by_shard(
-    queues: &mut [Arc<QueueHandle>],
-) -> impl Iterator<Item = (ShardId, RunQueues)> {
-    queues.sort_by_key(|queue| queue.shard);
-    let by_shard = queues.chunk_by(|a, b| a.shard == b.shard);
-    by_shard.filter_map(|of| Some((of.first()?.shard, of.iter().map(|queue| queue.id).collect())))
 }

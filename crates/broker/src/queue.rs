@@ -51,7 +51,7 @@ mod settling;
 mod tests;
 
 pub use groups::Group;
-pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory, split_front};
+pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 

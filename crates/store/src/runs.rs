@@ -212,8 +212,9 @@ impl<V: RunValue> Runs<V> {
     }
 }
 
-/// Cuts `count` numbers off the front of a piece that has more than that.
-fn split_front<V: RunValue>(piece: &mut Piece<V>, count: u64) -> Piece<V> {
+/// Takes up to `count` numbers from the front of a piece.
+pub fn split_front<V: RunValue>(piece: &mut Piece<V>, count: u64) -> Piece<V> {
+    let count = count.min(piece.count);
     let front = Piece {
         first: piece.first,
         count,

@@ -7,7 +7,7 @@
 //! Bound: a connection that has no allowance left makes no copies, and counts them as dropped; so a consumer whose copies nobody takes goes on.
 //! Copies of copies are never made.
 
-use leveret_message::batch::{Body, Message, NewMessage};
+use leveret_message::batch::{Message, NewMessage};
 use leveret_message::exchange_and_key;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableWriter, Value};
@@ -74,10 +74,7 @@ impl Publisher {
         }
         let mut headers = self.headers(exchange, &[key], message.properties, to);
         headers.put("redelivered", Value::SignedInt(redelivered.into()));
-        let body = match message.body {
-            Body::Inline(body) => NewBody::Copied(body),
-            Body::Shared(body) => NewBody::Shared(body.clone()),
-        };
+        let body = NewBody::from(message.body);
         let key = [b"deliver.", queue.name().as_bytes()].concat();
         self.trace(&key, &headers, &body);
     }

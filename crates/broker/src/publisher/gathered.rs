@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use leveret_message::batch::{Message, NewMessage};
 use leveret_store::log::Transaction;
 
-use super::{Filling, NewBody, Publisher, RouteIndex, ShardSet, Tally};
+use super::{Filling, NewBody, Publisher, RouteIndex, ShardSet, Tally, lanes};
 use crate::command::{Command, Part, Settle, Shards};
 use crate::queue_handle::{QueueHandle, ShardId};
 
@@ -85,7 +85,7 @@ impl Gathered {
             of: Arc::clone(of),
         };
         Self {
-            lanes: (0..shards.count()).map(|_| Filling::default()).collect(),
+            lanes: lanes(shards),
             tallies: Vec::new(),
             settles: (0..shards.count()).map(|_| Vec::new()).collect(),
             mandatory: Vec::new(),

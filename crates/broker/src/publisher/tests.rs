@@ -6,6 +6,7 @@ mod firehose;
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use leveret_message::batch::Body;
 use leveret_message::name::Name;
 use leveret_message::properties::Properties;
@@ -18,6 +19,7 @@ use crate::bindings::ExchangeKind;
 use crate::doubles;
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueDeclaration;
+use crate::queue_handle::QueueHandle;
 use crate::vhost::door::Binding;
 
 const ME: ConnectionId = ConnectionId(1);

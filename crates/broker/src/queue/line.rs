@@ -20,9 +20,9 @@ use leveret_store::log::Log;
 
 use crate::queue::away::Away;
 use crate::queue::lifetime::Seen;
-use crate::queue::pieces::{Held, Level, Ready, in_memory, size, split_front};
+use crate::queue::pieces::{Held, Level, Ready, in_memory, size};
 use crate::queue::reading::Asked;
-use crate::runs::{Piece, Runs};
+use crate::runs::{Piece, Runs, split_front};
 
 /// When fewer messages than this are away, new ones are kept in memory behind them, so that a queue that is caught up with stays so.
 const TAIL_AWAY_MAX: u64 = 16 * 1024;

@@ -152,20 +152,6 @@ pub fn in_memory(piece: Piece<Held>) -> Option<Piece<Ready>> {
     })
 }
 
-/// Takes up to `count` messages from the front of a piece.
-pub fn split_front(piece: &mut Piece<Ready>, count: u64) -> Piece<Ready> {
-    let count = count.min(piece.count);
-    let front = Piece {
-        first: piece.first,
-        count,
-        value: piece.value.clone(),
-    };
-    piece.first += count;
-    piece.count -= count;
-    piece.value.skip(count);
-    front
-}
-
 /// The memory that messages stand for, in bytes.
 pub(super) fn size(piece: &Piece<Ready>) -> usize {
     piece

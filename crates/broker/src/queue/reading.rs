@@ -12,8 +12,8 @@ use leveret_store::log::{ChunkId, Log, Position, QueueId, Read, Wanted};
 use crate::queue::Queue;
 use crate::queue::away::{AwayPiece, unpack};
 use crate::queue::line::Line;
-use crate::queue::pieces::{Held, Home, Level, Ready, size, split_front};
-use crate::runs::Piece;
+use crate::queue::pieces::{Held, Home, Level, Ready, size};
+use crate::runs::{Piece, split_front};
 
 /// How many bytes are read from the log at a time.
 pub(super) const READ_BYTES: usize = 1 << 20;

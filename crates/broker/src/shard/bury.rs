@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use leveret_message::batch::{Body, NewMessage};
+use leveret_message::batch::NewMessage;
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 use leveret_store::entry::Stream;
@@ -14,12 +14,12 @@ use leveret_store::log::{Position, QueueId, Transaction};
 use crate::arguments::QueueSettings;
 use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
-use crate::publisher::{Filling, NewBody, by_shard};
-use crate::queue::{Home, Queue, Ready, Taken, split_front};
+use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
-use crate::runs::Piece;
+use crate::runs::{Piece, split_front};
 use crate::shard::Shard;
 use crate::shard::settled::Settled;
 
@@ -34,6 +34,16 @@ pub(super) struct Dead {
 }
 
 impl Dead {
+    /// Messages that have died in this queue.
+    pub(super) fn of(queue: &Queue, piece: Piece<Ready>, reason: Reason) -> Self {
+        Self {
+            queue: Arc::clone(&queue.handle),
+            settings: queue.settings.clone(),
+            piece,
+            reason,
+        }
+    }
+
     /// Each message for itself, if that is wanted.
     fn cut(self, each: bool) -> impl Iterator<Item = Self> {
         let Self {
@@ -63,9 +73,7 @@ impl Shard {
         if self.dead.is_empty() {
             return None;
         }
-        let mut lanes: Vec<Filling> = (0..self.shards.count())
-            .map(|_| Filling::default())
-            .collect();
+        let mut lanes = lanes(&self.shards);
         let mut left = Vec::new();
         let unix_secs = self.clock.unix_secs();
         let mut forced = false;
@@ -113,8 +121,8 @@ impl Shard {
         let transaction = Transaction::new(concerned.len());
         let mut position = None;
         for (shard, mut lane) in concerned {
-            let (mut batch, runs) = lane.seal();
             if shard == own {
+                let (mut batch, runs) = lane.seal();
                 self.stamp(&mut batch);
                 ((), position) = self.in_part(transaction, |this| {
                     this.forced = forced;
@@ -124,17 +132,8 @@ impl Shard {
                     this.leave(&left);
                 });
             } else {
-                let part = Part {
-                    connection: None,
-                    transaction,
-                    bytes: 0,
-                    batch,
-                    runs,
-                    settles: Vec::new(),
-                    forced,
-                };
-                let part = Command::Transact(Box::new(part));
-                self.shards.send(shard, part);
+                let part = Part::moved(transaction, lane.seal(), forced);
+                self.shards.send(shard, Command::Transact(Box::new(part)));
             }
         }
         position
@@ -157,12 +156,7 @@ pub(super) fn let_go(
     settled: &mut Settled,
 ) {
     if queue.has_dead_letters() {
-        dead.push(Dead {
-            queue: Arc::clone(&queue.handle),
-            settings: queue.settings.clone(),
-            piece,
-            reason,
-        });
+        dead.push(Dead::of(queue, piece, reason));
     } else if piece.value.home == Home::Log {
         let stream = piece.value.level.stream();
         settled.push(queue.id, stream, piece.first, piece.count);
@@ -229,16 +223,9 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) -> u64 {
             persistent: message.persistent,
             priority: message.priority,
         };
-        let body = match message.body {
-            Body::Inline(body) => NewBody::Copied(body),
-            Body::Shared(body) => NewBody::Shared(body.clone()),
-        };
+        let body = NewBody::from(message.body);
         vhost.keep_recent(&reached.visited, new, &body);
-        for (shard, queues) in by_shard(&mut queues) {
-            if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-                lane.add_moved(&queues, new, &body, true);
-            }
-        }
+        add_moved(lanes, &mut queues, new, &body, true);
     }
     exchange.note_published(piece.count, went);
     went

@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::{Batch, BatchBuilder, Body, Message, NewMessage};
-use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
-use leveret_message::table::Value;
 use leveret_store::log::{QueueId, Read, Transaction, Wanted};
 
 use crate::backing::FoundMessages;
+use crate::dead_letter::published_to;
 use crate::delay::{Delay, Near, released, with_due};
 use crate::exchange::Exchange;
-use crate::publisher::{Filling, NewBody, by_shard};
+use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue_handle::QueueHandle;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
@@ -107,9 +106,7 @@ impl Shard {
     }
 
     fn release_delayed(&mut self, handle: &QueueHandle, due: &[Near]) {
-        let mut lanes: Vec<Filling> = (0..self.shards.count())
-            .map(|_| Filling::default())
-            .collect();
+        let mut lanes = lanes(&self.shards);
         let vhost = handle.vhost.upgrade();
         let exchange = vhost
             .as_ref()
@@ -217,17 +214,10 @@ fn publish_released(
 ) {
     let properties = released(message);
     let properties = properties.as_deref().unwrap_or(message.properties);
-    let Some((_, key)) = exchange_and_key::split(message.exchange_and_key) else {
+    let parsed = Properties::checked(properties);
+    let Some((_, keys)) = published_to(message.exchange_and_key, parsed.headers()) else {
         return;
     };
-    let mut keys = vec![key];
-    let parsed = Properties::checked(properties);
-    if let Some(Value::Array(further)) = parsed.headers().and_then(|headers| headers.find("CC")) {
-        keys.extend(further.iter().filter_map(|key| match key {
-            Value::LongStr(key) => Some(key),
-            _ => None,
-        }));
-    }
     let routed = Routed {
         routing_keys: &keys,
         properties: parsed,
@@ -241,15 +231,8 @@ fn publish_released(
         persistent: message.persistent,
         priority: message.priority,
     };
-    let body = match message.body {
-        Body::Inline(body) => NewBody::Copied(body),
-        Body::Shared(body) => NewBody::Shared(body.clone()),
-    };
+    let body = NewBody::from(message.body);
     vhost.keep_recent(&reached.visited, new, &body);
     exchange.note_published(0, queues.len() as u64);
-    for (shard, queues) in by_shard(&mut queues) {
-        if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-            lane.add_moved(&queues, new, &body, message.died);
-        }
-    }
+    add_moved(lanes, &mut queues, new, &body, message.died);
 }

@@ -2,9 +2,7 @@
 //!
 //! A move is a transaction of the log, as that of a dead letter is: each message is in the one queue or in the other.
 
-use std::sync::Arc;
-
-use leveret_message::batch::{Body, NewMessage};
+use leveret_message::batch::NewMessage;
 use leveret_message::exchange_and_key;
 use leveret_store::log::QueueId;
 
@@ -12,7 +10,7 @@ use crate::command::{MoveTo, Moving, Operation};
 use crate::dead_letter::{origin, without_deaths};
 use crate::error::Error;
 use crate::link::{ConnectionId, Got, Reply};
-use crate::publisher::{Filling, NewBody, by_shard};
+use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::{Home, Need, Ready};
 use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
@@ -66,9 +64,7 @@ impl Shard {
     }
 
     fn move_ready(&mut self, id: QueueId, moving: &Moving) -> Reply {
-        let mut lanes: Vec<Filling> = (0..self.shards.count())
-            .map(|_| Filling::default())
-            .collect();
+        let mut lanes = lanes(&self.shards);
         let (mut left, mut staying) = (Vec::new(), Vec::new());
         let (mut moved, mut looked_at) = (0, 0);
         let most = moving.most.min(MOVED_MAX);
@@ -153,14 +149,7 @@ fn publish_moved(vhost: &Vhost, message: &Ready, to: &MoveTo, lanes: &mut [Filli
         persistent: message.persistent,
         priority: message.priority,
     };
-    let body = match message.body {
-        Body::Inline(body) => NewBody::Copied(body),
-        Body::Shared(body) => NewBody::Shared(body.clone()),
-    };
-    for (shard, queues) in by_shard(&mut [Arc::clone(&queue)]) {
-        if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-            lane.add_moved(&queues, new, &body, died);
-        }
-    }
+    let body = NewBody::from(message.body);
+    add_moved(lanes, &mut [queue], new, &body, died);
     true
 }

@@ -56,17 +56,13 @@ impl Shard {
                 level: Level::default(),
                 failed: 0,
             };
-            self.dead.push(Dead {
-                queue: Arc::clone(&queue.handle),
-                settings: queue.settings.clone(),
-                // It was never in the queue, and so has no number there.
-                piece: Piece {
-                    first: 0,
-                    count: 1,
-                    value,
-                },
-                reason: Reason::MaxLength,
-            });
+            // It was never in the queue, and so has no number there.
+            let piece = Piece {
+                first: 0,
+                count: 1,
+                value,
+            };
+            self.dead.push(Dead::of(queue, piece, Reason::MaxLength));
         }
     }
 }

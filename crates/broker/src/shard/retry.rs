@@ -1,6 +1,5 @@
 //! Messages that came back are ready again when they have waited for long enough: see `queue/retry.rs`.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_store::log::QueueId;
@@ -15,16 +14,11 @@ impl Shard {
         while let Some(id) = self.retries.pop(now) {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.retry_due = None;
-                let (handle, settings) = (Arc::clone(&queue.handle), queue.settings.clone());
-                let (dead, before) = (&mut self.dead, queue.held_bytes());
-                queue.end_waits(now_ms, |reason, piece| {
-                    dead.push(Dead {
-                        queue: Arc::clone(&handle),
-                        settings: settings.clone(),
-                        piece,
-                        reason,
-                    });
-                });
+                let (mut died, before) = (Vec::new(), queue.held_bytes());
+                queue.end_waits(now_ms, |reason, piece| died.push((reason, piece)));
+                let died = died.into_iter();
+                self.dead
+                    .extend(died.map(|(reason, piece)| Dead::of(queue, piece, reason)));
                 self.held_bytes -= before as i64 - queue.held_bytes() as i64;
                 touch(&mut self.touched, queue);
             }

@@ -1,7 +1,5 @@
 //! Settling what was handed out: it is gone, goes back to its place, or dies.
 
-use std::sync::Arc;
-
 use leveret_store::entry::RequeueRun;
 use leveret_store::log::{Group, Log, QueueId};
 
@@ -63,12 +61,8 @@ impl<'a> Fates<'a> {
 
     /// What has died waits to be moved.
     pub(super) fn end(self, queue: &Queue, dead: &mut Vec<Dead>) {
-        dead.extend(self.died.into_iter().map(|(reason, piece)| Dead {
-            queue: Arc::clone(&queue.handle),
-            settings: queue.settings.clone(),
-            piece,
-            reason,
-        }));
+        let died = self.died.into_iter();
+        dead.extend(died.map(|(reason, piece)| Dead::of(queue, piece, reason)));
     }
 }
 

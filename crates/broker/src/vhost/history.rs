@@ -12,16 +12,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use leveret_message::batch::{Batch, BatchBuilder, Body, Message, NewMessage};
-use leveret_message::exchange_and_key;
+use leveret_message::batch::{Batch, BatchBuilder, Message, NewMessage};
 use leveret_message::properties::Properties;
 use leveret_message::table::Value;
 use leveret_store::log::Transaction;
 
 use crate::command::{Command, Part};
+use crate::dead_letter::published_to;
 use crate::definitions;
 use crate::exchange::{Destination, Exchange};
-use crate::publisher::{Filling, NewBody, by_shard};
+use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue_handle::ShardId;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
@@ -171,9 +171,7 @@ impl Vhost {
             return;
         };
         let messages: Vec<Recent> = history.lock().messages.iter().cloned().collect();
-        let mut lanes: Vec<Filling> = (0..self.shards.count())
-            .map(|_| Filling::default())
-            .collect();
+        let mut lanes = lanes(&self.shards);
         let mut chances = Chances::new(rand::random());
         for message in messages.iter().filter_map(|recent| recent.batch.message(0)) {
             self.add_recent(&message, to, chances.draw(), &mut lanes);
@@ -182,16 +180,7 @@ impl Vhost {
         let concerned: Vec<_> = lanes.filter(|(_, lane)| !lane.is_empty()).collect();
         let transaction = Transaction::new(concerned.len());
         for (shard, mut lane) in concerned {
-            let (batch, runs) = lane.seal();
-            let part = Part {
-                connection: None,
-                transaction,
-                bytes: 0,
-                batch,
-                runs,
-                settles: Vec::new(),
-                forced: false,
-            };
+            let part = Part::moved(transaction, lane.seal(), false);
             self.shards.send(shard, Command::Transact(Box::new(part)));
         }
     }
@@ -209,10 +198,7 @@ impl Vhost {
             persistent: message.persistent,
             priority: message.priority,
         };
-        let body = match message.body {
-            Body::Inline(body) => NewBody::Copied(body),
-            Body::Shared(body) => NewBody::Shared(body.clone()),
-        };
+        let body = NewBody::from(message.body);
         let mut queues = match to {
             Destination::Queue(queue) => vec![Arc::clone(queue)],
             Destination::Exchange(exchange) => {
@@ -229,11 +215,7 @@ impl Vhost {
                 reached.queues
             }
         };
-        for (shard, queues) in by_shard(&mut queues) {
-            if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
-                lane.add(&queues, new, &body);
-            }
-        }
+        add_moved(lanes, &mut queues, new, &body, false);
     }
 
     /// Forgets what an exchange that has ended had kept.
@@ -279,15 +261,8 @@ fn alone(message: NewMessage<'_>, body: &NewBody<'_>) -> Arc<Batch> {
 
 /// The routing keys of a message, those of its `CC` header included, and its properties.
 fn keys_of<'a>(message: &Message<'a>) -> Option<(Vec<&'a [u8]>, Properties<'a>)> {
-    let (_, key) = exchange_and_key::split(message.exchange_and_key)?;
     let properties = Properties::parse(message.properties).ok()?;
-    let mut keys = vec![key];
-    if let Some(Value::Array(further)) = properties.headers().and_then(|table| table.find("CC")) {
-        keys.extend(further.iter().filter_map(|key| match key {
-            Value::LongStr(key) => Some(key),
-            _ => None,
-        }));
-    }
+    let (_, keys) = published_to(message.exchange_and_key, properties.headers())?;
     Some((keys, properties))
 }
 

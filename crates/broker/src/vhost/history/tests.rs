@@ -1,5 +1,6 @@
 //! What an exchange keeps, what a new binding gets of it, and what outlives the broker.
 
+use leveret_message::exchange_and_key;
 use leveret_message::name::Name;
 use leveret_message::properties::PropertiesWriter;
 use leveret_message::table::{Table, TableRef, TableWriter};
