@@ -72,6 +72,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Adds a run of a batch.
+    #[inline]
     pub(crate) fn push(&mut self, batch: &Arc<Batch>, run: DeliveredRun) {
         self.runs.push(run);
         match self.batches.last_mut() {

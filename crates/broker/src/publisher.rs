@@ -5,11 +5,13 @@
 //! may be handed over before the connection has to stop reading is the allowance.
 
 use std::collections::BTreeSet;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use hashbrown::HashTable;
 use leveret_message::batch::NewMessage;
 use leveret_message::properties::Properties;
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
 use crate::command::{Command, Publish, RunQueues, Shards};
@@ -101,9 +103,9 @@ pub struct Publisher {
     published: u64,
     /// How many queues `routes` lead to, each counted as often as it is named.
     routed_queues: usize,
-    by_key: FxHashMap<Box<[u8]>, RouteIndex>,
+    /// The routes that are remembered, by their keys.
+    by_key: HashTable<RouteIndex>,
     /// The last answer, so that a stream to one queue costs one comparison.
-    last_key: Vec<u8>,
     last: Option<RouteIndex>,
     /// What [`changes`] was when the first message of this turn was routed.
     changes: u64,
@@ -125,8 +127,7 @@ impl Publisher {
             tallied: Vec::new(),
             published: 0,
             routed_queues: 0,
-            by_key: FxHashMap::default(),
-            last_key: Vec::new(),
+            by_key: HashTable::new(),
             last: None,
             changes: UNKNOWN,
             chances: Chances::new(rand::random()),
@@ -137,28 +138,40 @@ impl Publisher {
     /// not matter (no `CC` or `BCC`); a message that may not asks [`Publisher::route`].
     #[inline]
     pub fn remembered(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
-        if self.last_key == exchange_and_key
-            && let Some(index) = self.last
-            && self.routes[index.0].held_at == self.changes
-        {
-            return Some(index);
+        if let Some(index) = self.last {
+            let route = &self.routes[index.0];
+            if route.key.as_slice() == exchange_and_key && route.held_at == self.changes {
+                return Some(index);
+            }
         }
         self.recall(exchange_and_key)
     }
 
     fn recall(&mut self, exchange_and_key: &[u8]) -> Option<RouteIndex> {
-        let index = *self.by_key.get(exchange_and_key)?;
         let changes = self.look_for_changes();
-        let route = &mut self.routes[index.0];
+        let routes = &mut self.routes;
+        let is_it = |index: &RouteIndex| routes[index.0].key.as_slice() == exchange_and_key;
+        let index = *self.by_key.find(hash(exchange_and_key), is_it)?;
+        let route = &mut routes[index.0];
         if route.held_at != changes {
             if !route.holds() {
-                self.by_key.remove(exchange_and_key);
+                self.forget_route(index);
                 return None;
             }
             route.held_at = changes;
         }
-        self.remember_last(exchange_and_key, index);
+        self.last = Some(index);
         Some(index)
+    }
+
+    /// The route does not hold any more. Its place is kept until all are forgotten.
+    #[cold]
+    fn forget_route(&mut self, index: RouteIndex) {
+        let hash = hash(&self.routes[index.0].key);
+        if let Ok(entry) = self.by_key.find_entry(hash, |of| *of == index) {
+            entry.remove();
+        }
+        self.last = None;
     }
 
     /// Routes a message that was published to `exchange`, under its routing key and the further ones of `CC` and `BCC`.
@@ -186,10 +199,14 @@ impl Publisher {
         self.routed_queues += reached.queues.len();
         let index = RouteIndex(self.routes.len());
         let tally = self.tally_of(exchange);
-        self.routes.push(Route::new(reached, tally, changes));
+        let key = exchange_and_key.into();
+        self.routes.push(Route::new(key, reached, tally, changes));
         if !fleeting {
-            self.by_key.insert(exchange_and_key.into(), index);
-            self.remember_last(exchange_and_key, index);
+            let routes = &self.routes;
+            let rehash = |index: &RouteIndex| hash(&routes[index.0].key);
+            self.by_key
+                .insert_unique(hash(exchange_and_key), index, rehash);
+            self.last = Some(index);
         }
         index
     }
@@ -233,12 +250,6 @@ impl Publisher {
             self.changes = changes();
         }
         self.changes
-    }
-
-    fn remember_last(&mut self, exchange_and_key: &[u8], index: RouteIndex) {
-        self.last_key.clear();
-        self.last_key.extend_from_slice(exchange_and_key);
-        self.last = Some(index);
     }
 
     fn forget_routes(&mut self) {
@@ -388,4 +399,8 @@ impl Publisher {
         let lanes = self.lanes.iter();
         lanes.map(|lane| lane.filling.builder.byte_len()).sum()
     }
+}
+
+fn hash(exchange_and_key: &[u8]) -> u64 {
+    FxBuildHasher.hash_one(exchange_and_key)
 }

@@ -56,54 +56,57 @@ pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 
 /// See the module.
+///
+/// What is looked at for each message comes first, so that a message for one queue of thousands brings few cache lines with it.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Queue {
-    /// What everyone knows of it. What of that is asked for each message is here as well: the handle is far away.
-    pub handle: Arc<QueueHandle>,
     /// [`QueueHandle::id`].
     pub id: QueueId,
     /// [`QueueHandle::is_kept`].
     pub is_kept: bool,
     /// [`QueueHandle::syncs`].
     pub syncs: bool,
-    /// What holds for it: its arguments and policies.
-    pub settings: QueueSettings,
     /// The highest priority that is told apart.
     pub max_level: Level,
     /// Whether one of its messages may expire.
     pub expires: bool,
-    /// How long it may get; see `shard/bury.rs`.
-    length: Length,
-    body_bytes: BodyBytes,
-    /// How often its messages may fail.
-    failures_max: u64,
-    /// Who consumes from it.
-    pub consumers: Consumers,
-    /// Those who asked for messages to be moved while the next one was away.
-    pub moves: VecDeque<(ConnectionId, Moving)>,
-    lines: Lines,
-    reach: Reach,
-    /// Those who asked for a message while the next one was away.
-    pub gets: VecDeque<(Holder, bool)>,
-    unacked: Holders,
-    waiting: Waiting,
-    /// Where its messages are in groups.
-    pub groups: Option<Box<Groups>>,
-    next_seq: u64,
-    /// The sequence number of the first message that came since the broker was started.
-    first_seq: u64,
-    /// What became of those that left it.
-    pub counts: Counts,
-    /// Messages below this one may have been delivered before the broker was started.
-    redelivered_below: u64,
-    unacked_bytes: usize,
-    unacked_count: u64,
     /// Whether messages were handed out that could leave memory, since they were last looked for.
     handed_out: bool,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
     /// Whether it is in its shard's list of queues with messages in memory.
     pub is_resident: bool,
+    next_seq: u64,
+    unacked_count: u64,
+    unacked_bytes: usize,
+    /// How long it may get; see `shard/bury.rs`.
+    length: Length,
+    /// Where its messages are in groups.
+    pub groups: Option<Box<Groups>>,
+    unacked: Holders,
+    waiting: Waiting,
+    /// Who consumes from it.
+    pub consumers: Consumers,
+    /// What became of those that left it.
+    pub counts: Counts,
+    lines: Lines,
+    body_bytes: BodyBytes,
+    /// Messages below this one may have been delivered before the broker was started.
+    redelivered_below: u64,
+    /// How often its messages may fail.
+    failures_max: u64,
+    /// What everyone knows of it. What of that is asked for each message is above as well: the handle is far away.
+    pub handle: Arc<QueueHandle>,
+    /// What holds for it: its arguments and policies.
+    pub settings: QueueSettings,
+    reach: Reach,
+    /// Those who asked for messages to be moved while the next one was away.
+    pub moves: VecDeque<(ConnectionId, Moving)>,
+    /// Those who asked for a message while the next one was away.
+    pub gets: VecDeque<(Holder, bool)>,
+    /// The sequence number of the first message that came since the broker was started.
+    first_seq: u64,
     /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
     pub used_at: Option<Instant>,
     /// See `used_at`.
@@ -238,6 +241,7 @@ impl Queue {
     }
 
     /// Messages of a batch that enter a queue without ready ones, and are taken at once.
+    #[inline]
     pub fn pass(&mut self, messages: (&Arc<Batch>, u32, u32), place: Place) -> Taken {
         debug_assert_eq!(self.ready_count(), 0);
         let (batch, index, count) = messages;
@@ -249,6 +253,7 @@ impl Queue {
     }
 
     /// Whether messages are ready, but the next one is not in memory.
+    #[inline]
     pub fn is_next_away(&self) -> bool {
         self.lines.count() > 0 && self.first_run_len() == 0
     }
@@ -285,6 +290,7 @@ impl Queue {
     }
 
     /// Notes that a channel holds messages that were taken.
+    #[inline]
     pub fn hold(
         &mut self,
         holder: Holder,

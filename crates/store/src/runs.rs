@@ -41,10 +41,11 @@ impl<V> Piece<V> {
 
 /// See the module. Everything aside is lower than everything in line.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct Runs<V> {
-    aside: BTreeMap<u64, Piece<V>>,
-    line: VecDeque<Piece<V>>,
     count: u64,
+    line: VecDeque<Piece<V>>,
+    aside: BTreeMap<u64, Piece<V>>,
 }
 
 impl<V> Default for Runs<V> {
@@ -70,13 +71,19 @@ impl<V: RunValue> Runs<V> {
 
     /// Adds a run that overlaps none in the set. **Cost**: the same for any number of runs, if it is behind all others; else a tree operation for
     /// it and for each run in line.
+    #[inline]
     pub fn insert(&mut self, piece: Piece<V>) {
         debug_assert!(piece.count > 0);
         self.count += piece.count;
         if self.last_number().is_none_or(|last| last < piece.first) {
             self.line.push_back(piece);
-            return;
+        } else {
+            self.insert_aside(piece);
         }
+    }
+
+    #[cold]
+    fn insert_aside(&mut self, piece: Piece<V>) {
         self.put_aside(self.line.len());
         let replaced = self.aside.insert(piece.last(), piece);
         debug_assert!(replaced.is_none(), "runs never overlap");
@@ -155,6 +162,24 @@ impl<V: RunValue> Runs<V> {
         }
     }
 
+    /// As [`Runs::take`], for who only looks at what goes: whole runs at the front of the line are dropped where they are.
+    #[inline]
+    pub fn remove(&mut self, range: RangeInclusive<u64>, mut removed: impl FnMut(&Piece<V>)) {
+        let (first, last) = range.into_inner();
+        if self.aside.is_empty() {
+            let goes = |front: &&Piece<V>| first <= front.first && front.last() <= last;
+            while let Some(front) = self.line.front().filter(goes) {
+                removed(front);
+                self.count -= front.count;
+                self.line.pop_front();
+            }
+            if self.line.is_empty() {
+                return self.give_room_back();
+            }
+        }
+        self.take(first..=last, |piece| removed(&piece));
+    }
+
     fn take_aside(&mut self, first: u64, last: u64, taken: &mut impl FnMut(Piece<V>)) {
         while let Some((&key, piece)) = self.aside.range_mut(first..).next() {
             if piece.first > last {
@@ -187,10 +212,18 @@ impl<V: RunValue> Runs<V> {
             return Some(split_front(front, most));
         }
         let piece = self.line.pop_front();
-        if self.line.is_empty() && self.line.capacity() > LINE_KEPT_MAX {
-            self.line = VecDeque::new();
+        if self.line.is_empty() {
+            self.give_room_back();
         }
         piece
+    }
+
+    /// The line is empty.
+    #[inline]
+    fn give_room_back(&mut self) {
+        if self.line.capacity() > LINE_KEPT_MAX {
+            self.line = VecDeque::new();
+        }
     }
 
     /// Moves the first runs in line aside.

@@ -11,9 +11,14 @@ use crate::exchange::Exchange;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::route::Reached;
 
+/// Keys up to this length are near what else is looked at for each message.
+const KEY_NEAR: usize = 32;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Route {
+    /// `u8 length, exchange, u8 length, routing key`.
+    pub(super) key: SmallVec<[u8; KEY_NEAR]>,
     /// The tally of the exchange that it begins at.
     pub(super) tally: usize,
     pub(super) visited: Vec<(Arc<Exchange>, u64)>,
@@ -29,7 +34,12 @@ pub(super) struct Route {
 }
 
 impl Route {
-    pub(super) fn new(reached: Reached, tally: usize, changes: u64) -> Self {
+    pub(super) fn new(
+        key: SmallVec<[u8; KEY_NEAR]>,
+        reached: Reached,
+        tally: usize,
+        changes: u64,
+    ) -> Self {
         let mut handles = reached.queues;
         let lanes: SmallVec<[_; 1]> = by_shard(&mut handles).collect();
         let bits = lanes.iter().fold(0, |bits, (shard, _)| bits | 1 << shard.0);
@@ -38,6 +48,7 @@ impl Route {
             .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
         let handles: Arc<[Arc<QueueHandle>]> = handles.into();
         Self {
+            key,
             tally,
             may_refuse: may_refuse(&handles),
             visited: reached.visited,

@@ -68,9 +68,10 @@ impl Content {
 
 /// See the module.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Away {
-    pieces: VecDeque<AwayPiece>,
     count: u64,
+    pieces: VecDeque<AwayPiece>,
 }
 
 impl Away {

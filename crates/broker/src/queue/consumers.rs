@@ -230,6 +230,7 @@ impl Consumers {
     /// Gives the next consumer its turn: one of `available` messages, or all of them where nobody else waits. The credit is spent with that, so
     /// whoever asks has to hand the messages out. Consumers without credit leave the order until [`Consumers::give_back`]; so do those for whom
     /// `may_take` says no, until [`Consumers::wake`].
+    #[inline]
     pub fn next(
         &mut self,
         available: u64,
@@ -265,13 +266,16 @@ impl Consumers {
     }
 
     /// Messages of a consumer were settled: it has credit again. One that is gone needs none.
+    #[inline]
     pub fn give_back(&mut self, key: ConsumerKey, count: u64) {
         if let Some(at) = self.find(key) {
             let consumer = &mut self.members[at];
             if let Some(credit) = &mut consumer.credit {
                 *credit += count as i64;
             }
-            self.enter(at);
+            if !consumer.in_ring {
+                self.enter(at);
+            }
         }
     }
 
@@ -305,7 +309,11 @@ impl Consumers {
         }
     }
 
+    #[inline]
     fn find(&self, key: ConsumerKey) -> Option<usize> {
+        if let [only] = self.members.as_slice() {
+            return (only.key == key).then_some(0);
+        }
         self.members.binary_search_by_key(&key, |c| c.key).ok()
     }
 

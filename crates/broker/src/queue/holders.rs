@@ -17,6 +17,7 @@ pub(super) struct Holders {
 
 impl Holders {
     /// What a channel holds, if it ever held something.
+    #[inline]
     pub(super) fn get_mut(&mut self, holder: Holder) -> Option<&mut Runs<Held>> {
         match &mut self.first {
             Some((first, runs)) if *first == holder => Some(runs),
@@ -25,6 +26,7 @@ impl Holders {
     }
 
     /// What a channel holds; from now on it is here.
+    #[inline]
     pub(super) fn get_or_add(&mut self, holder: Holder) -> &mut Runs<Held> {
         if self.first.is_none() && !self.others.contains_key(&holder) {
             self.first = Some((holder, Runs::default()));

@@ -30,21 +30,22 @@ const TAIL_AWAY_MAX: u64 = 16 * 1024;
 /// How many bytes are kept so.
 const TAIL_BYTES: usize = 2 << 20;
 
-/// See the module.
+/// See the module. Counts come first, as in [`Queue`](crate::queue::Queue).
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Line {
-    pub(super) level: Level,
-    pub(super) fresh: VecDeque<Piece<Ready>>,
     pub(super) fresh_count: u64,
-    pub(super) away: Away,
-    pub(super) tail: VecDeque<Piece<Ready>>,
     pub(super) tail_count: u64,
-    pub(super) tail_bytes: usize,
-    pub(super) returned: Runs<Held>,
-    /// What was asked for.
-    pub(super) asked: Asked,
     /// The memory that all of it stands for, in bytes.
     pub(super) bytes: usize,
+    pub(super) away: Away,
+    pub(super) returned: Runs<Held>,
+    pub(super) fresh: VecDeque<Piece<Ready>>,
+    pub(super) tail: VecDeque<Piece<Ready>>,
+    pub(super) tail_bytes: usize,
+    pub(super) level: Level,
+    /// What was asked for.
+    pub(super) asked: Asked,
     /// The first message, when it was last seen.
     pub(super) seen: Seen,
 }

@@ -3,12 +3,16 @@
 //! A message that comes back because its consumer failed with it is counted (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>):
 //! `basic.reject` with requeue, and the end of a channel that held it. `basic.nack` with requeue and `basic.recover` give back what nobody failed with.
 
+use std::ops::RangeInclusive;
+
 use smallvec::SmallVec;
 
 use crate::arguments::{DeliveryLimit, QueueArguments, QueueType};
 use crate::command::{Holder, Outcome};
 use crate::dead_letter::Reason;
 use crate::queue::Queue;
+use crate::queue::consumers::Consumers;
+use crate::queue::groups::Groups;
 use crate::queue::pieces::{Held, Home, Level};
 use crate::runs::Piece;
 
@@ -46,12 +50,22 @@ impl Queue {
     /// Credit goes back to the consumers. Calls `gone` for each run that is in the log.
     #[inline]
     pub fn ack(&mut self, holder: Holder, run: (u64, u64), mut gone: impl FnMut(Level, u64, u64)) {
-        let acked = self.take_held(holder, run, |piece| {
+        let Some(held) = self.unacked.get_mut(holder) else {
+            return;
+        };
+        let (consumers, groups) = (&mut self.consumers, &mut self.groups);
+        let (mut count_gone, mut bytes_gone) = (0, 0);
+        held.remove(numbers(run), |piece| {
+            count_gone += piece.count;
+            bytes_gone += piece.value.size(piece.count);
+            note_back(piece, consumers, groups);
             if piece.value.home == Home::Log {
                 gone(piece.value.level, piece.first, piece.count);
             }
         });
-        self.counts.note_acked(acked);
+        self.unacked_count -= count_gone;
+        self.unacked_bytes -= bytes_gone;
+        self.counts.note_acked(count_gone);
     }
 
     /// As [`Queue::ack`] for whatever becomes of messages. Calls `each` with what is to be told of them.
@@ -87,11 +101,10 @@ impl Queue {
     }
 
     /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
-    #[inline]
     fn take_held(
         &mut self,
         holder: Holder,
-        (first_seq, count): (u64, u64),
+        run: (u64, u64),
         mut taken: impl FnMut(Piece<Held>),
     ) -> u64 {
         let Some(held) = self.unacked.get_mut(holder) else {
@@ -99,15 +112,10 @@ impl Queue {
         };
         let (consumers, groups) = (&mut self.consumers, &mut self.groups);
         let (mut count_gone, mut bytes_gone) = (0, 0);
-        held.take(first_seq..=first_seq + count.saturating_sub(1), |piece| {
+        held.take(numbers(run), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                consumers.give_back(key, piece.count);
-            }
-            if let Some(groups) = groups {
-                groups.note_back(&piece);
-            }
+            note_back(&piece, consumers, groups);
             taken(piece);
         });
         self.unacked_count -= count_gone;
@@ -129,12 +137,7 @@ impl Queue {
         while let Some(piece) = held.pop_front(u64::MAX) {
             self.unacked_count -= piece.count;
             self.unacked_bytes -= piece.value.size(piece.count);
-            if let Some(key) = piece.value.consumer {
-                self.consumers.give_back(key, piece.count);
-            }
-            if let Some(groups) = &mut self.groups {
-                groups.note_back(&piece);
-            }
+            note_back(&piece, &mut self.consumers, &mut self.groups);
             match failed {
                 true => self.fail(piece, now_ms, &mut each),
                 false => self.go_back(piece, false, now_ms),
@@ -162,5 +165,21 @@ impl Queue {
                 self.go_back(piece, true, now_ms);
             }
         }
+    }
+}
+
+/// The numbers of a run: its first one, and how many.
+fn numbers((first, count): (u64, u64)) -> RangeInclusive<u64> {
+    first..=first + count.saturating_sub(1)
+}
+
+/// Messages that were handed out are not with their consumer any more: it has credit again, and their groups are free.
+#[inline]
+fn note_back(piece: &Piece<Held>, consumers: &mut Consumers, groups: &mut Option<Box<Groups>>) {
+    if let Some(key) = piece.value.consumer {
+        consumers.give_back(key, piece.count);
+    }
+    if let Some(groups) = groups {
+        groups.note_back(piece);
     }
 }

@@ -111,6 +111,7 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
 }
 
 /// Messages enter a queue that has room and none that are ready, and pass through it to whoever has the next turn, as far as that goes.
+#[inline]
 pub(super) fn pass(
     queue: &mut Queue,
     (batch, first, count): (&Arc<Batch>, u32, u32),
@@ -118,9 +119,10 @@ pub(super) fn pass(
     log: &mut dyn Log,
     table: &mut Table<'_>,
 ) {
-    if queue.groups.is_some() {
-        return queue.enqueue((batch, first, count), place, true, log);
-    }
+    debug_assert!(
+        queue.groups.is_none(),
+        "messages in groups do not pass by others"
+    );
     let turn = next_turn(queue, u64::from(count), table);
     if let Some(turn) = turn.filter(|turn| turn.count == u64::from(count)) {
         let taken = queue.pass((batch, first, count), place);
@@ -136,12 +138,14 @@ pub(super) fn pass(
     }
 }
 
+#[inline]
 pub(super) fn next_turn(queue: &mut Queue, available: u64, table: &mut Table<'_>) -> Option<Turn> {
     let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
     let consumers = &mut queue.consumers;
     consumers.next(available, |consumer| may_take(consumer, shard, peers, id))
 }
 
+#[inline]
 pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) {
     let run = DeliveredRun {
         consumer: turn.slot,
@@ -178,6 +182,7 @@ pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut 
 }
 
 /// Whether the consumer's connection has room and its channel credit. If not, `Command::Resume` brings the consumer back.
+#[inline]
 pub(super) fn may_take(
     consumer: &Consumer,
     shard: ShardId,

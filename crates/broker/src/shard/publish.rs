@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use leveret_message::batch::{Arrivals, Batch};
+use leveret_message::batch::{Arrivals, Batch, ToldApart};
 use leveret_store::entry::{NewEnqueue, Stream, Target};
 use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
 
@@ -185,15 +185,20 @@ fn entry<'a>(
 }
 
 /// Cuts messages where they belong to different places in a queue, which keeps persistent ones or does not, and has priorities up to `max`.
+#[inline]
 fn places(
     batch: &Batch,
     (first, count): (u32, u32),
     kept: bool,
     max: Level,
 ) -> impl Iterator<Item = (u32, u32, Place)> {
-    let by_kind = batch.by_kind(first, count, max > Level(0));
+    let told_apart = ToldApart {
+        persistence: kept,
+        priority: max > Level(0),
+    };
+    let by_kind = batch.by_kind(first, count, told_apart);
     by_kind.map(move |(first, count, kind)| {
-        let home = match kind.persistent && kept {
+        let home = match kind.persistent {
             true => Home::Log,
             false => Home::Memory,
         };
@@ -258,35 +263,33 @@ impl Shard {
     }
 
     /// Puts messages of a batch into a queue. Whether its publishers should be slowed to the pace of its consumers.
-    fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, (first, count): (u32, u32)) -> bool {
-        // A queue that was deleted meanwhile: its messages end here, as if they had reached it before.
-        let Some(queue) = self.queues.get_mut(&id) else {
-            if !self.append(id, batch, (first, count)) {
-                self.hold_back(id, batch, (first, count));
-            }
-            return false;
-        };
-        match queue.refuses() && !self.forced {
-            true => self.enqueue_fitting(id, batch, (first, count)),
-            false => self.put(id, batch, (first, count)),
-        }
+    #[inline]
+    fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, run: (u32, u32)) -> bool {
+        let may_refuse = !self.forced;
+        self.put(id, batch, run, may_refuse)
     }
 
-    /// As [`Shard::enqueue`], for messages that the queue takes.
+    /// As [`Shard::enqueue`]. A queue that is full takes them all the same, unless it `may_refuse` some.
     pub(super) fn put(
         &mut self,
         id: QueueId,
         batch: &Arc<Batch>,
-        (first, count): (u32, u32),
+        run: (u32, u32),
+        may_refuse: bool,
     ) -> bool {
         let Some(queue) = self.queues.get_mut(&id) else {
+            self.put_elsewhere(id, batch, run);
             return false;
         };
+        if may_refuse && queue.refuses() {
+            return self.enqueue_fitting(id, batch, run);
+        }
         let before = queue.held_bytes();
         let is_crowded = self.queued.is_over_budget() && queue.has_away();
         let room = queue.ready_bytes() <= self.resident_max && !is_crowded;
         // Then it is dealt while the queue is at hand, and as the end of the turn would.
         let is_idle = !queue.touched && queue.ready_count() == 0;
+        let passes = is_idle && room && queue.groups.is_none();
         let log = &mut *self.log;
         let mut table = Table {
             shard: self.id,
@@ -296,23 +299,15 @@ impl Shard {
             looks: &mut self.looks,
             clock: self.clock,
         };
-        let mut enter = |queue: &mut Queue, (first, count), place| {
-            if is_idle && room && queue.ready_count() == 0 {
+        for (first, count, place) in places(batch, run, queue.is_kept, queue.max_level) {
+            if place.home == Home::Log {
+                self.targets.push(queue, place.level, (first, count));
+            }
+            if passes && queue.ready_count() == 0 {
                 pass(queue, (batch, first, count), place, log, &mut table);
             } else {
                 queue.enqueue((batch, first, count), place, room, log);
             }
-        };
-        let (kept, max) = (queue.is_kept, queue.max_level);
-        if max > Level(0) || (kept && batch.has_persistent()) {
-            for (first, count, place) in places(batch, (first, count), kept, max) {
-                if place.home == Home::Log {
-                    self.targets.push(queue, place.level, (first, count));
-                }
-                enter(queue, (first, count), place);
-            }
-        } else {
-            enter(queue, (first, count), Place::default());
         }
         // Most often all of it has passed through.
         if !is_idle || queue.is_next_away() {
@@ -326,6 +321,15 @@ impl Shard {
         self.held_bytes += queue.held_bytes() as i64 - before as i64;
         list_resident(&mut self.resident, queue);
         !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE
+    }
+
+    /// Messages for what is no queue of the ordinary sort: a stream, a place where messages are delayed, or a queue that was deleted meanwhile. Those of
+    /// the last end here, as if they had reached it before.
+    #[cold]
+    fn put_elsewhere(&mut self, id: QueueId, batch: &Arc<Batch>, run: (u32, u32)) {
+        if !self.append(id, batch, run) {
+            self.hold_back(id, batch, run);
+        }
     }
 
     /// Gives the allowance of a batch back, or notes that it comes later: where the batch went to a slow queue, memory is full, or the disk is

@@ -32,7 +32,7 @@ impl Shard {
                 self.refuse(id, batch, at);
                 at += 1;
             } else {
-                is_slow |= self.put(id, batch, (at, fitting));
+                is_slow |= self.put(id, batch, (at, fitting), false);
                 at += fitting;
             }
         }

@@ -110,7 +110,7 @@ fn messages_are_cut_by_persistence() {
     };
     let pieces = |persistent: &[bool], first, count| -> Vec<(u32, u32, bool)> {
         let batch = batch_of(persistent);
-        let by_kind = batch.by_kind(first, count, false);
+        let by_kind = batch.by_kind(first, count, told_apart(true, false));
         by_kind
             .map(|(first, count, kind)| (first, count, kind.persistent))
             .collect()
@@ -134,8 +134,8 @@ fn messages_are_cut_by_priority_where_that_counts() {
         builder.push(message, b"x");
     }
     let batch = builder.seal();
-    let pieces = |told_apart| -> Vec<(u32, u32, u8)> {
-        let by_kind = batch.by_kind(0, 4, told_apart);
+    let pieces = |priority| -> Vec<(u32, u32, u8)> {
+        let by_kind = batch.by_kind(0, 4, told_apart(false, priority));
         by_kind
             .map(|(first, count, kind)| (first, count, kind.priority))
             .collect()
@@ -193,4 +193,11 @@ fn messages_know_when_they_arrived_and_how_long_they_may_stay() {
     let read = Batch::read(batch.bytes().to_vec()).unwrap();
     assert!(read.has_expiring());
     assert_eq!(read.expiration_ms(1), Some(250));
+}
+
+fn told_apart(persistence: bool, priority: bool) -> ToldApart {
+    ToldApart {
+        persistence,
+        priority,
+    }
 }
