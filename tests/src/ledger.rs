@@ -56,6 +56,8 @@ pub struct Published {
     pub sent: u64,
     /// Those that were confirmed.
     pub confirmed: BTreeSet<u64>,
+    /// Those that a full queue has refused.
+    pub refused: BTreeSet<u64>,
 }
 
 /// See the module.
@@ -101,6 +103,8 @@ impl Ledger {
                 "a phantom: {message:?}"
             );
             assert!(!self.gone.contains(message), "came back: {message:?}");
+            let refused = published.is_some_and(|of| of.refused.contains(&message.number));
+            assert!(!refused, "was refused: {message:?}");
             let before = last.insert(message.publisher, message.number);
             let before = before.unwrap_or_default();
             assert!(

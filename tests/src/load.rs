@@ -2,10 +2,12 @@
 //!
 //! Each belongs to one thread and is moved on by it step by step, so that a test acts at the very event that it waits for.
 
+use std::ops::RangeInclusive;
+
 use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, basic, connection};
 
-use crate::client::{Channel, Connection};
+use crate::client::{Channel, Connection, table, text};
 use crate::ledger::{Message, Published};
 
 /// What a publisher publishes, and how.
@@ -21,7 +23,12 @@ pub struct Plan {
     pub window: u64,
     /// 2 for persistent messages, 1 for transient ones.
     pub delivery_mode: u8,
+    /// How many groups its messages are of, in turn; 0 is none. The header [`GROUP`] names the group.
+    pub groups: u64,
 }
+
+/// The header of a message that names its group.
+pub const GROUP: &str = "group";
 
 impl Plan {
     /// Persistent messages of 200 bytes, 100 of which may wait.
@@ -32,6 +39,7 @@ impl Plan {
             body_len: 200,
             window: 100,
             delivery_mode: 2,
+            groups: 0,
         }
     }
 }
@@ -41,6 +49,8 @@ impl Plan {
 pub enum Event {
     /// So many of its messages are confirmed in all.
     Confirmed(u64),
+    /// A full queue has refused one of its messages: so many were refused in all.
+    Refused(u64),
     /// It is to stop publishing, for this reason.
     Blocked(String),
     /// It may go on.
@@ -118,7 +128,8 @@ impl Publisher {
     }
 
     fn waiting(&self) -> u64 {
-        self.published.sent - self.published.confirmed.len() as u64
+        let answered = self.published.confirmed.len() + self.published.refused.len();
+        self.published.sent - answered as u64
     }
 
     fn publish(&mut self) {
@@ -131,9 +142,32 @@ impl Publisher {
             routing_key: self.plan.queue.as_str().into(),
             ..Default::default()
         };
-        let properties = AMQPProperties::default().with_delivery_mode(self.plan.delivery_mode);
+        let mut properties = AMQPProperties::default().with_delivery_mode(self.plan.delivery_mode);
+        if self.plan.groups > 0 {
+            let group = (message.number % self.plan.groups).to_string();
+            properties = properties.with_headers(table([(GROUP, text(&group))]));
+        }
         let body = message.body(self.plan.body_len);
         self.channel.publish_content(method, &properties, &body);
+    }
+
+    /// The messages that an answer is about: each has one, and they come in order.
+    #[track_caller]
+    fn answered(&self, (tag, multiple): (u64, bool)) -> RangeInclusive<u64> {
+        let Published {
+            sent,
+            confirmed,
+            refused,
+            ..
+        } = &self.published;
+        let before = confirmed.last().max(refused.last()).copied();
+        let before = before.unwrap_or_default();
+        let first = if multiple { before + 1 } else { tag };
+        assert!(
+            first > before && tag <= *sent,
+            "{first} to {tag} answered after {before}, of {sent}"
+        );
+        first..=tag
     }
 
     /// Waits for the next event, and publishes nothing.
@@ -144,21 +178,16 @@ impl Publisher {
         };
         match frame.as_method() {
             AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => {
+                let numbers = self.answered((ack.delivery_tag, ack.multiple));
                 let confirmed = &mut self.published.confirmed;
-                let before = confirmed.last().copied().unwrap_or_default();
-                let first = if ack.multiple {
-                    before + 1
-                } else {
-                    ack.delivery_tag
-                };
-                assert!(
-                    first > before && ack.delivery_tag <= self.published.sent,
-                    "confirmed {first} to {} after {before}, of {}",
-                    ack.delivery_tag,
-                    self.published.sent
-                );
-                confirmed.extend(first..=ack.delivery_tag);
+                confirmed.extend(numbers);
                 Event::Confirmed(confirmed.len() as u64)
+            }
+            AMQPClass::Basic(basic::AMQPMethod::Nack(nack)) => {
+                let numbers = self.answered((nack.delivery_tag, nack.multiple));
+                let refused = &mut self.published.refused;
+                refused.extend(numbers);
+                Event::Refused(refused.len() as u64)
             }
             AMQPClass::Connection(connection::AMQPMethod::Blocked(blocked)) => {
                 self.is_blocked = true;

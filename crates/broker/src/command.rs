@@ -106,8 +106,8 @@ pub struct Part {
     pub runs: Vec<Run>,
     /// What is settled.
     pub settles: Vec<Settle>,
-    /// Whether full queues take the messages too.
-    pub forced: bool,
+    /// Whether room was reserved for them in their queues, so that none refuses any.
+    pub reserved: bool,
 }
 
 impl Part {
@@ -115,7 +115,7 @@ impl Part {
     pub(crate) fn moved(
         transaction: Transaction,
         (batch, runs): (Arc<Batch>, Vec<Run>),
-        forced: bool,
+        reserved: bool,
     ) -> Self {
         Self {
             connection: None,
@@ -124,7 +124,7 @@ impl Part {
             batch,
             runs,
             settles: Vec::new(),
-            forced,
+            reserved,
         }
     }
 }

@@ -148,7 +148,7 @@ pub enum Reply {
     Moved {
         /// How many.
         moved: u64,
-        /// How many were looked at and stayed, because there is no queue for them to go to.
+        /// How many were looked at and stayed, because there is no queue for them to go to, or no room in it.
         stayed: u64,
     },
     /// Ready messages, which stay where they are.

@@ -75,6 +75,8 @@ pub struct Queue {
     handed_out: bool,
     /// Whether it waits in its shard's list of queues to deal from.
     pub touched: bool,
+    /// Whether nothing is ready or waits. False says nothing: see [`Queue::look_whether_drained`].
+    is_drained: bool,
     /// Whether it is in its shard's list of queues with messages in memory.
     pub is_resident: bool,
     next_seq: u64,
@@ -107,6 +109,8 @@ pub struct Queue {
     pub gets: VecDeque<(Holder, bool)>,
     /// The sequence number of the first message that came since the broker was started.
     first_seq: u64,
+    /// Whether it is in its shard's list of queues that may be full.
+    pub is_watched: bool,
     /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
     pub used_at: Option<Instant>,
     /// See `used_at`.
@@ -150,7 +154,9 @@ impl Queue {
             unacked_count: 0,
             handed_out: false,
             touched: false,
+            is_drained: true,
             is_resident: false,
+            is_watched: false,
             used_at: None,
             expiry_due: None,
             lifetime_due: None,
@@ -189,6 +195,31 @@ impl Queue {
     #[inline]
     pub fn held_bytes(&self) -> usize {
         self.ready_bytes() + self.unacked_bytes + self.waiting.bytes()
+    }
+
+    /// Whether it is known that nothing is ready and nothing waits. **Cost**: one look at what is near anyway.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        debug_assert!(!self.is_drained || self.ready_count() + self.waiting_count() == 0);
+        self.is_drained
+    }
+
+    /// To be called when it has been dealt from.
+    #[inline]
+    pub fn look_whether_drained(&mut self) {
+        self.is_drained = self.ready_count() == 0 && self.waiting_count() == 0;
+    }
+
+    /// As [`Queue::held_bytes`]; where it `has_others`, which are not unacked, is known to the caller.
+    #[inline]
+    pub fn held_bytes_if(&self, has_others: bool) -> usize {
+        match has_others {
+            true => self.held_bytes(),
+            false => {
+                debug_assert_eq!(self.held_bytes(), self.unacked_bytes);
+                self.unacked_bytes
+            }
+        }
     }
 
     /// How many messages are handed out and not settled.
@@ -235,6 +266,7 @@ impl Queue {
         log: &mut dyn Log,
     ) {
         let (batch, index, count) = messages;
+        self.is_drained = false;
         self.count_bodies(batch, (index, u64::from(count)), true);
         let piece = self.next_piece(messages, place);
         self.lines.get_or_add(place.level).push(piece, room, log);
@@ -290,7 +322,7 @@ impl Queue {
     }
 
     /// Notes that a channel holds messages that were taken.
-    #[inline]
+    #[inline(always)] // What is held is then written once, where it stays.
     pub fn hold(
         &mut self,
         holder: Holder,
@@ -370,6 +402,7 @@ impl Queue {
     }
 
     fn put_back(&mut self, piece: Piece<Held>) {
+        self.is_drained = false;
         if let Some(batch) = &piece.value.batch {
             self.count_bodies(batch, (piece.value.index, piece.count), true);
         }

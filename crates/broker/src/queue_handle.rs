@@ -1,7 +1,7 @@
 //! What everyone may know of a queue: its declaration and where it lives. Its messages and consumers belong to its shard (`queue.rs`).
 
 use std::sync::Weak;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use leveret_message::name::Name;
 use leveret_message::table::{Table, Value};
@@ -57,6 +57,10 @@ pub struct QueueHandle {
     governed: Mutex<QueueSettings>,
     /// Whether it may refuse what is published to it.
     may_refuse: AtomicBool,
+    /// Where it may refuse: how many messages it has room for, as its shard last saw it.
+    room: AtomicI64,
+    /// How many messages are on their way to that room.
+    coming: AtomicI64,
     /// Whether a persistent message in it is safe once it is synced, or once it is written.
     pub syncs: bool,
     pub(crate) vhost: Weak<Vhost>,
@@ -82,6 +86,8 @@ impl QueueHandle {
             declaration,
             governed: Mutex::new(settings.clone()),
             may_refuse: AtomicBool::new(false),
+            room: AtomicI64::new(0),
+            coming: AtomicI64::new(0),
             settings,
             vhost,
             sources: Mutex::default(),
@@ -133,6 +139,32 @@ impl QueueHandle {
     /// Whether it may refuse what is published to it.
     pub fn may_refuse(&self) -> bool {
         self.may_refuse.load(Ordering::Acquire)
+    }
+
+    /// Takes room for a message that it must not refuse, until its shard has it. Whether there was some: always, where it refuses nothing.
+    pub(crate) fn reserve(&self) -> bool {
+        if !self.may_refuse() {
+            return true;
+        }
+        let coming = self.coming.fetch_add(1, Ordering::AcqRel);
+        let has_room = coming < self.room.load(Ordering::Acquire);
+        if !has_room {
+            self.came(1);
+        }
+        has_room
+    }
+
+    /// Messages for which there was room reserved are in its shard, which has noted what room is left; or they do not come.
+    pub(crate) fn came(&self, count: u32) {
+        let less = |coming: i64| Some((coming - i64::from(count)).max(0));
+        let (set, fetch) = (Ordering::AcqRel, Ordering::Acquire);
+        let _ = self.coming.fetch_update(set, fetch, less);
+    }
+
+    /// Sets how many messages it has room for: for its shard.
+    pub(crate) fn note_room(&self, room: u64) {
+        let room = i64::try_from(room).unwrap_or(i64::MAX);
+        self.room.store(room, Ordering::Release);
     }
 
     /// Whether it and its persistent messages outlive the broker: it is durable and belongs to no connection.

@@ -122,8 +122,10 @@ pub struct Shard {
     dead: Vec<Dead>,
     /// What queues have refused of the batch that is being published.
     refused: Vec<Refused>,
-    /// Whether full queues take what is published now all the same.
-    forced: bool,
+    /// Queues that may refuse messages, and were full, or to which letters come that must not be refused.
+    narrow: VecDeque<QueueId>,
+    /// Whether room was reserved for what is published now.
+    reserved: bool,
     /// How many bytes of ready messages a queue keeps in memory.
     resident_max: usize,
     /// Queues with messages in memory, those that have had some for longest first.
@@ -187,7 +189,8 @@ impl Shard {
             settled: Settled::default(),
             dead: Vec::new(),
             refused: Vec::new(),
-            forced: false,
+            narrow: VecDeque::new(),
+            reserved: false,
             resident_max: usize::MAX,
             resident: VecDeque::new(),
             reading: 0,
@@ -227,6 +230,7 @@ impl Shard {
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
             self.look_at_stream(id);
+            self.note_room(id);
             if let Some(queue) = self
                 .queues
                 .get_mut(&id)
@@ -250,6 +254,7 @@ impl Shard {
         self.take_overdue(now);
         self.deal_touched();
         self.deal_streams(now);
+        self.look_at_narrow();
         self.settled.tell(&mut *self.log);
         self.report_done();
         self.report_committed();
@@ -294,6 +299,7 @@ impl Shard {
         let id = handle.id;
         self.created += 1;
         self.queues.insert(id, Queue::new(handle));
+        self.note_room(id);
         self.used(id);
     }
 
@@ -308,6 +314,7 @@ impl Shard {
             self.expiries.forget(queue.id, queue.expiry_due.take());
             touch(&mut self.touched, queue);
         }
+        self.note_room(handle.id);
         self.used(handle.id);
     }
 

@@ -7,13 +7,14 @@ fn message(number: u64) -> Message {
     Message { publisher, number }
 }
 
-/// One publisher that sent five messages, of which the first four are confirmed, and the second is acked.
+/// One publisher that sent six messages, of which the first four are confirmed, the second is acked, and the last was refused.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
     ledger.published(Published {
         publisher: 1,
-        sent: 5,
+        sent: 6,
         confirmed: (1..=4).collect(),
+        refused: [6].into(),
     });
     ledger.acked([message(2)]);
     ledger
@@ -37,6 +38,12 @@ fn a_confirmed_message_must_be_there() {
 }
 
 #[test]
+#[should_panic(expected = "was refused")]
+fn a_refused_message_must_not_be_there() {
+    check(&[1, 2, 3, 4, 6]);
+}
+
+#[test]
 #[should_panic(expected = "of publisher 1, 3 came after 4")]
 fn messages_of_a_publisher_come_in_order() {
     check(&[1, 4, 3]);
@@ -51,7 +58,7 @@ fn a_message_comes_once() {
 #[test]
 #[should_panic(expected = "a phantom")]
 fn what_was_not_sent_cannot_come() {
-    check(&[1, 3, 4, 6]);
+    check(&[1, 3, 4, 7]);
 }
 
 #[test]

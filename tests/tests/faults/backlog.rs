@@ -35,11 +35,10 @@ fn declare(broker: &Running, queue: &str, durable: bool) {
 
 fn fill(broker: &Running, queue: &str, delivery_mode: u8, body_len: usize) {
     let plan = Plan {
-        publisher: u32::from(delivery_mode),
-        queue: queue.to_owned(),
         body_len,
         window: 5_000,
         delivery_mode,
+        ..Plan::new(u32::from(delivery_mode), queue)
     };
     Publisher::open(&broker.connect(), plan).publish_all(COUNT);
 }

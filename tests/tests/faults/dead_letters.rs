@@ -1,11 +1,12 @@
 //! The broker is killed with signal 9 while clients reject messages of a queue with dead letters.
 //!
 //! Each rejected message moves to several queues, of several shards. So each is, after any number of kills, in the first queue or in all of the
-//! others, and in none of them twice.
+//! others, and in none of them twice. Where letters must not be lost and their queue is full, they wait: each is in one of the two queues.
 
 use std::collections::BTreeMap;
 
 use amq_protocol::protocol::{basic, exchange, queue};
+use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, table, text};
 use leveret_tests::load::{Plan, Publisher};
 use leveret_tests::node::{Node, Running};
@@ -85,4 +86,78 @@ fn check(broker: &Running) -> u64 {
         );
     }
     moved
+}
+
+/// How many letters there is room for.
+const ROOM: u64 = 10;
+
+#[test]
+fn letters_that_wait_for_room_outlive_each_kill() {
+    let node = Node::new().configured("limits.shards = 4\n");
+    prepare_narrow(&node.start());
+    for rejects in [1, 40, 80] {
+        kill_while_moving(node.start(), rejects, |_| {}, reject_one);
+        check_narrow(&node.start());
+    }
+    drain_narrow(&node.start());
+}
+
+fn prepare_narrow(broker: &Running) {
+    let connection = broker.connect();
+    let channel = connection.channel(9);
+    channel.call(queue::Declare {
+        queue: LETTERS.into(),
+        durable: true,
+        arguments: table([
+            ("x-max-length", AMQPValue::LongLongInt(ROOM as i64)),
+            ("x-overflow", text("reject-publish")),
+        ]),
+        ..Default::default()
+    });
+    channel.call(queue::Declare {
+        queue: FROM.into(),
+        durable: true,
+        arguments: table([
+            ("x-queue-type", text("quorum")),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(LETTERS)),
+            ("x-dead-letter-strategy", text("at-least-once")),
+            ("x-overflow", text("reject-publish")),
+        ]),
+        ..Default::default()
+    });
+    Publisher::open(&connection, Plan::new(1, FROM)).publish_all(NARROW);
+}
+
+/// How many messages there are to be rejected, where there is little room.
+const NARROW: u64 = 400;
+
+/// Every message is in one of the queues, and the narrow one has no more than there was room for.
+fn check_narrow(broker: &Running) {
+    let letters = held(broker, LETTERS);
+    assert!(
+        letters.len() as u64 <= ROOM,
+        "{} letters are there",
+        letters.len()
+    );
+    let from = held(broker, FROM);
+    for number in 1..=NARROW {
+        let count = |held: &BTreeMap<u64, usize>| held.get(&number).copied().unwrap_or_default();
+        let times = count(&from) + count(&letters);
+        assert_eq!(times, 1, "message {number}");
+    }
+}
+
+/// Letters find their way as room is made for them.
+fn drain_narrow(broker: &Running) {
+    let letters = held(broker, LETTERS).len() as u64;
+    let channel = broker.connect().channel(1);
+    for _ in 0..ROOM {
+        reject_one(&channel).expect("the broker is there");
+    }
+    for _ in 0..letters + ROOM {
+        channel.await_counts(LETTERS, |counts| counts.message_count > 0);
+        take_one(&channel, LETTERS).expect("the broker is there");
+    }
+    assert_eq!(channel.ready(LETTERS), 0);
 }

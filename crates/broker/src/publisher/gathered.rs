@@ -214,7 +214,7 @@ impl Publisher {
                 batch,
                 runs,
                 settles,
-                forced: false,
+                reserved: false,
             };
             (shard, part)
         };

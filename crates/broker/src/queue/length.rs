@@ -67,12 +67,19 @@ impl Queue {
         self.length.refuses
     }
 
-    /// How many of `count` messages of a batch, from `first` on, it does not refuse.
-    pub fn fitting(&self, batch: &Batch, first: u32, count: u32) -> u32 {
+    /// How many messages it has room for; where bodies are counted, as if they had no length.
+    pub fn room(&self) -> u64 {
         // Dead letters that wait for somewhere to go count: else they could grow without end.
         let there = self.ready_count() + self.waiting.dead_count();
-        let room = self.length.messages.saturating_sub(there);
-        let most = u32::try_from(room).unwrap_or(u32::MAX).min(count);
+        match self.body_bytes.counted < self.length.bytes {
+            true => self.length.messages.saturating_sub(there),
+            false => 0,
+        }
+    }
+
+    /// How many of `count` messages of a batch, from `first` on, it does not refuse.
+    pub fn fitting(&self, batch: &Batch, first: u32, count: u32) -> u32 {
+        let most = u32::try_from(self.room()).unwrap_or(u32::MAX).min(count);
         if !self.length.counts_bytes() {
             return most;
         }

@@ -20,6 +20,7 @@ impl Queue {
         } = recovered;
         // What they say of how long they may stay has to be read.
         self.expires |= !messages.is_empty();
+        self.is_drained &= messages.is_empty();
         for found in messages {
             // Every stream of such a queue is a priority.
             let Some(level) = Level::of(Stream(found.stream)) else {

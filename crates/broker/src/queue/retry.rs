@@ -126,6 +126,7 @@ impl Queue {
         match wait(retry, failed, piece.value.failed) {
             Some(wait) if self.waiting.pieces.len() < WAITING_MAX => {
                 let until_ms = now_ms.saturating_add(wait.as_millis() as u64);
+                self.is_drained = false;
                 self.waiting.add(until_ms, piece, Then::Ready);
             }
             _ => self.put_back(piece),
@@ -163,6 +164,7 @@ impl Queue {
             value: Held::from(piece.value),
         };
         let until_ms = now_ms.saturating_add(DEAD_LETTER_RETRY_MS);
+        self.is_drained = false;
         self.waiting.add(until_ms, held, Then::Dead(reason));
     }
 

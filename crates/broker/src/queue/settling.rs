@@ -47,11 +47,16 @@ impl Queue {
     }
 
     /// Messages that a channel holds are done with; numbers it does not hold are passed over (the queue may have been deleted and declared again).
-    /// Credit goes back to the consumers. Calls `gone` for each run that is in the log.
+    /// Credit goes back to the consumers. Calls `gone` for each run that is in the log. Returns the memory that they stood for, in bytes.
     #[inline]
-    pub fn ack(&mut self, holder: Holder, run: (u64, u64), mut gone: impl FnMut(Level, u64, u64)) {
+    pub fn ack(
+        &mut self,
+        holder: Holder,
+        run: (u64, u64),
+        mut gone: impl FnMut(Level, u64, u64),
+    ) -> usize {
         let Some(held) = self.unacked.get_mut(holder) else {
-            return;
+            return 0;
         };
         let (consumers, groups) = (&mut self.consumers, &mut self.groups);
         let (mut count_gone, mut bytes_gone) = (0, 0);
@@ -66,6 +71,7 @@ impl Queue {
         self.unacked_count -= count_gone;
         self.unacked_bytes -= bytes_gone;
         self.counts.note_acked(count_gone);
+        bytes_gone
     }
 
     /// As [`Queue::ack`] for whatever becomes of messages. Calls `each` with what is to be told of them.

@@ -73,17 +73,27 @@ impl Shard {
         if self.dead.is_empty() {
             return None;
         }
+        let queues = &self.queues;
+        let is_kept = |dead: &Dead| queues.get(&dead.queue.id).is_some_and(Queue::keeps_dead);
+        let (kept, others) = std::mem::take(&mut self.dead)
+            .into_iter()
+            .partition(is_kept);
+        self.bury_all(others, false).max(self.bury_all(kept, true))
+    }
+
+    /// Where they must be `kept`, each stays where it is until there are queues for it that have room.
+    fn bury_all(&mut self, dead: Vec<Dead>, kept: bool) -> Option<Position> {
+        if dead.is_empty() {
+            return None;
+        }
         let mut lanes = lanes(&self.shards);
         let mut left = Vec::new();
         let unix_secs = self.clock.unix_secs();
-        let mut forced = false;
-        for dead in std::mem::take(&mut self.dead) {
+        for dead in dead {
             let id = dead.queue.id;
-            let keeps = self.queues.get(&id).is_some_and(Queue::keeps_dead);
-            forced |= keeps;
-            for dead in dead.cut(keeps) {
-                let went = publish_dead(&dead, unix_secs, &mut lanes);
-                if went == 0 && keeps {
+            for dead in dead.cut(kept) {
+                let went = publish_dead(&dead, unix_secs, &mut lanes, kept);
+                if went == 0 && kept {
                     self.keep_dead(dead);
                 } else if dead.piece.value.home == Home::Log {
                     let Piece { first, count, .. } = dead.piece;
@@ -91,7 +101,7 @@ impl Shard {
                 }
             }
         }
-        self.move_messages(lanes, left, forced)
+        self.move_messages(lanes, left, kept)
     }
 
     fn keep_dead(&mut self, dead: Dead) {
@@ -105,12 +115,12 @@ impl Shard {
     }
 
     /// Messages enter other queues, and those that are in the log leave theirs: both or neither. Returns when that is durable, where it concerns this
-    /// shard. Where it is `forced`, full queues take them too.
+    /// shard. Where room is `reserved` for them, no queue refuses any.
     pub(super) fn move_messages(
         &mut self,
         lanes: Vec<Filling>,
         left: Vec<Left>,
-        forced: bool,
+        reserved: bool,
     ) -> Option<Position> {
         let own = self.id;
         let is_concerned = |(shard, lane): &(ShardId, Filling)| {
@@ -125,14 +135,14 @@ impl Shard {
                 let (mut batch, runs) = lane.seal();
                 self.stamp(&mut batch);
                 ((), position) = self.in_part(transaction, |this| {
-                    this.forced = forced;
+                    this.reserved = reserved;
                     this.enter(&batch, &runs);
-                    this.forced = false;
+                    this.reserved = false;
                     this.refused.clear();
                     this.leave(&left);
                 });
             } else {
-                let part = Part::moved(transaction, lane.seal(), forced);
+                let part = Part::moved(transaction, lane.seal(), reserved);
                 self.shards.send(shard, Command::Transact(Box::new(part)));
             }
         }
@@ -173,8 +183,18 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
     }
 }
 
-/// Publishes each message of a run to the dead letter exchange of its queue. Returns how often a queue takes one.
-fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) -> u64 {
+/// Takes room for a letter in all queues, or in none. Whether there was some.
+fn reserve(queues: &[Arc<QueueHandle>]) -> bool {
+    let reserved = queues.iter().take_while(|queue| queue.reserve()).count();
+    if reserved < queues.len() {
+        queues.iter().take(reserved).for_each(|queue| queue.came(1));
+    }
+    reserved == queues.len()
+}
+
+/// Publishes each message of a run to the dead letter exchange of its queue. Returns how often a queue takes one. What must be `kept` is not published
+/// where one of the queues has no room.
+fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling], kept: bool) -> u64 {
     let Dead {
         queue,
         settings,
@@ -211,6 +231,9 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling]) -> u64 {
         let mut queues = reached.queues;
         if *reason != Reason::Rejected {
             queues.retain(|queue| !letter.is_cycle_to(queue.name()));
+        }
+        if kept && !reserve(&queues) {
+            continue;
         }
         went += queues.len() as u64;
         let key = keys.first().copied().unwrap_or_default();

@@ -61,6 +61,7 @@ impl Shard {
             if queue.is_too_long() {
                 drop_head(queue, &mut self.dead, &mut self.settled);
             }
+            queue.look_whether_drained();
             let (expires, waits) = (queue.expires, queue.waiting_count() > 0);
             if waits {
                 self.note_retry(id);

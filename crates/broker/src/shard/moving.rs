@@ -125,7 +125,7 @@ impl Shard {
     }
 }
 
-/// Publishes a message to the queue that it moves to. `false` where there is no such queue.
+/// Publishes a message to the queue that it moves to. `false` where there is no such queue, or no room in it.
 fn publish_moved(vhost: &Vhost, message: &Ready, to: &MoveTo, lanes: &mut [Filling]) -> bool {
     let Some(message) = message.batch.message(message.index) else {
         return false;
@@ -149,6 +149,9 @@ fn publish_moved(vhost: &Vhost, message: &Ready, to: &MoveTo, lanes: &mut [Filli
         persistent: message.persistent,
         priority: message.priority,
     };
+    if !queue.reserve() {
+        return false;
+    }
     let body = NewBody::from(message.body);
     add_moved(lanes, &mut [queue], new, &body, died);
     true

@@ -265,8 +265,10 @@ impl Shard {
     /// Puts messages of a batch into a queue. Whether its publishers should be slowed to the pace of its consumers.
     #[inline]
     fn enqueue(&mut self, id: QueueId, batch: &Arc<Batch>, run: (u32, u32)) -> bool {
-        let may_refuse = !self.forced;
-        self.put(id, batch, run, may_refuse)
+        match self.reserved {
+            true => self.put_reserved(id, batch, run),
+            false => self.put(id, batch, run, true),
+        }
     }
 
     /// As [`Shard::enqueue`]. A queue that is full takes them all the same, unless it `may_refuse` some.
@@ -284,12 +286,12 @@ impl Shard {
         if may_refuse && queue.refuses() {
             return self.enqueue_fitting(id, batch, run);
         }
-        let before = queue.held_bytes();
-        let is_crowded = self.queued.is_over_budget() && queue.has_away();
-        let room = queue.ready_bytes() <= self.resident_max && !is_crowded;
         // Then it is dealt while the queue is at hand, and as the end of the turn would.
-        let is_idle = !queue.touched && queue.ready_count() == 0;
-        let passes = is_idle && room && queue.groups.is_none();
+        let is_idle = !queue.touched && queue.is_drained();
+        let passes = is_idle && queue.groups.is_none();
+        let before = queue.held_bytes_if(!is_idle);
+        let is_crowded = !is_idle && self.queued.is_over_budget() && queue.has_away();
+        let room = is_idle || (queue.ready_bytes() <= self.resident_max && !is_crowded);
         let log = &mut *self.log;
         let mut table = Table {
             shard: self.id,
@@ -303,24 +305,25 @@ impl Shard {
             if place.home == Home::Log {
                 self.targets.push(queue, place.level, (first, count));
             }
-            if passes && queue.ready_count() == 0 {
+            if passes && queue.is_drained() {
                 pass(queue, (batch, first, count), place, log, &mut table);
             } else {
                 queue.enqueue((batch, first, count), place, room, log);
             }
         }
-        // Most often all of it has passed through.
-        if !is_idle || queue.is_next_away() {
+        let has_passed = queue.is_drained();
+        if !is_idle {
             touch(&mut self.touched, queue);
-        } else if queue.ready_count() > 0 {
+        } else if !has_passed {
             while deal_once(queue, &mut table) {}
-            if queue.is_too_long() || queue.expires {
+            queue.look_whether_drained();
+            if queue.is_next_away() || queue.is_too_long() || queue.expires {
                 touch(&mut self.touched, queue);
             }
         }
-        self.held_bytes += queue.held_bytes() as i64 - before as i64;
+        self.held_bytes += queue.held_bytes_if(!has_passed) as i64 - before as i64;
         list_resident(&mut self.resident, queue);
-        !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE
+        !has_passed && !queue.consumers.is_empty() && queue.ready_bytes() > QUEUE_SHARE
     }
 
     /// Messages for what is no queue of the ordinary sort: a stream, a place where messages are delayed, or a queue that was deleted meanwhile. Those of

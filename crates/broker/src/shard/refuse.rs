@@ -1,6 +1,10 @@
 //! Messages that a full queue does not take: `x-overflow` of `reject-publish` and `reject-publish-dlx`. Their publisher hears which these are
 //! before it hears that their batch is done.
+//!
+//! Dead letters that must not be lost have nobody who would hear of it: room is reserved for each before it is on its way
+//! ([`QueueHandle::reserve`](crate::queue_handle::QueueHandle)).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use leveret_message::batch::Batch;
@@ -8,7 +12,7 @@ use leveret_store::log::QueueId;
 
 use crate::arguments::Overflow;
 use crate::dead_letter::Reason;
-use crate::queue::{Home, Level, Ready};
+use crate::queue::{Home, Level, Queue, Ready};
 use crate::runs::Piece;
 use crate::shard::Shard;
 use crate::shard::bury::Dead;
@@ -16,7 +20,53 @@ use crate::shard::bury::Dead;
 /// Messages of a batch that a queue has refused: the first one's index, and how many.
 pub(super) type Refused = (u32, u32);
 
+/// How many queues are looked at in a turn for the room they have.
+const LOOKED_AT_MAX: usize = 16;
+
 impl Shard {
+    /// Says how much room a queue has that may refuse messages. One that is full is looked at again: who waits for room sends nothing.
+    pub(super) fn note_room(&mut self, id: QueueId) {
+        if let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.refuses()) {
+            let room = queue.room();
+            queue.handle.note_room(room);
+            if room == 0 {
+                watch(&mut self.narrow, queue);
+            }
+        }
+    }
+
+    /// A full queue must not refuse these: room was reserved for them.
+    pub(super) fn put_reserved(
+        &mut self,
+        id: QueueId,
+        batch: &Arc<Batch>,
+        run: (u32, u32),
+    ) -> bool {
+        let is_slow = self.put(id, batch, run, false);
+        self.note_room(id);
+        if let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.refuses()) {
+            queue.handle.came(run.1);
+            watch(&mut self.narrow, queue);
+        }
+        is_slow
+    }
+
+    /// Says how much room there is by now in queues that were full, or to which letters come that must not be refused.
+    pub(super) fn look_at_narrow(&mut self) {
+        for _ in 0..self.narrow.len().min(LOOKED_AT_MAX) {
+            let Some(id) = self.narrow.pop_front() else {
+                return;
+            };
+            if let Some(queue) = self.queues.get_mut(&id) {
+                queue.is_watched = false;
+                if queue.refuses() {
+                    queue.handle.note_room(queue.room());
+                    watch(&mut self.narrow, queue);
+                }
+            }
+        }
+    }
+
     /// Puts those messages of a batch into a queue for which there is room. Whether its publishers should be slowed to the pace of its consumers.
     pub(super) fn enqueue_fitting(
         &mut self,
@@ -36,6 +86,7 @@ impl Shard {
                 at += fitting;
             }
         }
+        self.note_room(id);
         is_slow
     }
 
@@ -64,5 +115,13 @@ impl Shard {
             };
             self.dead.push(Dead::of(queue, piece, Reason::MaxLength));
         }
+    }
+}
+
+/// The room that a queue has is looked at now and then.
+fn watch(narrow: &mut VecDeque<QueueId>, queue: &mut Queue) {
+    if !queue.is_watched {
+        queue.is_watched = true;
+        narrow.push_back(queue.id);
     }
 }

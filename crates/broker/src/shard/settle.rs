@@ -85,18 +85,22 @@ impl Shard {
                 self.settle_stream(settle.queue, holder, run);
                 continue;
             };
-            let before = queue.held_bytes();
-            let run = (settle.first_seq, settle.count);
             let settled = &mut self.settled;
             if settle.outcome == Outcome::Ack {
-                queue.ack(holder, run, |level, first, count| {
+                let run = (settle.first_seq, settle.count);
+                let bytes = queue.ack(holder, run, |level, first, count| {
                     settled.push(settle.queue, level.stream(), first, count);
                 });
-            } else {
-                let mut fates = Fates::new(settle.queue, settled, &mut *self.log);
-                settle_otherwise(queue, holder, settle, self.clock.unix_ms(), &mut fates);
-                fates.end(queue, &mut self.dead);
+                self.held_bytes -= bytes as i64;
+                if !queue.is_drained() {
+                    touch(&mut self.touched, queue);
+                }
+                continue;
             }
+            let before = queue.held_bytes();
+            let mut fates = Fates::new(settle.queue, settled, &mut *self.log);
+            settle_otherwise(queue, holder, settle, self.clock.unix_ms(), &mut fates);
+            fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             if queue.ready_count() > 0 || queue.waiting_count() > 0 {
                 touch(&mut self.touched, queue);

@@ -13,9 +13,9 @@ impl Shard {
         self.stamp(&mut part.batch);
         let connection = part.connection;
         let (slow, last) = self.in_part(part.transaction, |this| {
-            this.forced = part.forced;
+            this.reserved = part.reserved;
             let (_, slow) = this.enter(&part.batch, &part.runs);
-            this.forced = false;
+            this.reserved = false;
             // Only confirms tell of what was refused.
             this.refused.clear();
             if let Some(connection) = connection {

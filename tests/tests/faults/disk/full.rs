@@ -95,6 +95,7 @@ fn publish(connection: &Connection, tell: &Sender<Event>) -> Published {
             // Later ones may come when the test has seen enough.
             Event::Blocked(_) if is_enough => {}
             Event::Unblocked if is_enough => {}
+            Event::Refused(_) => panic!("there is no limit to the queue"),
             Event::Blocked(_) => tell.send(event).expect("the test waits"),
             Event::Unblocked => {
                 let confirmed = publisher.published().confirmed.len() as u64;

@@ -37,7 +37,7 @@ fn transact(
         batch: publish.batch,
         runs: publish.runs,
         settles: settles.collect(),
-        forced: false,
+        reserved: false,
     }))
 }
 
