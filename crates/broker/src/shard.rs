@@ -21,6 +21,7 @@ use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
 use crate::shard::due::Due;
+use crate::shard::overdue::look_after;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
 use crate::shard::recover::RecoveredQueue;
@@ -312,6 +313,9 @@ impl Shard {
         if let Some(queue) = self.queues.get_mut(&handle.id) {
             queue.govern(handle.governed());
             self.expiries.forget(queue.id, queue.expiry_due.take());
+            let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
+            queue.consumers.set_timeout(timeout);
+            look_after(&mut self.looks, queue, Duration::ZERO, self.clock);
             touch(&mut self.touched, queue);
         }
         self.note_room(handle.id);

@@ -41,6 +41,8 @@ pub struct Consumer {
     pub no_ack: bool,
     /// How long it may keep a message unsettled.
     pub timeout: Option<Duration>,
+    /// The same, where it says so itself.
+    own_timeout: Option<Duration>,
     exclusive: bool,
     priority: i64,
     /// How many more it may take; none is no limit.
@@ -153,8 +155,20 @@ impl Consumers {
         !self.exclusive && (!exclusive || (self.is_empty() && !self.single_active))
     }
 
-    /// Adds one, last in its priority's turn.
-    pub fn add(&mut self, holder: Holder, new: NewConsumer) -> ConsumerKey {
+    /// Sets how long those may keep a message that do not say so themselves, from now on and for what they hold.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        for consumer in self.members.iter_mut().filter(|consumer| !consumer.no_ack) {
+            consumer.timeout = consumer.own_timeout.or(timeout);
+        }
+    }
+
+    /// Adds one, last in its priority's turn. What it says of a timeout is its own; `timeout` holds where it says nothing.
+    pub fn add(
+        &mut self,
+        holder: Holder,
+        new: NewConsumer,
+        timeout: Option<Duration>,
+    ) -> ConsumerKey {
         self.last_key += 1;
         let key = ConsumerKey(NonZeroU64::new(self.last_key).unwrap_or(NonZeroU64::MAX));
         self.exclusive |= new.exclusive;
@@ -163,7 +177,8 @@ impl Consumers {
             holder,
             slot: new.slot,
             no_ack: new.no_ack,
-            timeout: new.timeout.filter(|_| !new.no_ack),
+            timeout: new.timeout.or(timeout).filter(|_| !new.no_ack),
+            own_timeout: new.timeout,
             exclusive: new.exclusive,
             priority: new.priority,
             credit: (new.prefetch > 0 && !new.no_ack).then_some(i64::from(new.prefetch)),

@@ -28,9 +28,8 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        let timeout = new.timeout.or(queue.settings.consumer_timeout);
-        let timeout = timeout.or(self.consumer_timeout);
-        queue.consumers.add(holder, NewConsumer { timeout, ..new });
+        let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
+        queue.consumers.add(holder, new, timeout);
         touch(&mut self.touched, queue);
         let (queues, streams) = (&self.queues, &self.streams);
         peer.note_held(holder.channel, id, |queue| {

@@ -11,9 +11,10 @@ use crate::shard::clock::Clock;
 use crate::shard::due::Due;
 use crate::shard::{Shard, peer};
 
-/// A queue has handed a message to a consumer with a timeout.
+/// A queue has handed a message to a consumer with a timeout, or its timeout has changed.
 pub(super) fn look_after(looks: &mut Due, queue: &mut Queue, timeout: Duration, clock: Clock) {
-    if let Some(now) = clock.now.filter(|_| queue.overdue_look.is_none()) {
+    let is_sooner = queue.overdue_look.is_none() || timeout.is_zero();
+    if let Some(now) = clock.now.filter(|_| is_sooner) {
         looks.add(queue.id, &mut queue.overdue_look, now + timeout);
     }
 }

@@ -33,7 +33,7 @@ fn new(slot: u32, priority: i64, prefetch: u16) -> NewConsumer {
 fn consumers(of: &[(i64, u16)]) -> (Consumers, Vec<ConsumerKey>) {
     let mut consumers = Consumers::default();
     let keys = of.iter().zip(1..).map(|((priority, prefetch), slot)| {
-        consumers.add(holder(), new(slot, *priority, *prefetch))
+        consumers.add(holder(), new(slot, *priority, *prefetch), None)
     });
     let keys = keys.collect();
     (consumers, keys)
@@ -114,7 +114,7 @@ fn exclusive_is_alone() {
         exclusive: true,
         ..new(1, 0, 0)
     };
-    some.add(holder(), exclusive);
+    some.add(holder(), exclusive, None);
     assert!(!some.admits(false) && !some.admits(true));
     some.remove(|_| true);
     assert!(some.admits(false) && some.admits(true));
@@ -129,7 +129,7 @@ fn no_ack_knows_no_credit() {
         channel_credit: Some(Arc::clone(&spent)),
         ..new(1, 0, 1)
     };
-    one.add(holder(), no_ack);
+    one.add(holder(), no_ack, None);
     assert_eq!(turns(&mut one, 9, 2), [(1, 9), (1, 9)]);
     assert_eq!(spent.load(Ordering::Relaxed), 0);
 }
@@ -144,7 +144,7 @@ fn a_channel_s_credit_is_spent_once() {
             channel_credit: Some(Arc::clone(&credit)),
             ..new(1, 0, 0)
         };
-        queue.add(holder(), limited);
+        queue.add(holder(), limited, None);
     }
     let [one, two] = &mut queues;
     // The second looks while there is credit, and gets its turn when it has gone.
@@ -187,7 +187,7 @@ fn a_channel_s_credit_holds_between_threads() {
                     channel_credit: Some(Arc::clone(&credit)),
                     ..new(slot, 0, 0)
                 };
-                queue.add(holder(), limited);
+                queue.add(holder(), limited, None);
             }
             let mut taken = 0;
             while let Some(turn) = queue.next(1, |consumer| consumer.channel_credit() > 0) {
@@ -206,7 +206,7 @@ fn a_channel_s_credit_holds_between_threads() {
 fn priorities_that_nobody_has_any_more_are_forgotten() {
     let (mut some, _) = consumers(&[(0, 0)]);
     for priority in 1..1000 {
-        some.add(holder(), new(2, priority, 0));
+        some.add(holder(), new(2, priority, 0), None);
         some.remove(|consumer| consumer.slot == ConsumerSlot(2));
     }
     assert_eq!(some.rings.len(), 1);
@@ -218,7 +218,9 @@ fn a_single_active_one_takes_all_until_it_goes() {
     let keys: Vec<_> = [(0, 2), (0, 0), (5, 0), (5, 0)]
         .iter()
         .zip(1..)
-        .map(|((priority, prefetch), slot)| some.add(holder(), new(slot, *priority, *prefetch)))
+        .map(|((priority, prefetch), slot)| {
+            some.add(holder(), new(slot, *priority, *prefetch), None)
+        })
         .collect();
     assert_eq!(turns(&mut some, 9, 4), [(1, 2)], "nobody steps in");
     some.wake(ANYONE);
@@ -234,7 +236,7 @@ fn a_single_active_one_takes_all_until_it_goes() {
     assert_eq!(turns(&mut some, 9, 1), [(4, 9)]);
     some.remove(ANYONE);
     assert!(some.single_active().is_none());
-    some.add(holder(), new(5, 0, 0));
+    some.add(holder(), new(5, 0, 0), None);
     assert_eq!(turns(&mut some, 9, 1), [(5, 9)]);
 }
 

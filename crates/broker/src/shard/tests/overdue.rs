@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::fixture::{Fixture, Seen, cancel, consume, consumer, settle};
-use crate::command::{NewConsumer, Outcome};
+use crate::arguments::QueueArguments;
+use crate::command::{Command, NewConsumer, Outcome};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -104,4 +105,37 @@ fn a_queue_or_the_broker_may_say_how_long() {
     fixture.now += TIMEOUT * 2;
     fixture.turn([]);
     assert_eq!(queue_counts(&fixture), (0, 1));
+}
+
+#[test]
+fn a_policy_says_how_long_what_is_held_may_be_kept() {
+    let mut fixture = Fixture::new();
+    let mut client = fixture.client();
+    let queue = fixture.queue("q");
+    let publish = fixture.publish(&mut client, &[&queue], 2);
+    let (own, other) = (timed(1), consumer(2));
+    let own = NewConsumer {
+        timeout: Some(TIMEOUT * 100),
+        prefetch: 1,
+        ..own
+    };
+    fixture.turn([
+        consume(&client, &queue, own),
+        consume(&client, &queue, other),
+        publish,
+    ]);
+    assert_eq!(queue_counts(&fixture), (0, 2));
+    fixture.now += TIMEOUT;
+    fixture.turn([]);
+    client.all();
+
+    let arguments = QueueArguments {
+        consumer_timeout: Some(TIMEOUT / 2),
+        ..QueueArguments::default()
+    };
+    queue.govern(arguments.into());
+    fixture.turn([Command::Govern(queue.clone())]);
+    let told = client.all();
+    assert!(matches!(told.as_slice(), [Seen::Cancelled(2)]), "{told:?}");
+    assert_eq!(queue_counts(&fixture), (1, 1));
 }
