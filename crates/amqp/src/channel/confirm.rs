@@ -10,6 +10,7 @@ use leveret_broker::publisher::{Places, ShardSet};
 use leveret_broker::queue_handle::ShardId;
 use leveret_wire::protocol::{AMQPClass, confirm};
 use leveret_wire::{ReplyCode, encode};
+use rustc_hash::FxHashSet;
 
 use crate::channel::Channel;
 use crate::core::Core;
@@ -71,11 +72,10 @@ impl Confirms {
         self.refusable.push_back((self.last + 1, places));
     }
 
-    /// Messages of a batch were refused; perhaps some of this channel's.
-    pub(crate) fn refuse(&mut self, batch: (ShardId, u64), refused: &[(u32, u32)]) {
+    /// Messages of a batch were refused, by their indexes; perhaps some of this channel's.
+    pub(crate) fn refuse(&mut self, batch: (ShardId, u64), refused: &FxHashSet<u32>) {
         let is_refused = |(shard, number, index): &(ShardId, u64, u32)| {
-            let of = |(first, count): &(u32, u32)| (*first..first + count).contains(index);
-            (*shard, *number) == batch && refused.iter().any(of)
+            (*shard, *number) == batch && refused.contains(index)
         };
         for (publish, places) in &self.refusable {
             if places.iter().any(is_refused) {
