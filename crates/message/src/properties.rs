@@ -10,10 +10,12 @@
 //! because most messages are never asked for more than their delivery mode. Unset properties stay
 //! unset.
 
+mod header;
 mod writer;
 
 use crate::table::{TableError, TableRef};
 
+pub use self::header::AddedHeader;
 pub use self::writer::PropertiesWriter;
 
 /// What is wrong with the properties of a content header. Each is 502 `SYNTAX_ERROR` over AMQP

@@ -7,8 +7,7 @@ use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
 use leveret_message::batch::{Batch, Body, Message};
-use leveret_message::properties::{Properties, PropertiesWriter};
-use leveret_message::table::{TableWriter, Value};
+use leveret_message::properties::AddedHeader;
 use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -19,6 +18,9 @@ use crate::output::Output;
 
 /// The header that says how often consumers have failed with a message.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// The header that says at which offset of its stream a message is.
+const STREAM_OFFSET: &str = "x-stream-offset";
 
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
@@ -45,17 +47,14 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
     let tagged = (first_tag..).zip(messages);
-    if run.failed > 0 || run.has_offsets {
-        write_with_headers(&mut core.out, &consumer.prefix, run, tagged, payload_max);
+    let (out, prefix) = (&mut core.out, &consumer.prefix);
+    if run.has_offsets || run.failed > 0 {
+        write_with_headers(out, prefix, run, tagged, payload_max);
     } else {
         for (tag, message) in tagged {
-            write(
-                &mut core.out,
-                &consumer.prefix,
-                (tag, run.redelivered),
-                &message,
-                payload_max,
-            );
+            let properties = message.properties;
+            let of = (tag, run.redelivered);
+            write(out, prefix, of, &message, properties, payload_max);
         }
     }
     if consumer.no_ack {
@@ -75,8 +74,8 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     });
 }
 
-/// Writes messages that are given a header on their way out.
-#[cold]
+/// Writes messages that are given a header on their way out: their offset where they come from a stream, else how often consumers have failed with them.
+#[inline(never)]
 fn write_with_headers<'m>(
     out: &mut Output,
     prefix: &DeliverPrefix,
@@ -84,38 +83,19 @@ fn write_with_headers<'m>(
     messages: impl Iterator<Item = (u64, Message<'m>)>,
     payload_max: usize,
 ) {
+    let mut header = AddedHeader::new(match run.has_offsets {
+        true => STREAM_OFFSET,
+        false => DELIVERY_COUNT,
+    });
     for (seq, (tag, message)) in (run.first_seq..).zip(messages) {
-        let properties = with_header(message.properties, header_of(run, seq));
-        let properties = properties.as_deref().unwrap_or(message.properties);
-        let key = message.exchange_and_key;
-        encode::deliver_with_prefix(out.buffer(), prefix, tag, run.redelivered, key);
-        content(out, prefix.channel(), properties, message.body, payload_max);
+        let number = match run.has_offsets {
+            true => seq as i64 - 1,
+            false => i64::from(run.failed),
+        };
+        let properties = header.on(message.properties, number);
+        let of = (tag, run.redelivered);
+        write(out, prefix, of, &message, properties, payload_max);
     }
-}
-
-/// The header that a message is given on its way out: the offset of one from a stream, else how often consumers have failed with it.
-fn header_of(run: &DeliveredRun, seq: u64) -> (&'static str, i64) {
-    match run.has_offsets {
-        true => ("x-stream-offset", seq as i64 - 1),
-        false => (DELIVERY_COUNT, i64::from(run.failed)),
-    }
-}
-
-/// Properties with one header more. None where that cannot be written.
-#[cold]
-fn with_header(properties: &[u8], (name, value): (&str, i64)) -> Option<Vec<u8>> {
-    let properties = Properties::checked(properties);
-    let mut headers = TableWriter::new();
-    let old = properties.headers();
-    for (other, value) in old.iter().flat_map(|old| old.iter()) {
-        if other != name {
-            headers.put(other, value);
-        }
-    }
-    headers.put(name, Value::Long(value));
-    let mut writer = PropertiesWriter::from(properties);
-    writer.headers = Some(headers.view());
-    writer.to_bytes().ok()
 }
 
 #[inline]
@@ -124,11 +104,11 @@ fn write(
     prefix: &DeliverPrefix,
     (tag, redelivered): (u64, bool),
     message: &Message<'_>,
+    properties: &[u8],
     payload_max: usize,
 ) {
     let Message {
         exchange_and_key: key,
-        properties,
         body,
         ..
     } = *message;
@@ -196,9 +176,11 @@ pub(crate) fn got(
     channel.counts.redelivered += u64::from(got.redelivered);
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
-    let count = (DELIVERY_COUNT, i64::from(got.failed));
-    let counted = (got.failed > 0).then(|| with_header(message.properties, count));
-    let properties = counted.flatten();
+    let mut count = AddedHeader::new(DELIVERY_COUNT);
+    let properties = match got.failed {
+        0 => message.properties,
+        failed => count.on(message.properties, i64::from(failed)),
+    };
     let key = message.exchange_and_key;
     encode::get_ok(
         core.out.buffer(),
@@ -209,13 +191,7 @@ pub(crate) fn got(
         remaining,
     );
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
-    content(
-        &mut core.out,
-        number,
-        properties.as_deref().unwrap_or(message.properties),
-        message.body,
-        payload_max,
-    );
+    content(&mut core.out, number, properties, message.body, payload_max);
     if core.vhost.is_traced() {
         trace::delivered(
             core,

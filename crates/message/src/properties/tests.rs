@@ -177,3 +177,49 @@ fn refuses_to_write_what_no_short_string_holds() {
     };
     assert_eq!(fields.to_bytes(), Err(PropertiesError::TooLong));
 }
+
+proptest! {
+    #[test]
+    fn a_header_is_added_and_nothing_else_changes(sets in vec((any_set(), 1..3_usize), 0..4)) {
+        const NAME: &str = "x-number";
+        let all: Vec<Vec<u8>> = sets
+            .iter()
+            .flat_map(|(set, times)| std::iter::repeat_n(set.writer().to_bytes().unwrap(), *times))
+            .collect();
+        let mut header = AddedHeader::new(NAME);
+        for (number, bytes) in (-1..).zip(&all) {
+            let old = Properties::parse(bytes).unwrap();
+            let mut expected = TableWriter::new();
+            for (name, value) in old.headers().iter().flat_map(|headers| headers.iter()) {
+                expected.put(name, value);
+            }
+            expected.put(NAME, Value::Long(number));
+            let mut writer = PropertiesWriter::from(old);
+            writer.headers = Some(expected.view());
+            prop_assert_eq!(header.on(bytes, number), writer.to_bytes().unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_header_that_is_added_takes_the_place_of_others_of_its_name() {
+    let mut headers = TableWriter::new();
+    headers
+        .put("x-number", "seven")
+        .put("own", true)
+        .put("x-number", 8_i64);
+    let writer = PropertiesWriter {
+        headers: Some(headers.view()),
+        app_id: Some(b"app"),
+        ..PropertiesWriter::default()
+    };
+    let bytes = writer.to_bytes().unwrap();
+    let mut header = AddedHeader::new("x-number");
+    let with = Properties::parse(header.on(&bytes, 9)).unwrap();
+    let headers: Vec<_> = with.headers().unwrap().iter().collect();
+    assert_eq!(
+        headers,
+        [("own", Value::Bool(true)), ("x-number", Value::Long(9))]
+    );
+    assert_eq!(with.app_id(), Some(&b"app"[..]));
+}
