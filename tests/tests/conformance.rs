@@ -38,5 +38,6 @@ mod requeue;
 mod routing;
 mod single_active;
 mod stream;
+mod stream_offsets;
 mod tx;
 mod vhost;

@@ -113,8 +113,8 @@ pub(crate) struct Unacked {
     pub(crate) seq: u64,
     /// Whether they take the channel's credit; those of `basic.get` do not.
     pub(crate) counted: bool,
-    /// Whether they are of a stream: these can only be acknowledged.
-    pub(crate) of_stream: bool,
+    /// Which reader of a stream they were delivered to: these can only be acknowledged. 0 where they are of no stream.
+    pub(crate) reader: u32,
 }
 
 impl RunValue for Unacked {

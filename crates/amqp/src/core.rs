@@ -81,6 +81,8 @@ pub(crate) struct ConsumerEntry {
     pub(crate) queue: Arc<QueueHandle>,
     /// The queue's.
     pub(crate) shard: ShardId,
+    /// Which one it is of all that ever read a stream; 0 where it reads none.
+    pub(crate) reader: u32,
 }
 
 /// The consumers of a connection, by the numbers under which the shards know them.
@@ -88,9 +90,17 @@ pub(crate) struct ConsumerEntry {
 pub(crate) struct ConsumerSlots {
     entries: Vec<Option<Box<ConsumerEntry>>>,
     free: Vec<u32>,
+    /// How many have read a stream.
+    readers: u32,
 }
 
 impl ConsumerSlots {
+    /// A number for one that reads a stream.
+    pub(crate) fn next_reader(&mut self) -> u32 {
+        self.readers = self.readers.wrapping_add(1).max(1);
+        self.readers
+    }
+
     pub(crate) fn add(&mut self, entry: ConsumerEntry) -> ConsumerSlot {
         let entry = Some(Box::new(entry));
         match self.free.pop() {

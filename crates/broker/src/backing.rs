@@ -107,6 +107,8 @@ pub(crate) struct Sorted {
     queues: Vec<(Name, QueueId, QueueDeclaration)>,
     bindings: Vec<(Name, DefinedBinding)>,
     recent: Vec<(Name, RecentMessage)>,
+    /// How far readers of streams had come.
+    offsets: FxHashMap<QueueId, Vec<(Box<str>, u64)>>,
     /// What operators had set.
     pub(crate) settings: Vec<Setting>,
     /// What is in the log of queues.
@@ -136,6 +138,9 @@ impl Found {
                 }
                 Definition::Binding(vhost, binding) => sorted.bindings.push((vhost, binding)),
                 Definition::Recent(vhost, message) => sorted.recent.push((vhost, message)),
+                Definition::Offset(id, name, seq) => {
+                    sorted.offsets.entry(id).or_default().push((name, seq));
+                }
                 Definition::Ids(next) => sorted.next_id = next,
                 Definition::Running => sorted.is_running = true,
                 Definition::Setting(setting) => sorted.settings.push(setting),
@@ -165,6 +170,7 @@ impl Sorted {
             queues,
             bindings,
             mut recent,
+            mut offsets,
             mut found,
             is_running,
             ..
@@ -199,6 +205,7 @@ impl Sorted {
                     true => found.next_seq,
                     false => found.returned_below,
                 },
+                offsets: offsets.remove(&id).unwrap_or_default(),
             };
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
                 shard.recover(handle, recovered);
@@ -215,6 +222,12 @@ impl Sorted {
                     ..
                 } = binding;
                 return Err(RecoverError::Binding(vhost, source, destination));
+            }
+        }
+        for (id, names) in offsets {
+            // The end came before these could go with their stream.
+            for (name, _) in names {
+                broker.forget_offset(id, &name);
             }
         }
         for id in found.into_keys() {

@@ -198,6 +198,12 @@ impl Broker {
         Arc::clone(&vhost)
     }
 
+    /// It is not kept any more how far readers with a name have come in a stream that is gone.
+    pub(crate) fn forget_offset(&self, stream: QueueId, name: &str) {
+        self.definitions
+            .undefine(&definitions::offset_key(stream, name));
+    }
+
     pub(crate) fn place(&self, queue: QueueId) -> (Group, ShardId) {
         self.placement.place(queue)
     }

@@ -155,6 +155,8 @@ pub struct Settle {
     pub count: u64,
     /// What becomes of them.
     pub outcome: Outcome,
+    /// Which reader of a stream had them: [`NewConsumer::reader`]. 0 where they are of no stream.
+    pub reader: u32,
 }
 
 impl Settle {
@@ -164,6 +166,7 @@ impl Settle {
             && last.queue == self.queue
             && last.channel == self.channel
             && last.outcome == self.outcome
+            && last.reader == self.reader
             && last.first_seq + last.count == self.first_seq
         {
             last.count += self.count;
@@ -197,6 +200,10 @@ pub struct NewConsumer {
     pub offset: Offset,
     /// What it wants of a stream.
     pub filter: Option<Filter>,
+    /// The name under which it is kept how far it has come in a stream.
+    pub offset_name: Option<Name>,
+    /// Which one it is of all readers of streams that its connection ever had, counted from 1; 0 where it reads no stream.
+    pub reader: u32,
 }
 
 /// Where an operator moves messages.
@@ -229,6 +236,10 @@ pub enum Operation {
         /// How many at the most.
         most: u64,
     },
+    /// Tells how far readers with names have come in a stream. Replies `Offsets`.
+    Offsets,
+    /// Forgets how far readers with a name have come in a stream. Replies `OffsetForgotten`.
+    ForgetOffset(Name),
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.

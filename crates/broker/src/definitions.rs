@@ -11,6 +11,7 @@
 //!    binding key, arguments
 //! h  vhost, exchange, u64 slot                      message that an x-recent-history exchange keeps: u8 version | u64: which one it was
 //!                                                   of the exchange's messages | its record, as a batch has it
+//! o  u64 id of a stream, name                       offset:   u8 version | u64: the first message that readers of that name have not acknowledged
 //! i                                                 ids:      u8 version | u64: no queue has this id or a higher one yet
 //! r                                                 running:  u8 version: there is no such key after an orderly end
 //! ```
@@ -58,6 +59,8 @@ pub enum Definition {
     Running,
     /// A message that an exchange of a vhost keeps.
     Recent(Name, RecentMessage),
+    /// How far readers with a name have come in a stream: the first message that they have not acknowledged.
+    Offset(QueueId, Box<str>, u64),
     /// What an operator set.
     Setting(Setting),
 }
@@ -166,6 +169,17 @@ pub(crate) fn recent_value(number: u64, batch: &Batch) -> Vec<u8> {
     value
 }
 
+/// The key of how far readers with a name have come in a stream.
+pub(crate) fn offset_key(stream: QueueId, name: &str) -> Vec<u8> {
+    key(b'o', &[&stream.0.to_le_bytes(), name.as_bytes()])
+}
+
+pub(crate) fn offset_value(seq: u64) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    value.extend_from_slice(&seq.to_le_bytes());
+    value
+}
+
 pub(crate) fn ids_value(next: u64) -> Vec<u8> {
     let mut value = vec![VERSION];
     value.extend_from_slice(&next.to_le_bytes());
@@ -241,6 +255,11 @@ fn parse(key: &[u8], value: &[u8]) -> Option<Definition> {
                 batch: Arc::new(batch),
             };
             Definition::Recent(vhost, message)
+        }
+        b'o' => {
+            let id = u64::from_le_bytes(fields.field()?.try_into().ok()?);
+            let name = fields.name()?;
+            Definition::Offset(QueueId(id), (*name).into(), value.u64()?)
         }
         b'i' => Definition::Ids(value.u64()?),
         b'r' => Definition::Running,

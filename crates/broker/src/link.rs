@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::figures::Described;
 use crate::mailbox::{Mailbox, take_gathered};
 use crate::queue_handle::ShardId;
+use crate::stream::OffsetFigures;
 
 /// A connection's number, never used twice while the broker runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -153,6 +154,10 @@ pub enum Reply {
     },
     /// Ready messages, which stay where they are.
     Peeked(Vec<Got>),
+    /// How far readers with names have come in a stream.
+    Offsets(Vec<OffsetFigures>),
+    /// It is forgotten how far readers with a name had come; whether it was known.
+    OffsetForgotten(bool),
     /// The queue is gone, and so many ready messages with it.
     Deleted(u64),
     /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.

@@ -99,10 +99,11 @@ pub struct Shard {
     queues: FxHashMap<QueueId, Queue>,
     /// What exchanges hold back, by the queue it is in.
     delays: FxHashMap<QueueId, Delay>,
-    /// Its streams, those of them to deal from, and when they are to be looked at.
+    /// Its streams, those of them to deal from, when they are to be looked at, and when it is to be written down how far their readers have come.
     streams: FxHashMap<QueueId, Stream>,
     touched_streams: Vec<QueueId>,
     stream_looks: Due,
+    offset_writes: Due,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
@@ -177,6 +178,7 @@ impl Shard {
             streams: FxHashMap::default(),
             touched_streams: Vec::new(),
             stream_looks: Due::default(),
+            offset_writes: Due::default(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
@@ -273,6 +275,7 @@ impl Shard {
             self.expiries.next(),
             self.delay_dues.next(),
             self.stream_looks.next(),
+            self.offset_writes.next(),
             self.retries.next(),
             self.lifetimes.next(),
             self.looks.next(),
@@ -306,7 +309,7 @@ impl Shard {
 
     fn govern(&mut self, handle: &QueueHandle) {
         if let Some(stream) = self.streams.get_mut(&handle.id) {
-            stream.settings = handle.governed();
+            stream.govern();
             self.touch_stream(handle.id);
             self.look_at_stream(handle.id);
         }
@@ -327,7 +330,7 @@ impl Shard {
         if let Some(stream) = self.streams.get(&handle.id) {
             return Ok(Reply::Counts {
                 ready: stream.count(),
-                consumers: stream.readers.len() as u64,
+                consumers: stream.consumers_count() as u64,
             });
         }
         let Some(queue) = self.queues.get(&handle.id) else {

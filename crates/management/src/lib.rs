@@ -27,6 +27,7 @@ mod list;
 mod messages;
 mod moving;
 mod node;
+mod offsets;
 mod overview;
 mod parameters;
 mod permissions;

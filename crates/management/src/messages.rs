@@ -326,6 +326,7 @@ fn settle(link: &mut OperatorLink<'_>, queue: &QueueHandle, seq: u64, outcome: O
         first_seq: seq,
         count: 1,
         outcome,
+        reader: 0,
     };
     link.send(
         queue.shard,

@@ -18,7 +18,7 @@ use crate::caller::Caller;
 use crate::refusal::{Missing, Refusal};
 use crate::{
     Api, bindings, channels, connections, consumers, definitions, exchanges, health, limits, list,
-    messages, moving, overview, parameters, permissions, policies, queues, users, vhosts,
+    messages, moving, offsets, overview, parameters, permissions, policies, queues, users, vhosts,
 };
 
 #[cfg(test)]
@@ -173,6 +173,11 @@ fn topology() -> Routes {
         .route(
             "/leveret/queues/{vhost}/{name}/redrive",
             post(moving::redrive),
+        )
+        .route("/leveret/streams/{vhost}/{name}/offsets", get(offsets::all))
+        .route(
+            "/leveret/streams/{vhost}/{name}/offsets/{reader}",
+            delete(offsets::forget),
         )
         .route("/exchanges", get(exchanges::all))
         .route("/exchanges/{vhost}", get(exchanges::all))

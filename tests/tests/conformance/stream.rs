@@ -1,13 +1,15 @@
 //! Streams over AMQP 0-9-1 (<https://www.rabbitmq.com/docs/streams>).
 
+use std::time::SystemTime;
+
 use amq_protocol::protocol::{BasicProperties, basic, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use leveret_tests::client::{Channel, Connection, table, text, unique};
 
 /// A stream. It goes with the test.
-struct Stream<'a> {
+pub(super) struct Stream<'a> {
     channel: &'a Channel,
-    name: String,
+    pub(super) name: String,
 }
 
 impl Drop for Stream<'_> {
@@ -21,7 +23,7 @@ impl Drop for Stream<'_> {
     }
 }
 
-fn declare(name: &str) -> queue::Declare {
+pub(super) fn declare(name: &str) -> queue::Declare {
     queue::Declare {
         queue: name.into(),
         durable: true,
@@ -30,14 +32,22 @@ fn declare(name: &str) -> queue::Declare {
     }
 }
 
-fn stream(channel: &Channel) -> Stream<'_> {
+pub(super) fn stream(channel: &Channel) -> Stream<'_> {
+    stream_with(channel, &[])
+}
+
+pub(super) fn stream_with<'a>(channel: &'a Channel, further: &[(&str, AMQPValue)]) -> Stream<'a> {
     let name = unique("stream");
-    channel.call(declare(&name));
+    let mut declare = declare(&name);
+    for (key, value) in further {
+        declare.arguments.insert((*key).into(), value.clone());
+    }
+    channel.call(declare);
     Stream { channel, name }
 }
 
 /// Publishes, and waits until that is confirmed.
-fn fill(channel: &Channel, stream: &str, bodies: std::ops::Range<usize>) {
+pub(super) fn fill(channel: &Channel, stream: &str, bodies: std::ops::Range<usize>) {
     let publisher = channel.connection().channel(channel.number() + 100);
     publisher.confirm_select();
     let count = bodies.len() as u64;
@@ -48,7 +58,7 @@ fn fill(channel: &Channel, stream: &str, bodies: std::ops::Range<usize>) {
     publisher.close();
 }
 
-fn consume(channel: &Channel, stream: &str, arguments: FieldTable) -> String {
+pub(super) fn consume(channel: &Channel, stream: &str, arguments: FieldTable) -> String {
     channel.consume_with(basic::Consume {
         queue: stream.into(),
         arguments,
@@ -56,12 +66,12 @@ fn consume(channel: &Channel, stream: &str, arguments: FieldTable) -> String {
     })
 }
 
-fn from(offset: AMQPValue) -> FieldTable {
+pub(super) fn from(offset: AMQPValue) -> FieldTable {
     table([("x-stream-offset", offset)])
 }
 
 /// Takes deliveries and acknowledges them: bodies, and offsets.
-fn take(channel: &Channel, count: usize) -> Vec<(usize, i64)> {
+pub(super) fn take(channel: &Channel, count: usize) -> Vec<(usize, i64)> {
     let one = |_| {
         let delivery = channel.deliver();
         channel.ack(delivery.method.delivery_tag);
@@ -74,7 +84,7 @@ fn take(channel: &Channel, count: usize) -> Vec<(usize, i64)> {
     (0..count).map(one).collect()
 }
 
-fn numbered(range: std::ops::Range<usize>) -> Vec<(usize, i64)> {
+pub(super) fn numbered(range: std::ops::Range<usize>) -> Vec<(usize, i64)> {
     range.map(|number| (number, number as i64)).collect()
 }
 
@@ -288,4 +298,123 @@ fn properties_come_as_they_were_published() {
         Some("text/plain")
     );
     assert!(!delivery.method.redelivered);
+}
+
+/// Seconds since 1970, once a new one has begun.
+fn next_second() -> u64 {
+    let now = || {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        since.expect("a time after 1970").as_secs()
+    };
+    let first = now();
+    while now() == first {
+        std::thread::yield_now();
+    }
+    now()
+}
+
+#[test]
+fn a_timestamp_leads_to_what_was_published_then() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let before = next_second();
+    fill(&channel, &stream.name, 0..5);
+    let between = next_second();
+    fill(&channel, &stream.name, 5..8);
+    let after = next_second() + 3_600;
+    for (time, first) in [(0, 0), (before, 0), (between, 5)] {
+        let reader = Connection::open().channel(1);
+        reader.qos(100, false);
+        consume(&reader, &stream.name, from(AMQPValue::Timestamp(time)));
+        assert_eq!(take(&reader, 8 - first), numbered(first..8));
+    }
+    let reader = Connection::open().channel(1);
+    reader.qos(100, false);
+    consume(&reader, &stream.name, from(AMQPValue::Timestamp(after)));
+    fill(&channel, &stream.name, 8..10);
+    assert_eq!(take(&reader, 2), numbered(8..10));
+}
+
+#[test]
+fn an_interval_leads_to_what_was_published_so_long_ago() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..5);
+    for interval in ["1h", "7D", "100Y"] {
+        let reader = Connection::open().channel(1);
+        reader.qos(100, false);
+        consume(&reader, &stream.name, from(text(interval)));
+        assert_eq!(take(&reader, 5), numbered(0..5), "{interval}");
+    }
+    // What is more than a second old is older than that.
+    next_second();
+    next_second();
+    let reader = Connection::open().channel(1);
+    reader.qos(100, false);
+    consume(&reader, &stream.name, from(text("1s")));
+    fill(&channel, &stream.name, 5..7);
+    assert_eq!(take(&reader, 2), numbered(5..7));
+}
+
+#[test]
+fn consumers_of_one_channel_have_acks_and_prefetches_of_their_own() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..3);
+    let reader = Connection::open().channel(1);
+    reader.qos(1, false);
+    let one = consume(&reader, &stream.name, from(text("first")));
+    let other = consume(&reader, &stream.name, from(text("first")));
+    let both = [reader.deliver(), reader.deliver()];
+    let of = |tag: &str| {
+        let delivery = both
+            .iter()
+            .find(|of| of.method.consumer_tag.as_str() == tag);
+        delivery.expect("one each").method.delivery_tag
+    };
+    reader.ack(of(&other));
+    let next = reader.deliver();
+    let told = (next.method.consumer_tag.as_str(), next.text());
+    assert_eq!(told, (other.as_str(), "1"));
+    reader.ack(of(&one));
+    let next = reader.deliver();
+    let told = (next.method.consumer_tag.as_str(), next.text());
+    assert_eq!(told, (one.as_str(), "1"));
+}
+
+#[test]
+fn a_filter_passes_over_very_many() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let publisher = channel.connection().channel(101);
+    publisher.confirm_select();
+    let of = |value: &str| {
+        BasicProperties::default().with_headers(table([("x-stream-filter-value", text(value))]))
+    };
+    for _ in 0..25_000 {
+        publisher.publish_with("", &stream.name, of("other"), "0");
+    }
+    publisher.publish_with("", &stream.name, of("mine"), "1");
+    publisher.confirms(25_001);
+    channel.qos(1, false);
+    let arguments = table([
+        ("x-stream-offset", text("first")),
+        ("x-stream-filter", text("mine")),
+    ]);
+    consume(&channel, &stream.name, arguments);
+    assert_eq!(take(&channel, 1), [(1, 25_000)]);
+}
+
+#[test]
+fn what_was_not_acknowledged_comes_again_after_recover() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    fill(&channel, &stream.name, 0..5);
+    let reader = Connection::open().channel(1);
+    reader.qos(3, false);
+    consume(&reader, &stream.name, from(text("first")));
+    assert_eq!(take(&reader, 1), numbered(0..1));
+    assert_eq!(reader.deliveries(3), ["1", "2", "3"]);
+    reader.call(basic::Recover { requeue: true });
+    assert_eq!(take(&reader, 4), numbered(1..5));
 }

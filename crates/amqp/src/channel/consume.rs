@@ -172,6 +172,10 @@ pub(super) fn consume(
         check_reader(channel, &queue, consume.no_ack)?;
     }
     let channel_credit = Some(Arc::clone(&credit(core, channel).shared));
+    let reader = match queue.is_stream() {
+        true => core.consumers.next_reader(),
+        false => 0,
+    };
     let slot = core.consumers.add(ConsumerEntry {
         channel: channel.number,
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
@@ -182,6 +186,7 @@ pub(super) fn consume(
         arguments: consume.arguments.to_owned(),
         shard: queue.shard,
         queue: Arc::clone(&queue),
+        reader,
     });
     let new = NewConsumer {
         slot,
@@ -193,6 +198,8 @@ pub(super) fn consume(
         timeout: settings.timeout,
         offset: settings.offset,
         filter: settings.filter,
+        offset_name: settings.offset_name,
+        reader,
     };
     let holder = Holder {
         connection: core.connection(),

@@ -65,7 +65,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         shard: consumer.shard,
         seq: run.first_seq,
         counted: true,
-        of_stream: run.has_offsets,
+        reader: consumer.reader,
     };
     channel.unacked.insert(Piece {
         first: first_tag,
@@ -207,7 +207,7 @@ pub(crate) fn got(
             shard: queue.shard,
             seq: got.seq,
             counted: false,
-            of_stream: false,
+            reader: 0,
         };
         channel.unacked.insert(Piece {
             first: tag,
@@ -220,7 +220,11 @@ pub(crate) fn got(
 /// Hands a piece of unacked messages to its shard with what becomes of it. The channel's credit is the caller's to give back.
 pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>, outcome: Outcome) {
     let Unacked {
-        queue, shard, seq, ..
+        queue,
+        shard,
+        seq,
+        reader,
+        ..
     } = piece.value;
     let (channel, count) = (channel.number, piece.count);
     core.settle(
@@ -231,6 +235,7 @@ pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>,
             first_seq: seq,
             count,
             outcome,
+            reader,
         },
     );
 }

@@ -101,7 +101,7 @@ fn check_rejectable(
     tags: RangeInclusive<u64>,
 ) -> Result<(), Exception> {
     let mut rejected = channel.unacked.iter().filter(|piece| {
-        piece.value.of_stream
+        piece.value.reader != 0
             && piece.first <= *tags.end()
             && piece.first + piece.count > *tags.start()
     });

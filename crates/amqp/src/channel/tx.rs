@@ -115,6 +115,7 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
                 first_seq: piece.value.seq,
                 count: piece.count,
                 outcome,
+                reader: piece.value.reader,
             },
         );
     }

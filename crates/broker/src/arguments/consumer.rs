@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leveret_message::name::Name;
 use leveret_message::table::{TableRef, Value};
 
 use super::queue::max_age;
@@ -20,6 +21,8 @@ pub struct ConsumerSettings {
     pub offset: Offset,
     /// `x-stream-filter` and `x-stream-match-unfiltered`: what it wants of a stream.
     pub filter: Option<Filter>,
+    /// `x-leveret-stream-offset-name`: the name under which it is kept how far it has come in a stream. Never empty.
+    pub offset_name: Option<Name>,
 }
 
 impl ConsumerSettings {
@@ -41,6 +44,7 @@ impl ConsumerSettings {
             timeout,
             offset: offset(arguments)?,
             filter: filter(arguments),
+            offset_name: offset_name(reader)?,
         })
     }
 }
@@ -54,6 +58,15 @@ fn offset(arguments: TableRef<'_>) -> Result<Offset> {
         let sentence = format!("x-stream-offset value {} is invalid", Term(value));
         ArgumentError::new(OFFSET, Refusal::Sentence(sentence.into()))
     })
+}
+
+fn offset_name(reader: Reader<'_>) -> Result<Option<Name>> {
+    const NAME: &str = "x-leveret-stream-offset-name";
+    let name = reader.name(NAME)?;
+    match name.as_deref() {
+        Some("") => Err(ArgumentError::new(NAME, Refusal::Unknown("empty_name"))),
+        _ => Ok(name),
+    }
 }
 
 fn filter(arguments: TableRef<'_>) -> Option<Filter> {

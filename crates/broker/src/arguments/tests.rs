@@ -494,6 +494,7 @@ fn consumers_of_streams() {
         "x-stream-offset" => "first",
         "x-consumer-timeout" => 5,
         "x-stream-filter" => "eu",
+        "x-leveret-stream-offset-name" => "me",
         "x-streams" => 1,
     };
     let settings = ConsumerSettings::parse(arguments.view()).unwrap();
@@ -508,9 +509,14 @@ fn consumers_of_streams() {
             priority: 0,
             timeout,
             offset: Offset::First,
-            filter
+            filter,
+            offset_name: Some(Name::new("me").unwrap()),
         }
     );
+    for name in ["", &"n".repeat(256)] {
+        let arguments = table! { "x-leveret-stream-offset-name" => name };
+        assert!(ConsumerSettings::parse(arguments.view()).is_err());
+    }
     for (value, offset) in [
         (Value::Long(7), Some(Offset::At(7))),
         (Value::Timestamp(9), Some(Offset::Since(9_000))),

@@ -196,6 +196,7 @@ impl Running {
             first_seq,
             count,
             outcome,
+            reader: 0,
         };
         self.tell(queue, Command::Settle(ME, vec![settle]));
     }
@@ -346,6 +347,8 @@ fn recovered_queues_are_consumed_from_purged_and_deleted_like_others() {
         timeout: None,
         offset: Default::default(),
         filter: None,
+        offset_name: None,
+        reader: 0,
     };
     let consume = Command::Consume(HOLDER, Arc::clone(&consumed), new);
     let events = running.tell(&consumed, consume);

@@ -43,6 +43,9 @@ fn govern(queue: &mut QueueArguments, key: &str, value: &Value) {
             word(value, DeadLetterStrategy::from_name),
         ),
         "max-age" => limit(&mut queue.stream.max_age, value.as_str().and_then(max_age)),
+        "stream-max-segment-size-bytes" => {
+            limit(&mut queue.stream.max_segment_size_bytes, value.as_u64())
+        }
         "overflow" => fill(&mut queue.length.overflow, word(value, Overflow::from_name)),
         "delayed-retry-type" => fill(&mut retry.retry, word(value, DelayedRetryType::from_name)),
         "delayed-retry-min" => fill(&mut retry.min, milliseconds(value)),

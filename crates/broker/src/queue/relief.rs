@@ -17,6 +17,7 @@ impl Queue {
             messages,
             next_seq,
             redelivered_below,
+            offsets: _,
         } = recovered;
         // What they say of how long they may stay has to be read.
         self.expires |= !messages.is_empty();

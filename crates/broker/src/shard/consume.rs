@@ -42,7 +42,7 @@ impl Shard {
         // What was dealt before has to be on its way before the answer.
         self.deal_touched();
         self.remove_consumers(id, |c| c.slot == slot && c.holder.connection == connection);
-        self.remove_readers(id, |r| r.slot == slot && r.holder.connection == connection);
+        self.leave_readers(id, |r| r.slot == slot && r.holder.connection == connection);
     }
 
     pub(super) fn set_prefetch(

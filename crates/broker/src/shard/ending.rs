@@ -58,7 +58,7 @@ impl Shard {
         let Some(stream) = self.streams.get(&id) else {
             return Ok(0);
         };
-        if if_unused && !stream.readers.is_empty() {
+        if if_unused && stream.consumers_count() > 0 {
             return Err(Error::InUse(stream.handle.resource()));
         }
         if if_empty && stream.count() > 0 {

@@ -34,6 +34,14 @@ impl Shard {
                 let reply = self.peek(handle, position, most);
                 self.reply(connection, reply);
             }
+            Operation::Offsets => {
+                let reply = self.offsets(handle.id);
+                self.reply(connection, of_stream(handle, reply));
+            }
+            Operation::ForgetOffset(name) => {
+                let reply = self.forget_offset(handle.id, &name);
+                self.reply(connection, of_stream(handle, reply));
+            }
         }
     }
 
@@ -123,6 +131,11 @@ impl Shard {
         });
         Ok(Reply::Peeked(seen.collect()))
     }
+}
+
+/// The answer of a stream, where it is one.
+fn of_stream(handle: &QueueHandle, reply: Option<Reply>) -> Result<Reply, Error> {
+    reply.ok_or_else(|| Error::NotFound(handle.resource()))
 }
 
 /// Publishes a message to the queue that it moves to. `false` where there is no such queue, or no room in it.

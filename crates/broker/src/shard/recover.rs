@@ -19,6 +19,8 @@ pub struct RecoveredQueue {
     pub next_seq: u64,
     /// Messages below this one may have been delivered before.
     pub redelivered_below: u64,
+    /// How far readers with names had come, where it is a stream.
+    pub offsets: Vec<(Box<str>, u64)>,
 }
 
 impl Shard {
@@ -33,7 +35,8 @@ impl Shard {
             let id = handle.id;
             let first = recovered.messages.first().map(|found| found.first_seq);
             let mut stream = Stream::new(handle);
-            stream.recover(first.unwrap_or(recovered.next_seq), recovered.next_seq);
+            let first = first.unwrap_or(recovered.next_seq);
+            stream.recover(first, recovered.next_seq, recovered.offsets);
             self.streams.insert(id, stream);
             self.recovered.push(id);
             return;
@@ -52,6 +55,7 @@ impl Shard {
 
     /// Writes down which messages were delivered and went back. After an end without this, all may have been.
     pub(super) fn write_returned(&mut self) {
+        self.write_all_offsets();
         self.settled.tell(&mut *self.log);
         for (id, queue) in &self.queues {
             for (level, runs) in queue.returned_runs() {

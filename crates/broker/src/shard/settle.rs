@@ -82,7 +82,7 @@ impl Shard {
             };
             let Some(queue) = self.queues.get_mut(&settle.queue) else {
                 let run = (settle.first_seq, settle.count);
-                self.settle_stream(settle.queue, holder, run);
+                self.settle_stream(settle.queue, (connection, settle.reader), run);
                 continue;
             };
             let settled = &mut self.settled;

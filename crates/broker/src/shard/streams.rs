@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::link::{DeliveredRun, Reply};
 use crate::queue_handle::QueueHandle;
 use crate::shard::{Shard, peer};
-use crate::stream::{MESSAGES, Reader, Run, Stream};
+use crate::stream::{Asking, MESSAGES, Next, NoRoom, OFFSETS_MAX, Reader, ReaderId, Run, Stream};
 
 /// How many messages a reader is given before the next one has its turn.
 const TURN_MESSAGES: u64 = 1024;
@@ -21,6 +21,10 @@ const TURNS_MAX: usize = 64;
 
 /// How often a stream whose messages may get too old is looked at.
 const AGE_LOOKS: Duration = Duration::from_secs(5);
+
+/// How long after an acknowledgement it is written down how far its reader has come. What is acknowledged meanwhile is written down with it, and a kill
+/// undoes that at the most.
+const OFFSET_WRITES: Duration = Duration::from_secs(1);
 
 impl Shard {
     /// A new stream, or one that was there before.
@@ -41,9 +45,8 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(&id) else {
             return false;
         };
-        let before = stream.bytes();
-        let seq = stream.append(batch, (first, count), keep);
-        self.held_bytes += stream.bytes() as i64 - before as i64;
+        let (seq, more_bytes) = stream.append(batch, (first, count), keep);
+        self.held_bytes += more_bytes;
         let of = (id, stream.handle.syncs);
         self.targets.push_at(of, MESSAGES, seq, (first, count));
         self.touch_stream(id);
@@ -72,34 +75,92 @@ impl Shard {
         let Some(peer) = self.peers.get_mut(&holder.connection) else {
             return Some(Err(Error::Unavailable));
         };
-        stream.consume(holder, new, now_ms);
+        match stream.consume(holder, new, now_ms) {
+            Ok(None) => {}
+            Ok(Some(forgotten)) => forget_written(stream, [&*forgotten].into_iter()),
+            Err(NoRoom) => return Some(Err(no_room(handle))),
+        }
         let (queues, streams) = (&self.queues, &self.streams);
         peer.note_held(holder.channel, id, |queue| {
             queues.contains_key(queue) || streams.contains_key(queue)
         });
         self.touch_stream(id);
+        if new.offset_name.is_some() {
+            // At once: who has acknowledged nothing begins at the same place once more.
+            self.write_offsets(id);
+        }
         Some(Ok(Reply::Consuming))
     }
 
-    /// Removes readers of a stream.
-    pub(super) fn remove_readers(&mut self, id: QueueId, of: impl FnMut(&Reader) -> bool) {
-        if let Some(stream) = self.streams.get_mut(&id) {
-            let before = stream.bytes();
-            stream.remove_readers(of);
-            self.held_bytes -= before as i64 - stream.bytes() as i64;
-        }
+    /// A consumer of a stream is cancelled.
+    pub(super) fn leave_readers(&mut self, id: QueueId, of: impl Fn(&Reader) -> bool) {
+        self.change_readers(id, |stream, now_ms| stream.leave(of, now_ms));
     }
 
-    /// A channel has settled messages of a stream.
-    pub(super) fn settle_stream(&mut self, id: QueueId, holder: Holder, run: (u64, u64)) {
+    /// A change to who reads a stream.
+    fn change_readers(&mut self, id: QueueId, change: impl FnOnce(&mut Stream, u64)) {
+        let now_ms = self.clock.unix_ms();
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.settle(holder, run);
+            let before = stream.bytes();
+            change(stream, now_ms);
+            self.held_bytes += stream.bytes() as i64 - before as i64;
+            if stream.has_offsets() {
+                self.note_offsets_changed(id);
+            }
+            // Another one may be the single active one now.
             self.touch_stream(id);
         }
     }
 
+    /// A connection has settled messages of a stream.
+    pub(super) fn settle_stream(&mut self, id: QueueId, reader: ReaderId, run: (u64, u64)) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            if stream.settle(reader, run) {
+                self.note_offsets_changed(id);
+            }
+            self.touch_stream(id);
+        }
+    }
+
+    /// It is to be written down soon how far the readers of a stream have come.
+    fn note_offsets_changed(&mut self, id: QueueId) {
+        let stream = self.streams.get_mut(&id);
+        if let Some((stream, now)) = stream.zip(self.clock.now)
+            && stream.write_noted.is_none()
+        {
+            let noted = &mut stream.write_noted;
+            self.offset_writes.add(id, noted, now + OFFSET_WRITES);
+        }
+    }
+
+    /// Writes down how far the readers of a stream have come.
+    fn write_offsets(&mut self, id: QueueId) {
+        let Some(stream) = self.streams.get_mut(&id) else {
+            return;
+        };
+        let handle = Arc::clone(&stream.handle);
+        let Some(vhost) = handle.vhost.upgrade() else {
+            return;
+        };
+        if stream.write_offsets(|name, seq| vhost.keep_offset(id, name, seq)) {
+            self.note_offsets_changed(id);
+        }
+    }
+
+    /// Writes down how far all readers have come: the broker ends.
+    pub(super) fn write_all_offsets(&mut self) {
+        let ids: Vec<QueueId> = self.streams.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.write_offsets(id));
+    }
+
     /// Gives readers what they may take, and lets go of what is too old.
     pub(super) fn deal_streams(&mut self, now: Instant) {
+        while let Some(id) = self.offset_writes.pop(now) {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.write_noted = None;
+                self.write_offsets(id);
+            }
+        }
         while let Some(id) = self.stream_looks.pop(now) {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.noted = None;
@@ -113,8 +174,10 @@ impl Shard {
             };
             stream.touched = false;
             let before = stream.bytes();
+            stream.look_at(&*self.log);
             let is_done = self.deal_stream(&mut stream);
             self.retire(&mut stream);
+            stream.clear_shelf();
             self.held_bytes += stream.bytes() as i64 - before as i64;
             self.streams.insert(id, stream);
             if !is_done {
@@ -142,7 +205,7 @@ impl Shard {
         false
     }
 
-    /// Gives a reader a run of messages, or asks for what it waits for. Whether it was given something.
+    /// Gives a reader a run of messages, or asks for what it waits for. Whether there may be more for it.
     fn deal_reader(&mut self, stream: &mut Stream, number: usize) -> bool {
         let Some(reader) = stream.readers.get(number) else {
             return false;
@@ -156,15 +219,20 @@ impl Shard {
             to.parked.insert(id);
             return false;
         }
-        let Some(run) = stream.next_run(number, credit) else {
-            match stream.ask(number, &mut *self.log) {
-                Some(true) => self.reading += 1,
-                Some(false) => {}
-                None => {
-                    self.not_durable.insert(id);
-                }
+        let next = stream.next_run(number, credit);
+        // What it takes after that is on its way meanwhile.
+        let asking = stream.ask(number, &mut *self.log);
+        match asking {
+            Asking::Asked => self.reading += 1,
+            Asking::NotSafe => {
+                self.not_durable.insert(id);
             }
-            return false;
+            Asking::Idle | Asking::Arrived => {}
+        }
+        let run = match next {
+            Next::Run(run) => run,
+            Next::PassedOver => return true,
+            Next::Nothing => return asking == Asking::Arrived,
         };
         let claimed = match stream.readers.get_mut(number) {
             Some(reader) => reader.claim(u64::from(run.count)) as u32,
@@ -230,6 +298,22 @@ impl Shard {
         self.touch_stream(id);
     }
 
+    /// How far readers with names have come in a stream; nothing where there is no such stream.
+    pub(super) fn offsets(&mut self, id: QueueId) -> Option<Reply> {
+        let stream = self.streams.get_mut(&id)?;
+        Some(Reply::Offsets(stream.offsets()))
+    }
+
+    /// Forgets how far readers with a name have come. Whether that was known; nothing where there is no such stream.
+    pub(super) fn forget_offset(&mut self, id: QueueId, name: &str) -> Option<Reply> {
+        let stream = self.streams.get_mut(&id)?;
+        let was_there = stream.forget_offset(name);
+        if was_there {
+            forget_written(stream, std::iter::once(name));
+        }
+        Some(Reply::OffsetForgotten(was_there))
+    }
+
     /// Ends a stream; its consumers are told. Returns how many messages it had; none where there is no such stream.
     pub(super) fn drop_stream(&mut self, id: QueueId) -> Option<u64> {
         let stream = self.streams.remove(&id)?;
@@ -237,8 +321,11 @@ impl Shard {
         self.deleted += 1;
         self.ended += stream.message_counts();
         self.stream_looks.forget(id, stream.noted);
+        self.offset_writes.forget(id, stream.write_noted);
         self.end_handle(&stream.handle);
-        for reader in &stream.readers {
+        // After its own end: what is left of them at a start is nobody's, and goes.
+        forget_written(&stream, stream.written_offsets());
+        for reader in stream.readers.iter().filter(|reader| reader.consumes()) {
             self.tell_cancelled(reader.holder.connection, reader.slot);
         }
         Some(stream.count())
@@ -246,11 +333,27 @@ impl Shard {
 
     /// A channel of a connection lets go of what it has of a stream, and consumes from it no more where it ends.
     pub(super) fn leave_stream(&mut self, id: QueueId, holder: Holder, close: bool) {
-        if close {
-            self.remove_readers(id, |reader| reader.holder == holder);
-        } else {
-            // `basic.recover`: what was read can be read again, by whoever begins there again.
-            self.settle_stream(id, holder, (1, u64::MAX - 1));
+        match close {
+            true => self.change_readers(id, |stream, now_ms| {
+                stream.remove(|reader| reader.holder == holder, now_ms);
+            }),
+            // `basic.recover`.
+            false => self.change_readers(id, |stream, _| stream.go_back(holder)),
         }
     }
+}
+
+/// Nothing is written down any more under these names.
+fn forget_written<'n>(stream: &Stream, names: impl Iterator<Item = &'n str>) {
+    if let Some(vhost) = stream.handle.vhost.upgrade() {
+        names.for_each(|name| vhost.forget_offset(stream.id(), name));
+    }
+}
+
+fn no_room(handle: &QueueHandle) -> Error {
+    let explanation = format!(
+        "the stream keeps {OFFSETS_MAX} offset names, and has room for no other: {}",
+        handle.resource()
+    );
+    Error::Unacceptable(explanation)
 }

@@ -1,9 +1,17 @@
 //! What a stream has, in chunks: how much it is and until when it came. Sequence numbers may have gaps where messages were lost.
+//!
+//! A stream has at most [`CHUNKS_MAX`] of them. Where there would be more, each two become one, and retention takes more at a time.
 
 use std::collections::VecDeque;
 
-/// A chunk that has so many bytes is full.
-const CHUNK_BYTES: u64 = 256 * 1024;
+/// A chunk that has so many bytes is full, where nothing says less.
+pub(super) const CHUNK_BYTES: u64 = 256 * 1024;
+
+/// No chunk is full with less.
+const CHUNK_BYTES_MIN: u64 = 4096;
+
+/// How many chunks there are at most.
+pub(super) const CHUNKS_MAX: usize = 16_384;
 
 #[derive(Clone, Copy, Debug)]
 struct Chunk {
@@ -11,6 +19,41 @@ struct Chunk {
     count: u64,
     bytes: u64,
     last_ms: u64,
+}
+
+impl Chunk {
+    fn add(&mut self, next: Self) {
+        self.count += next.count;
+        self.bytes += next.bytes;
+        self.last_ms = self.last_ms.max(next.last_ms);
+    }
+}
+
+/// How much a stream may have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// How many messages.
+    pub(super) messages: Option<u64>,
+    /// How many bytes.
+    pub(super) bytes: Option<u64>,
+    /// What came before this time is too old.
+    pub(super) oldest_ms: Option<u64>,
+}
+
+impl Limits {
+    /// Whether there is none.
+    pub(super) fn is_none(&self) -> bool {
+        self.messages.is_none() && self.bytes.is_none() && self.oldest_ms.is_none()
+    }
+}
+
+/// Where the first message is that came at a time or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// In the chunk that begins with this number; without one, everything came before.
+    Known(Option<u64>),
+    /// Among those that were not looked at, from the first number up to before the second, or behind them.
+    Unknown((u64, u64)),
 }
 
 /// See the module.
@@ -22,11 +65,20 @@ pub(super) struct Chunks {
     known: VecDeque<Chunk>,
     behind: VecDeque<Chunk>,
     bytes: u64,
+    count: u64,
+    /// With how many bytes a chunk is full, where it is less than usual.
+    full_bytes: Option<u64>,
 }
 
 impl Chunks {
     pub(super) fn recover(&mut self, first_seq: u64, next_seq: u64) {
         self.unknown = (first_seq < next_seq).then_some((first_seq, next_seq));
+        self.count = next_seq - first_seq;
+    }
+
+    /// Chunks have so many bytes from now on, if that is less than usual.
+    pub(super) fn set_full(&mut self, bytes: Option<u64>) {
+        self.full_bytes = bytes.map(|bytes| bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES));
     }
 
     /// The first sequence number there is; `next_seq` where there is none.
@@ -38,20 +90,19 @@ impl Chunks {
     }
 
     /// Messages were added at the end.
-    pub(super) fn push(&mut self, first_seq: u64, count: u64, bytes: u64, arrived_ms: u64) {
+    pub(super) fn push(&mut self, first_seq: u64, count: u64, bytes: u64, last_ms: u64) {
         self.bytes += bytes;
+        self.count += count;
+        let new = Chunk {
+            first_seq,
+            count,
+            bytes,
+            last_ms,
+        };
+        let full = self.full_bytes.unwrap_or(CHUNK_BYTES);
         match self.behind.back_mut() {
-            Some(last) if last.bytes < CHUNK_BYTES => {
-                last.count += count;
-                last.bytes += bytes;
-                last.last_ms = arrived_ms;
-            }
-            _ => self.behind.push_back(Chunk {
-                first_seq,
-                count,
-                bytes,
-                last_ms: arrived_ms,
-            }),
+            Some(last) if last.bytes < full => last.add(new),
+            _ => push(&mut self.behind, new),
         }
     }
 
@@ -62,20 +113,18 @@ impl Chunks {
 
     /// The first messages that were not known have been looked at, up to before `next_seq`.
     pub(super) fn learn(&mut self, next_seq: u64, bytes: u64, last_ms: u64) {
-        let Some((first_seq, end)) = self.unknown else {
+        let Some((first_seq, end)) = self.unknown.filter(|(first, _)| *first < next_seq) else {
             return;
         };
-        if next_seq <= first_seq {
-            return;
-        }
         let next_seq = next_seq.min(end);
         self.bytes += bytes;
-        self.known.push_back(Chunk {
+        let learned = Chunk {
             first_seq,
             count: next_seq - first_seq,
             bytes,
             last_ms,
-        });
+        };
+        push(&mut self.known, learned);
         self.unknown = (next_seq < end).then_some((next_seq, end));
         if self.unknown.is_none() {
             // From now on there is one list.
@@ -84,54 +133,72 @@ impl Chunks {
         }
     }
 
-    /// The first sequence number of the chunk that has what came at a time, or next after it.
-    pub(super) fn since(&self, unix_ms: u64, next_seq: u64) -> u64 {
+    /// Where the first message is that came at a time or after it.
+    pub(super) fn since(&self, unix_ms: u64) -> Found {
         let is_late = |chunk: &&Chunk| chunk.last_ms >= unix_ms;
-        if let Some(chunk) = self.known.iter().find(is_late) {
-            return chunk.first_seq;
+        match (self.known.iter().find(is_late), self.unknown) {
+            (Some(chunk), _) => Found::Known(Some(chunk.first_seq)),
+            (None, Some(unknown)) => Found::Unknown(unknown),
+            (None, None) => Found::Known(self.since_behind(unix_ms)),
         }
-        if let Some((first, _)) = self.unknown {
-            return first;
-        }
-        let chunk = self.behind.iter().find(is_late);
-        chunk.map_or(next_seq, |chunk| chunk.first_seq)
+    }
+
+    /// The first number of the chunk it is in, if it is behind what is unknown.
+    pub(super) fn since_behind(&self, unix_ms: u64) -> Option<u64> {
+        let chunk = self.behind.iter().find(|chunk| chunk.last_ms >= unix_ms);
+        chunk.map(|chunk| chunk.first_seq)
     }
 
     /// Takes out the oldest chunks that are beyond the limits, but for the last one: the first number and how many.
-    pub(super) fn retire(
-        &mut self,
-        messages_max: Option<u64>,
-        bytes_max: Option<u64>,
-        oldest_ms: Option<u64>,
-    ) -> Option<(u64, u64)> {
+    pub(super) fn retire(&mut self, limits: Limits) -> Option<(u64, u64)> {
+        if limits.is_none() {
+            return None;
+        }
         let mut retired: Option<(u64, u64)> = None;
-        let mut messages = self.count();
         loop {
             let has_more = self.known.len() + self.behind.len() > 1 || self.unknown.is_some();
             let chunks = match self.known.is_empty() && self.unknown.is_none() {
                 true => &mut self.behind,
                 false => &mut self.known,
             };
+            let (messages, bytes) = (self.count, self.bytes);
             let is_beyond = |chunk: &mut Chunk| {
                 // Without it there would be as much as there may be.
-                let too_many = messages_max.is_some_and(|max| messages - chunk.count >= max);
-                let too_large = bytes_max.is_some_and(|max| self.bytes > max);
-                too_many || too_large || oldest_ms.is_some_and(|oldest| chunk.last_ms < oldest)
+                let too_many = limits
+                    .messages
+                    .is_some_and(|max| messages - chunk.count >= max);
+                let too_large = limits.bytes.is_some_and(|max| bytes > max);
+                let too_old = limits.oldest_ms.is_some_and(|ms| chunk.last_ms < ms);
+                too_many || too_large || too_old
             };
             let Some(chunk) = has_more.then(|| chunks.pop_front_if(is_beyond)).flatten() else {
                 return retired;
             };
             self.bytes -= chunk.bytes;
-            messages -= chunk.count;
+            self.count -= chunk.count;
             let end = chunk.first_seq + chunk.count;
             let first = retired.map_or(chunk.first_seq, |(first, _)| first);
             retired = Some((first, end - first));
         }
     }
 
-    fn count(&self) -> u64 {
-        let chunks = self.known.iter().chain(&self.behind);
-        let unknown = self.unknown.map_or(0, |(first, next)| next - first);
-        chunks.map(|chunk| chunk.count).sum::<u64>() + unknown
+    /// How many messages there are.
+    pub(super) fn count(&self) -> u64 {
+        self.count
     }
+}
+
+/// Adds a chunk; where there are too many, each two become one before.
+fn push(chunks: &mut VecDeque<Chunk>, new: Chunk) {
+    if chunks.len() >= CHUNKS_MAX {
+        let mut merged = VecDeque::with_capacity(CHUNKS_MAX / 2 + 1);
+        while let Some(mut chunk) = chunks.pop_front() {
+            if let Some(next) = chunks.pop_front() {
+                chunk.add(next);
+            }
+            merged.push_back(chunk);
+        }
+        *chunks = merged;
+    }
+    chunks.push_back(new);
 }

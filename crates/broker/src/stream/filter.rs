@@ -3,7 +3,7 @@
 //! Publishers give a message a value in the header `x-stream-filter-value`. RabbitMQ filters by chunks and lets consumers see some that they do not want;
 //! here each message is looked at.
 
-use leveret_message::batch::Message;
+use leveret_message::batch::{Batch, Message};
 use leveret_message::properties::Properties;
 
 /// The header that has a message's value.
@@ -19,6 +19,13 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether a message of a batch is wanted.
+    pub(super) fn takes_one(&self, batch: &Batch, index: u32) -> bool {
+        batch
+            .message(index)
+            .is_some_and(|message| self.takes(&message))
+    }
+
     /// Whether a message is wanted.
     pub fn takes(&self, message: &Message<'_>) -> bool {
         let headers = Properties::checked(message.properties).headers();

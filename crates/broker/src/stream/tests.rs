@@ -9,6 +9,8 @@ use super::*;
 use crate::command::NewConsumer;
 use crate::link::{ConnectionId, ConsumerSlot};
 
+mod model;
+
 fn batch(count: u32, arrived_ms: u64) -> Arc<Batch> {
     filtered(&vec![None; count as usize], arrived_ms)
 }
@@ -48,7 +50,10 @@ fn stream() -> Stream {
         arguments: leveret_message::table::Table::default(),
     };
     let declared = vhost.declare_queue(ConnectionId(0), declaration, false);
-    Stream::new(Arc::clone(declared.unwrap().queue()))
+    let mut stream = Stream::new(Arc::clone(declared.unwrap().queue()));
+    // All is safe at once.
+    stream.durable.set(u64::MAX - 1);
+    stream
 }
 
 fn append(stream: &mut Stream, batch: &Arc<Batch>) {
@@ -73,15 +78,17 @@ fn read_from(stream: &mut Stream, offset: Offset, filter: Option<Filter>) -> usi
         timeout: None,
         offset,
         filter,
+        offset_name: None,
+        reader: stream.readers.len() as u32 + 1,
     };
-    stream.consume(holder(), &new, 10_000);
+    stream.consume(holder(), &new, 10_000).unwrap();
     stream.readers.len() - 1
 }
 
 /// What a reader is given until there is no more: sequence numbers.
 fn take(stream: &mut Stream, reader: usize) -> Vec<u64> {
     let mut taken = Vec::new();
-    while let Some(run) = stream.next_run(reader, 1000) {
+    while let Next::Run(run) = stream.next_run(reader, 1000) {
         stream.note_delivered(reader, &run);
         taken.extend(run.first_seq..run.end());
     }
@@ -126,11 +133,13 @@ fn an_ack_gives_credit_and_nothing_else() {
     let mut stream = stream();
     append(&mut stream, &batch(5, 1));
     let reader = read_from(&mut stream, Offset::First, None);
-    let run = stream.next_run(reader, 1000).unwrap();
+    let Next::Run(run) = stream.next_run(reader, 1000) else {
+        panic!("there are five");
+    };
     assert_eq!(stream.readers[reader].claim(5), 5);
     stream.note_delivered(reader, &run);
     assert_eq!(stream.readers[reader].credit(), 995);
-    stream.settle(holder(), (2, 3));
+    stream.settle(stream.readers[reader].id, (2, 3));
     assert_eq!(
         (
             stream.readers[reader].credit(),
@@ -158,17 +167,38 @@ fn a_filter_passes_over_what_is_not_wanted() {
     assert_eq!(take(&mut stream, strict), [7]);
 }
 
+fn messages(most: u64) -> Limits {
+    Limits {
+        messages: Some(most),
+        ..Limits::default()
+    }
+}
+
+fn bytes(most: u64) -> Limits {
+    Limits {
+        bytes: Some(most),
+        ..Limits::default()
+    }
+}
+
+fn oldest(unix_ms: u64) -> Limits {
+    Limits {
+        oldest_ms: Some(unix_ms),
+        ..Limits::default()
+    }
+}
+
 #[test]
 fn the_oldest_chunks_go_and_the_last_one_stays() {
     let mut chunks = Chunks::default();
     for (first, ms) in [(1, 100), (11, 200), (21, 300)] {
         chunks.push(first, 10, 300_000, ms);
     }
-    assert_eq!(chunks.retire(None, Some(900_000), None), None);
-    assert_eq!(chunks.retire(None, Some(899_999), None), Some((1, 10)));
+    assert_eq!(chunks.retire(bytes(900_000)), None);
+    assert_eq!(chunks.retire(bytes(899_999)), Some((1, 10)));
     assert_eq!(chunks.first_seq(31), 11);
-    assert_eq!(chunks.retire(None, None, Some(1_000)), Some((11, 10)));
-    assert_eq!(chunks.retire(None, Some(0), None), None);
+    assert_eq!(chunks.retire(oldest(1_000)), Some((11, 10)));
+    assert_eq!(chunks.retire(bytes(0)), None);
     assert_eq!(chunks.first_seq(31), 21);
 }
 
@@ -177,13 +207,14 @@ fn what_was_there_at_the_start_goes_once_it_is_known() {
     let mut chunks = Chunks::default();
     chunks.recover(5, 25);
     chunks.push(25, 10, 300_000, 900);
-    assert_eq!(chunks.retire(None, Some(300_000), None), None);
+    assert_eq!(chunks.retire(bytes(300_000)), None);
     assert_eq!(chunks.unknown(), Some((5, 24)));
     chunks.learn(15, 300_000, 100);
-    assert_eq!(chunks.retire(None, Some(300_000), None), Some((5, 10)));
+    assert_eq!(chunks.retire(bytes(300_000)), Some((5, 10)));
     chunks.learn(25, 300_000, 200);
     assert_eq!(chunks.unknown(), None);
-    assert_eq!(chunks.since(200, 35), 15);
-    assert_eq!(chunks.retire(Some(10), None, None), Some((15, 10)));
+    assert_eq!(chunks.since(200), Found::Known(Some(15)));
+    assert_eq!(chunks.since(901), Found::Known(None));
+    assert_eq!(chunks.retire(messages(10)), Some((15, 10)));
     assert_eq!(chunks.first_seq(35), 25);
 }

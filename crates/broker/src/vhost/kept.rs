@@ -37,6 +37,19 @@ impl Vhost {
         }
     }
 
+    /// Readers with a name have come so far in a stream: `seq` is the first message that they have not acknowledged.
+    pub(crate) fn keep_offset(&self, stream: QueueId, name: &str, seq: u64) {
+        let key = definitions::offset_key(stream, name);
+        self.definitions
+            .define(&key, &definitions::offset_value(seq));
+    }
+
+    /// It is not kept any more how far readers with a name have come in a stream.
+    pub(crate) fn forget_offset(&self, stream: QueueId, name: &str) {
+        self.definitions
+            .undefine(&definitions::offset_key(stream, name));
+    }
+
     pub(super) fn define_exchange(&self, exchange: &Exchange) {
         if exchange.durable {
             let key = definitions::exchange_key(exchange);

@@ -42,6 +42,8 @@ pub(crate) enum OperatorCommand {
     Overview(Whole),
     /// Queues and their messages
     Queues(Noun<Queues>),
+    /// How far readers with names have come in streams
+    Streams(Noun<Streams>),
     /// Exchanges, and publishing
     Exchanges(Noun<Exchanges>),
     /// Bindings
@@ -153,6 +155,14 @@ pub(crate) enum QueueMessages {
         #[arg(long)]
         count: Option<u64>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Streams {
+    /// List the names of its readers, and where they go on
+    Offsets { name: String },
+    /// Forget where the reader with a name goes on
+    ForgetOffset { name: String, reader: String },
 }
 
 #[derive(Debug, Subcommand)]
@@ -407,6 +417,7 @@ impl OperatorCommand {
         match self {
             Self::Overview(whole) => &whole.target,
             Self::Queues(noun) => &noun.target,
+            Self::Streams(noun) => &noun.target,
             Self::Exchanges(noun) => &noun.target,
             Self::Bindings(noun) => &noun.target,
             Self::Connections(noun) => &noun.target,

@@ -7,8 +7,8 @@ use ureq::http::Method;
 
 use super::arguments::{
     Bindings, Checks, Connections, Definitions, Ends, Exchanges, OperatorCommand, Parameters,
-    Permissions, Policies, QueueMessages, Queues, TopicPermissions, UserLimits, Users, VhostLimits,
-    Vhosts, any,
+    Permissions, Policies, QueueMessages, Queues, Streams, TopicPermissions, UserLimits, Users,
+    VhostLimits, Vhosts, any,
 };
 
 /// One request.
@@ -87,6 +87,7 @@ impl OperatorCommand {
         Ok(match self {
             Self::Overview(_) => Ask::get("/overview", &[]),
             Self::Queues(noun) => queues(&noun.verb, vhost),
+            Self::Streams(noun) => streams(&noun.verb, vhost),
             Self::Exchanges(noun) => exchanges(&noun.verb, vhost),
             Self::Bindings(noun) => bindings(&noun.verb, vhost),
             Self::Connections(noun) => connections(&noun.verb),
@@ -214,6 +215,16 @@ fn messages(verb: &QueueMessages, at: impl Fn(&str) -> String) -> Ask {
                 ],
                 ..Ask::post(format!("{}/get", at(name)), wanted)
             }
+        }
+    }
+}
+
+fn streams(verb: &Streams, vhost: &str) -> Ask {
+    let at = |name: &str| format!("/leveret/streams/{vhost}/{}/offsets", part(name));
+    match verb {
+        Streams::Offsets { name } => Ask::get(at(name), &["name", "offset", "kept", "in_use"]),
+        Streams::ForgetOffset { name, reader } => {
+            Ask::delete(format!("{}/{}", at(name), part(reader)))
         }
     }
 }

@@ -26,6 +26,8 @@ fn new(slot: u32, priority: i64, prefetch: u16) -> NewConsumer {
         timeout: None,
         offset: Default::default(),
         filter: None,
+        offset_name: None,
+        reader: 0,
     }
 }
 

@@ -179,7 +179,9 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
         Reply::Committed => Seen::Committed,
-        Reply::Moved { .. } | Reply::Peeked(_) => panic!("no operator asked"),
+        Reply::Moved { .. } | Reply::Peeked(_) | Reply::Offsets(_) | Reply::OffsetForgotten(_) => {
+            panic!("no operator asked")
+        }
         Reply::Kept => panic!("that comes from no shard"),
     }
 }
@@ -375,6 +377,8 @@ pub(super) fn consumer(slot: u32) -> NewConsumer {
         timeout: None,
         offset: Default::default(),
         filter: None,
+        offset_name: None,
+        reader: 0,
     }
 }
 
@@ -434,6 +438,7 @@ pub(super) fn settle(
         first_seq,
         count,
         outcome,
+        reader: 0,
     };
     Command::Settle(client.id(), vec![settle])
 }

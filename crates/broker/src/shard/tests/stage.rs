@@ -285,6 +285,8 @@ impl Stage {
                     timeout: None,
                     offset: Default::default(),
                     filter: None,
+                    offset_name: None,
+                    reader: 0,
                 };
                 Command::Consume(of.client.holder(channel), queue, new)
             }
@@ -393,6 +395,7 @@ impl Stage {
                     first_seq: one.seq,
                     count: 1,
                     outcome,
+                    reader: 0,
                 }),
             }
         }

@@ -29,6 +29,7 @@ fn transact(
         first_seq: 1,
         count: 1,
         outcome: *outcome,
+        reader: 0,
     });
     Command::Transact(Box::new(Part {
         connection: Some(client.id()),
