@@ -284,7 +284,8 @@ impl Stream {
     /// The first of the messages that were published together last.
     fn last_together(&self, first: u64) -> u64 {
         let last = self.tail.last().map(|run| run.first_seq);
-        last.unwrap_or(self.next_seq.saturating_sub(1)).max(first)
+        last.unwrap_or_else(|| self.next_seq.saturating_sub(1))
+            .max(first)
     }
 
     /// A reader begins with the first message that arrived at a time or after it; with the next one, where all came before.
@@ -572,11 +573,10 @@ impl Stream {
         }
     }
 
-    /// Gives to `write` how far readers have come, where that has changed and is safe. Whether there is some left that is not.
+    /// Gives to `write` how far readers have come, where that has changed and the messages before are durable. Whether there is some left that is not.
     pub fn write_offsets(&mut self, write: impl FnMut(&str, u64)) -> bool {
         self.note_offsets();
-        let safe_seq = self.safe_seq();
-        self.offsets.write(safe_seq, write)
+        self.offsets.write(self.durable.upto() + 1, write)
     }
 
     /// How far readers with names have come.

@@ -26,6 +26,8 @@ pub(crate) async fn all(
     let Reply::Offsets(offsets) = reply else {
         return Err(Refusal::not_found());
     };
+    // What is told as kept is so.
+    ask::kept(&caller.api.broker).await;
     let offsets = offsets.into_iter().map(
         |of| json!({"name": of.name, "offset": of.offset, "kept": of.kept, "in_use": of.in_use}),
     );
@@ -59,5 +61,5 @@ async fn operate(
     caller.check(&vhost, access, (Kind::Queue, name))?;
     let mut link = OperatorLink::new(&caller.api.broker);
     let command = Command::Operate(link.connection(), Arc::clone(&stream), operation);
-    Ok(link.ask(stream.shard, command).await?)
+    link.ask(stream.shard, command).await
 }

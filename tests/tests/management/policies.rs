@@ -20,7 +20,8 @@ fn set(api: &Http, sort: &str, queue: &str, definition: &Value) {
         "apply-to": "queues",
         "definition": definition,
     });
-    assert_eq!(api.put(&format!("/{sort}/%2F/{queue}"), &policy).0, 201);
+    let (status, _) = api.put(&format!("/{sort}/%2F/{queue}"), &policy);
+    assert!(matches!(status, 201 | 204), "{status}");
 }
 
 #[test]
@@ -71,6 +72,77 @@ fn an_operators_limit_is_the_smaller_one() {
     assert_eq!(channel.take(&queue), "three");
     assert_eq!(api.delete(&format!("/operator-policies/%2F/{queue}")), 204);
     assert_eq!(api.delete(&format!("/policies/%2F/{queue}")), 204);
+}
+
+/// A stream with ten messages of 100,000 bytes, three of which are a chunk.
+fn stream(api: &Http, channel: &Channel) -> String {
+    let stream = unique("governed");
+    let arguments = json!({"durable": true, "arguments": {"x-queue-type": "stream"}});
+    assert_eq!(api.put(&format!("/queues/%2F/{stream}"), &arguments).0, 201);
+    publish(channel, &stream);
+    stream
+}
+
+/// Ten messages, each when the one before is confirmed.
+fn publish(channel: &Channel, stream: &str) {
+    let publisher = Connection::open_at(broker::own().amqp, &Login::default()).channel(1);
+    publisher.confirm_select();
+    for number in 1..=10 {
+        publisher.publish("", stream, &"x".repeat(100_000));
+        publisher.confirms(number);
+    }
+    channel.quiet(stream);
+}
+
+fn drop_stream(api: &Http, stream: &str) {
+    assert_eq!(api.delete(&format!("/policies/%2F/{stream}")), 204);
+    assert_eq!(api.delete(&format!("/queues/%2F/{stream}")), 204);
+}
+
+#[test]
+fn limits_of_size_and_length_hold_for_a_stream_at_once() {
+    let (api, channel) = (api(), channel());
+    let stream = stream(&api, &channel);
+    channel.await_ready(&stream, 10);
+    set(
+        &api,
+        "policies",
+        &stream,
+        &json!({"max-length-bytes": 750_000}),
+    );
+    channel.await_ready(&stream, 7);
+    set(&api, "policies", &stream, &json!({"max-length": 3}));
+    channel.await_ready(&stream, 4);
+    // What is less strict holds at once too.
+    set(&api, "policies", &stream, &json!({"max-length": 100}));
+    publish(&channel, &stream);
+    channel.await_ready(&stream, 14);
+    drop_stream(&api, &stream);
+}
+
+#[test]
+fn a_maximum_age_holds_for_a_stream_at_once() {
+    let (api, channel) = (api(), channel());
+    let stream = stream(&api, &channel);
+    let published = Instant::now();
+    until("it is old", || published.elapsed() > Duration::from_secs(2));
+    set(&api, "policies", &stream, &json!({"max-age": "1s"}));
+    // The last chunk stays.
+    channel.await_ready(&stream, 1);
+    drop_stream(&api, &stream);
+}
+
+#[test]
+fn the_size_of_segments_says_how_many_messages_of_a_stream_go_together() {
+    let (api, channel) = (api(), channel());
+    let stream = stream(&api, &channel);
+    let definition = json!({"stream-max-segment-size-bytes": 5_000});
+    set(&api, "policies", &stream, &definition);
+    publish(&channel, &stream);
+    let definition = json!({"stream-max-segment-size-bytes": 5_000, "max-length": 5});
+    set(&api, "policies", &stream, &definition);
+    channel.await_ready(&stream, 5);
+    drop_stream(&api, &stream);
 }
 
 #[test]

@@ -86,8 +86,9 @@ impl Shard {
         });
         self.touch_stream(id);
         if new.offset_name.is_some() {
-            // At once: who has acknowledged nothing begins at the same place once more.
+            // At once: who has acknowledged nothing begins at the same place once more. Where that is may be known a bit later.
             self.write_offsets(id);
+            self.note_offsets_changed(id);
         }
         Some(Ok(Reply::Consuming))
     }
@@ -138,6 +139,7 @@ impl Shard {
         let Some(stream) = self.streams.get_mut(&id) else {
             return;
         };
+        stream.look_at(&*self.log);
         let handle = Arc::clone(&stream.handle);
         let Some(vhost) = handle.vhost.upgrade() else {
             return;

@@ -71,8 +71,11 @@ impl Offsets {
         Ok(kept.and_then(|kept| kept.written).map(|_| over))
     }
 
-    /// A reader begins under a name: at which message, if that is kept.
+    /// A reader begins under a name: at which message, if that is kept. It is as if it had none where others have taken all the room since it was admitted.
     pub(super) fn begin(&mut self, name: &str, reader: ReaderId) -> Option<u64> {
+        if self.0.len() >= OFFSETS_MAX && !self.0.contains_key(name) {
+            return None;
+        }
         let kept = self.0.entry(name.into()).or_default();
         kept.reader = Some(reader);
         kept.seq
@@ -101,7 +104,7 @@ impl Offsets {
         }
     }
 
-    /// What is to be written down, now that messages before `safe_seq` are safe. Whether something is left that is not.
+    /// What is to be written down, now that messages before `safe_seq` are durable. Whether something is left that is not.
     pub(super) fn write(&mut self, safe_seq: u64, mut write: impl FnMut(&str, u64)) -> bool {
         let mut is_left = false;
         for (name, kept) in &mut self.0 {

@@ -424,7 +424,7 @@ impl Beside {
     fn write_offsets(&mut self) {
         self.note_names();
         self.stream.look_at(&self.log);
-        let safe_seq = self.stream.safe_seq();
+        let safe_seq = self.stream.durable.upto() + 1;
         let (names, written) = (&self.names, &mut self.written);
         self.stream.write_offsets(|name, seq| {
             let name: u8 = name.parse().unwrap();
