@@ -100,6 +100,9 @@ pub enum RecoverError {
     Binding(Name, Name, Name),
 }
 
+/// How far readers of streams had come, by name.
+type Offsets = FxHashMap<QueueId, Vec<(Box<str>, u64)>>;
+
 /// What was found, in the order in which it is put back.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
@@ -108,7 +111,7 @@ pub(crate) struct Sorted {
     bindings: Vec<(Name, DefinedBinding)>,
     recent: Vec<(Name, RecentMessage)>,
     /// How far readers of streams had come.
-    offsets: FxHashMap<QueueId, Vec<(Box<str>, u64)>>,
+    offsets: Offsets,
     /// What operators had set.
     pub(crate) settings: Vec<Setting>,
     /// What is in the log of queues.
@@ -198,15 +201,8 @@ impl Sorted {
                 }
                 continue;
             }
-            let recovered = RecoveredQueue {
-                messages: found.messages,
-                next_seq: found.next_seq,
-                redelivered_below: match is_running {
-                    true => found.next_seq,
-                    false => found.returned_below,
-                },
-                offsets: offsets.remove(&id).unwrap_or_default(),
-            };
+            let offsets = offsets.remove(&id).unwrap_or_default();
+            let recovered = recovered(found, is_running, offsets);
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
                 shard.recover(handle, recovered);
             }
@@ -224,12 +220,7 @@ impl Sorted {
                 return Err(RecoverError::Binding(vhost, source, destination));
             }
         }
-        for (id, names) in offsets {
-            // The end came before these could go with their stream.
-            for (name, _) in names {
-                broker.forget_offset(id, &name);
-            }
-        }
+        forget_offsets(broker, offsets);
         for id in found.into_keys() {
             let (_, shard) = broker.place(id);
             if let Some(shard) = shards.get_mut(usize::from(shard.0)) {
@@ -237,5 +228,27 @@ impl Sorted {
             }
         }
         Ok(())
+    }
+}
+
+/// What a queue begins with; `is_running` says that the broker did not end in order.
+fn recovered(found: FoundQueue, is_running: bool, offsets: Vec<(Box<str>, u64)>) -> RecoveredQueue {
+    RecoveredQueue {
+        messages: found.messages,
+        next_seq: found.next_seq,
+        redelivered_below: match is_running {
+            true => found.next_seq,
+            false => found.returned_below,
+        },
+        offsets,
+    }
+}
+
+/// Forgets how far readers had come in streams that are gone: the end came before that could go with them.
+fn forget_offsets(broker: &Broker, offsets: Offsets) {
+    for (id, names) in offsets {
+        for (name, _) in names {
+            broker.forget_offset(id, &name);
+        }
     }
 }

@@ -17,20 +17,20 @@ use std::time::Instant;
 
 use leveret_message::batch::Batch;
 use leveret_store::entry::Stream as LogStream;
-use leveret_store::log::{Log, QueueId, Read, Wanted};
+use leveret_store::log::{Log, QueueId};
 
 use crate::arguments::QueueSettings;
-use crate::command::{Holder, NewConsumer};
+use crate::command::Holder;
 use crate::figures::{MessageCounts, QueueFigures};
 use crate::queue_handle::QueueHandle;
-use crate::stream::chunks::{Chunks, Found, Limits};
+use crate::stream::chunks::{Chunks, Limits};
 use crate::stream::offsets::Offsets;
-use crate::stream::reader::taken_in;
 use crate::stream::run::InMemory;
 use crate::stream::safe::Safe;
-use crate::stream::seek::{Seek, Step};
 
+mod asking;
 mod chunks;
+mod coming;
 mod filter;
 mod offset;
 mod offsets;
@@ -41,6 +41,7 @@ mod seek;
 #[cfg(test)]
 mod tests;
 
+pub use asking::Asking;
 pub use filter::Filter;
 pub use offset::Offset;
 pub use offsets::{NoRoom, OFFSETS_MAX, OffsetFigures};
@@ -52,25 +53,6 @@ pub const MESSAGES: LogStream = LogStream(0);
 
 /// How many bytes of the last messages are kept in memory.
 const TAIL_BYTES: usize = 4 << 20;
-
-/// How many bytes of what was read last from the log are kept in memory for the next reader, while one is behind.
-const SHELF_BYTES: usize = 4 << 20;
-
-/// How many bytes are read from the log at a time, and again when half of that is left.
-const READ_BYTES: usize = 1 << 20;
-
-/// What comes of asking for what a reader takes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asking {
-    /// Nothing is asked.
-    Idle,
-    /// A question is on its way.
-    Asked,
-    /// It was there, or it is known now where the reader begins.
-    Arrived,
-    /// It is there once the log is safe further.
-    NotSafe,
-}
 
 /// See the module.
 #[derive(Debug)]
@@ -224,153 +206,6 @@ impl Stream {
         (first_seq, self.tail.bytes() as i64 - before as i64)
     }
 
-    /// Somebody consumes from it from now on. Returns the name of a reader of before that is forgotten for it, where that was written down.
-    ///
-    /// **Errors**: where it has a name, and there is no room for another one.
-    pub fn consume(
-        &mut self,
-        holder: Holder,
-        new: &NewConsumer,
-        now_ms: u64,
-    ) -> Result<Option<Box<str>>, NoRoom> {
-        let reader = Reader::new(holder, new);
-        let name = reader.name.as_deref();
-        let forgotten = name.map(|name| self.offsets.admit(name, self.first_seq()));
-        let forgotten = forgotten.transpose()?.flatten();
-        self.readers.push(reader);
-        self.begin_waiting(now_ms);
-        Ok(forgotten)
-    }
-
-    /// Readers that wait for their turn begin, if it is. With a single active consumer it is the first one's.
-    fn begin_waiting(&mut self, now_ms: u64) {
-        let is_single = self.settings.single_active_consumer;
-        while !(is_single && self.readers.iter().any(Reader::reads))
-            && let Some(reader) = self.readers.iter().find(|reader| reader.waits())
-        {
-            let (id, name, offset) = (reader.id, reader.name.clone(), reader.offset);
-            let kept = name.and_then(|name| {
-                self.take_over(&name);
-                self.offsets.begin(&name, id)
-            });
-            self.begin(id, kept, offset, now_ms);
-        }
-    }
-
-    /// A reader begins: with what was kept for it, else where it wants.
-    fn begin(&mut self, id: ReaderId, kept: Option<u64>, offset: Offset, now_ms: u64) {
-        let first = self.first_seq();
-        let seq = match (kept, offset) {
-            (Some(seq), _) => seq.max(first),
-            (None, Offset::First) => first,
-            (None, Offset::Next) => self.next_seq,
-            (None, Offset::Last) => self.last_together(first),
-            (None, Offset::At(offset)) => offset.saturating_add(1).max(first),
-            (None, Offset::Since(unix_ms)) => return self.begin_since(id, unix_ms),
-            (None, Offset::Within(age)) => {
-                let since_ms = now_ms.saturating_sub(age.as_millis() as u64);
-                return self.begin_since(id, since_ms);
-            }
-        };
-        if let Some(reader) = self.reader(id) {
-            reader.begin(seq, None);
-        }
-    }
-
-    fn reader(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.readers.iter_mut().find(|reader| reader.id == id)
-    }
-
-    /// The first of the messages that were published together last.
-    fn last_together(&self, first: u64) -> u64 {
-        let last = self.tail.last().map(|run| run.first_seq);
-        last.unwrap_or_else(|| self.next_seq.saturating_sub(1))
-            .max(first)
-    }
-
-    /// A reader begins with the first message that arrived at a time or after it; with the next one, where all came before.
-    fn begin_since(&mut self, id: ReaderId, unix_ms: u64) {
-        let next_seq = self.next_seq;
-        let place = |found: Option<u64>| match found {
-            Some(seq) => (seq, Some(unix_ms)),
-            None => (next_seq, None),
-        };
-        let behind = place(self.chunks.since_behind(unix_ms));
-        let found = self.chunks.since(unix_ms);
-        let Some(reader) = self.reader(id) else {
-            return;
-        };
-        match found {
-            Found::Known(seq) => {
-                let (seq, since_ms) = place(seq);
-                reader.begin(seq, since_ms);
-            }
-            Found::Unknown(within) => reader.begin_at(Seek::new(within, unix_ms, behind)),
-        }
-    }
-
-    /// The reader that had a name before has it no more; if it had left, it is forgotten.
-    fn take_over(&mut self, name: &str) {
-        self.note_offsets();
-        let offsets = &self.offsets;
-        self.readers.retain(|reader| {
-            let has_it = reader.name.as_deref() == Some(name) && offsets.is_of(name, reader.id);
-            reader.consumes() || !has_it
-        });
-    }
-
-    /// A reader consumes no more. One that is kept by name and holds messages may yet acknowledge them.
-    pub fn leave(&mut self, of: impl Fn(&Reader) -> bool, now_ms: u64) {
-        self.note_offsets();
-        let offsets = &mut self.offsets;
-        self.readers.retain_mut(|reader| {
-            if !of(reader) {
-                return true;
-            }
-            let name = reader.name.as_deref();
-            let is_kept = name.is_some_and(|name| offsets.is_of(name, reader.id));
-            if is_kept && reader.unacked() > 0 {
-                reader.leave();
-                return true;
-            }
-            end(offsets, reader);
-            false
-        });
-        self.begin_waiting(now_ms);
-    }
-
-    /// Readers are gone with their channel.
-    pub fn remove(&mut self, of: impl Fn(&Reader) -> bool, now_ms: u64) {
-        self.note_offsets();
-        let offsets = &mut self.offsets;
-        self.readers.retain(|reader| {
-            let is_gone = of(reader);
-            if is_gone {
-                end(offsets, reader);
-            }
-            !is_gone
-        });
-        self.begin_waiting(now_ms);
-    }
-
-    /// A reader has done with messages: it may take as many more. Whether it is kept how far it has come.
-    pub fn settle(&mut self, id: ReaderId, run: (u64, u64)) -> bool {
-        let number = self.readers.iter().position(|reader| reader.id == id);
-        let Some(number) = number else {
-            return false;
-        };
-        let Some(reader) = self.readers.get_mut(number) else {
-            return false;
-        };
-        self.counts.acked += reader.settle(run);
-        let is_named = reader.name.is_some();
-        if !reader.consumes() && reader.unacked() == 0 {
-            let reader = self.readers.remove(number);
-            end(&mut self.offsets, &reader);
-        }
-        is_named
-    }
-
     /// What the readers of a channel hold comes once more.
     pub fn go_back(&mut self, holder: Holder) {
         let of_it = |reader: &&mut Reader| reader.holder == holder;
@@ -398,143 +233,6 @@ impl Stream {
         }
     }
 
-    /// Asks for what a reader takes next, if that is not in memory.
-    pub fn ask(&mut self, number: usize, log: &mut dyn Log) -> Asking {
-        let (tail_seq, safe_seq) = (self.tail_seq(), self.safe_seq());
-        let Some(reader) = self.readers.get(number).filter(|reader| reader.reads()) else {
-            return Asking::Idle;
-        };
-        if reader.has_asked(None) {
-            return Asking::Idle;
-        }
-        if let Some(seek) = reader.seek {
-            return self.seek(reader.id, seek, log);
-        }
-        let Some(seq) = reader.wants(tail_seq, READ_BYTES / 2) else {
-            return match reader.is_at(safe_seq) && safe_seq < self.next_seq {
-                true => Asking::NotSafe,
-                false => Asking::Idle,
-            };
-        };
-        if seq > self.durable.upto() {
-            log.hurry();
-            return Asking::NotSafe;
-        }
-        if self.take_from_shelf(number, seq) {
-            return Asking::Arrived;
-        }
-        let last_seq = (tail_seq - 1).min(self.durable.upto());
-        let token = self.put_question(log, (seq, last_seq), READ_BYTES);
-        if let Some(reader) = self.readers.get_mut(number) {
-            reader.note_asked(token);
-        }
-        Asking::Asked
-    }
-
-    /// Gives a reader what was read for others. Whether there was some.
-    fn take_from_shelf(&mut self, number: usize, seq: u64) -> bool {
-        let runs: Vec<Run> = self.shelf.following(seq).cloned().collect();
-        let (Some(last), Some(reader)) = (runs.last(), self.readers.get_mut(number)) else {
-            return false;
-        };
-        let upto = last.end();
-        reader.take_in(runs.into_iter(), upto);
-        true
-    }
-
-    /// Goes on to find out where a reader begins.
-    fn seek(&mut self, id: ReaderId, seek: Seek, log: &mut dyn Log) -> Asking {
-        match seek.step() {
-            Step::Look(first, last) => {
-                let token = self.put_question(log, (first, last), 1);
-                if let Some(reader) = self.reader(id) {
-                    reader.note_asked(token);
-                }
-                return Asking::Asked;
-            }
-            Step::Begin(seq, since_ms) => {
-                if let Some(reader) = self.reader(id) {
-                    reader.begin(seq, since_ms);
-                }
-            }
-        }
-        Asking::Arrived
-    }
-
-    /// Asks for messages that are in the log.
-    fn put_question(
-        &mut self,
-        log: &mut dyn Log,
-        (first_seq, last_seq): (u64, u64),
-        bytes_max: usize,
-    ) -> u64 {
-        self.last_token += 1;
-        log.read(Wanted {
-            queue: self.id(),
-            stream: MESSAGES,
-            token: self.last_token,
-            first_seq,
-            last_seq,
-            bytes_max,
-        });
-        self.last_token
-    }
-
-    /// Asks for the next of what was there when the broker was started, where it has to be known how much and how old it is. Whether a question was asked.
-    pub fn ask_survey(&mut self, log: &mut dyn Log) -> bool {
-        if self.limits(0).is_none() || self.survey.is_some() {
-            return false;
-        }
-        let Some(unknown) = self.chunks.unknown() else {
-            return false;
-        };
-        self.survey = Some(self.put_question(log, unknown, READ_BYTES));
-        true
-    }
-
-    /// Takes in what was read.
-    pub fn arrived(&mut self, wanted: Wanted, read: Read) {
-        if self.survey == Some(wanted.token) {
-            self.survey = None;
-            let bytes = read.records.len() as u64;
-            let last_ms = read.arrivals.last().map_or(0, |(_, ms)| *ms);
-            self.chunks.learn(read.next_seq, bytes, last_ms);
-            return;
-        }
-        let asked = |reader: &&mut Reader| reader.has_asked(Some(wanted.token));
-        let Some(reader) = self.readers.iter_mut().find(asked) else {
-            return;
-        };
-        if reader.seek.is_some() {
-            return reader.take_in_look(&read);
-        }
-        let (runs, upto) = taken_in(read);
-        reader.take_in(runs.iter().cloned(), upto);
-        self.put_on_shelf(runs);
-    }
-
-    /// Keeps what was read for the next reader that is behind.
-    fn put_on_shelf(&mut self, runs: Vec<Run>) {
-        let first = runs.first().map(|run| run.first_seq);
-        let last = self.shelf.last().map(Run::end);
-        if self.readers.len() < 2 || first.zip(last).is_some_and(|(first, last)| first < last) {
-            // It is in order: who reads elsewhere begins it anew.
-            self.shelf.shrink(0);
-        }
-        if self.readers.len() > 1 {
-            runs.into_iter().for_each(|run| self.shelf.push(run));
-            self.shelf.shrink(SHELF_BYTES);
-        }
-    }
-
-    /// Lets go of what was read, once no reader is behind.
-    pub fn clear_shelf(&mut self) {
-        let tail_seq = self.tail_seq();
-        if !self.shelf.is_empty() && !self.readers.iter().any(|reader| reader.is_behind(tail_seq)) {
-            self.shelf.shrink(0);
-        }
-    }
-
     fn limits(&self, now_ms: u64) -> Limits {
         let max_age = self.settings.stream.max_age;
         Limits {
@@ -556,43 +254,6 @@ impl Stream {
     /// Whether age alone makes it lose messages.
     pub fn has_age_limit(&self) -> bool {
         self.settings.stream.max_age.is_some()
-    }
-
-    /// Whether it is kept how far readers have come.
-    pub fn has_offsets(&self) -> bool {
-        !self.offsets.is_empty()
-    }
-
-    /// Looks how far the readers with names have come.
-    fn note_offsets(&mut self) {
-        for reader in &self.readers {
-            if let Some(name) = &reader.name {
-                self.offsets
-                    .note(name, reader.id, reader.done_upto(), false);
-            }
-        }
-    }
-
-    /// Gives to `write` how far readers have come, where that has changed and the messages before are durable. Whether there is some left that is not.
-    pub fn write_offsets(&mut self, write: impl FnMut(&str, u64)) -> bool {
-        self.note_offsets();
-        self.offsets.write(self.durable.upto() + 1, write)
-    }
-
-    /// How far readers with names have come.
-    pub fn offsets(&mut self) -> Vec<OffsetFigures> {
-        self.note_offsets();
-        self.offsets.figures()
-    }
-
-    /// Forgets how far readers with a name have come. Whether that was known.
-    pub fn forget_offset(&mut self, name: &str) -> bool {
-        self.offsets.forget(name)
-    }
-
-    /// The names under which something was written down.
-    pub fn written_offsets(&self) -> impl Iterator<Item = &str> {
-        self.offsets.written()
     }
 
     /// What it tells of itself.
@@ -619,12 +280,5 @@ impl Stream {
     /// What became of its messages since the broker was started.
     pub fn message_counts(&self) -> MessageCounts {
         self.counts
-    }
-}
-
-/// A reader has ended.
-fn end(offsets: &mut Offsets, reader: &Reader) {
-    if let Some(name) = &reader.name {
-        offsets.note(name, reader.id, reader.done_upto(), true);
     }
 }

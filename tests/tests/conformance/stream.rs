@@ -390,7 +390,7 @@ fn a_filter_passes_over_very_many() {
         publisher.publish_with("", &stream.name, of("other"), "0");
     }
     publisher.publish_with("", &stream.name, of("mine"), "1");
-    publisher.confirms(25_001);
+    while publisher.expect::<basic::Ack>().delivery_tag < 25_001 {}
     channel.qos(1, false);
     let arguments = table([
         ("x-stream-offset", text("first")),
@@ -412,4 +412,25 @@ fn what_was_not_acknowledged_comes_again_after_recover() {
     assert_eq!(reader.deliveries(3), ["1", "2", "3"]);
     reader.call(basic::Recover { requeue: true });
     assert_eq!(take(&reader, 4), numbered(1..5));
+}
+
+#[test]
+fn very_many_read_the_same() {
+    let channel = Connection::open().channel(1);
+    let stream = stream(&channel);
+    let readers: Vec<Channel> = (0..10)
+        .flat_map(|_| {
+            let connection = Connection::open();
+            (1..=10).map(move |number| connection.channel(number))
+        })
+        .collect();
+    for (number, reader) in (0..).zip(&readers) {
+        reader.qos(1 + number % 7, false);
+        consume(reader, &stream.name, from(text("first")));
+    }
+    assert_eq!(channel.inspect(&stream.name).consumer_count, 100);
+    fill(&channel, &stream.name, 0..50);
+    for reader in &readers {
+        assert_eq!(take(reader, 50), numbered(0..50));
+    }
 }

@@ -87,9 +87,9 @@ fn stream(api: &Http, channel: &Channel) -> String {
 fn publish(channel: &Channel, stream: &str) {
     let publisher = Connection::open_at(broker::own().amqp, &Login::default()).channel(1);
     publisher.confirm_select();
-    for number in 1..=10 {
+    for _ in 0..10 {
         publisher.publish("", stream, &"x".repeat(100_000));
-        publisher.confirms(number);
+        publisher.expect::<basic::Ack>();
     }
     channel.quiet(stream);
 }

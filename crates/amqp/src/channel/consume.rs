@@ -130,6 +130,21 @@ fn check_reader(channel: &Channel, queue: &QueueHandle, no_ack: bool) -> Result<
     Ok(())
 }
 
+/// Whether a channel has room for a consumer of that tag.
+///
+/// **Errors**: 530 where it has not.
+fn check_room(core: &Core, channel: &Channel, tag: &Name) -> Result<(), Exception> {
+    let max = core.settings.consumers_per_channel_max;
+    let explanation = if channel.consumers.contains_key(tag) {
+        format!("attempt to reuse consumer tag '{tag}'")
+    } else if channel.consumers.len() >= max {
+        format!("reached maximum ({max}) of consumers per channel")
+    } else {
+        return Ok(());
+    };
+    Err(Exception::connection(ReplyCode::NotAllowed, explanation))
+}
+
 /// `basic.consume`.
 ///
 /// From `amq.rabbitmq.reply-to` it takes the answers to what this channel asks.
@@ -150,15 +165,7 @@ pub(super) fn consume(
     } else {
         Name::new(consume.consumer_tag)?
     };
-    if channel.consumers.contains_key(&tag) {
-        let explanation = format!("attempt to reuse consumer tag '{tag}'");
-        return Err(Exception::connection(ReplyCode::NotAllowed, explanation));
-    }
-    let max = core.settings.consumers_per_channel_max;
-    if channel.consumers.len() >= max {
-        let explanation = format!("reached maximum ({max}) of consumers per channel");
-        return Err(Exception::connection(ReplyCode::NotAllowed, explanation));
-    }
+    check_room(core, channel, &tag)?;
     let settings = ConsumerSettings::parse(consume.arguments).map_err(|error| {
         let resource = core.vhost.named(Kind::Queue, consume.queue);
         let resource = queue.as_ref().map_or(resource, |queue| queue.resource());

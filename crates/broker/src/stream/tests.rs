@@ -4,7 +4,7 @@ use leveret_message::batch::{Arrivals, BatchBuilder, NewMessage};
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableWriter, Value};
 
-use super::chunks::Chunks;
+use super::chunks::{Chunks, Found};
 use super::*;
 use crate::command::NewConsumer;
 use crate::link::{ConnectionId, ConsumerSlot};

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use leveret_store::entry::{NewEnqueue, QueueRun, Reason, RequeueRun};
-use leveret_store::log::{Arrived, ChunkId, Group, Position, Transaction, Urgency};
+use leveret_store::log::{Arrived, ChunkId, Group, Position, Read, Transaction, Urgency, Wanted};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
