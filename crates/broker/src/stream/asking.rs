@@ -32,7 +32,7 @@ impl Stream {
         let Some(reader) = self.readers.get(number).filter(|reader| reader.reads()) else {
             return Asking::Idle;
         };
-        if reader.has_asked(None) {
+        if reader.is_asking() {
             return Asking::Idle;
         }
         if let Some(seek) = reader.seek {
@@ -61,7 +61,13 @@ impl Stream {
 
     /// Gives a reader what was read for others. Whether there was some.
     fn take_from_shelf(&mut self, number: usize, seq: u64) -> bool {
-        let runs: Vec<Run> = self.shelf.following(seq).cloned().collect();
+        let mut bytes = 0;
+        let runs = self.shelf.following(seq).take_while(|run| {
+            let is_short = bytes < READ_BYTES;
+            bytes += run.bytes();
+            is_short
+        });
+        let runs: Vec<Run> = runs.cloned().collect();
         let (Some(last), Some(reader)) = (runs.last(), self.readers.get_mut(number)) else {
             return false;
         };
@@ -129,8 +135,8 @@ impl Stream {
             self.chunks.learn(read.next_seq, bytes, last_ms);
             return;
         }
-        let asked = |reader: &&mut Reader| reader.has_asked(Some(wanted.token));
-        let Some(reader) = self.readers.iter_mut().find(asked) else {
+        let has_asked = |reader: &&mut Reader| reader.has_asked(wanted.token);
+        let Some(reader) = self.readers.iter_mut().find(has_asked) else {
             return;
         };
         if reader.seek.is_some() {

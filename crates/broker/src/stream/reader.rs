@@ -295,11 +295,13 @@ impl Reader {
     }
 
     /// Whether a question for it is open.
-    pub(super) fn has_asked(&self, token: Option<u64>) -> bool {
-        match token {
-            None => self.read.asked.is_some(),
-            token => self.read.asked == token,
-        }
+    pub(super) fn is_asking(&self) -> bool {
+        self.read.asked.is_some()
+    }
+
+    /// Whether a question for it is open with this token.
+    pub(super) fn has_asked(&self, token: u64) -> bool {
+        self.read.asked == Some(token)
     }
 
     pub(super) fn note_asked(&mut self, token: u64) {
@@ -312,7 +314,7 @@ impl Reader {
             true => self.seq,
             false => self.read.upto,
         };
-        let is_short = self.read.asked.is_none() && self.read.runs.bytes() < bytes_min;
+        let is_short = !self.is_asking() && self.read.runs.bytes_from(self.seq) < bytes_min;
         (is_short && seq < tail_seq).then_some(seq)
     }
 

@@ -68,6 +68,15 @@ impl InMemory {
         self.bytes
     }
 
+    /// How much of that are messages from a sequence number on, which is in the first run or before it.
+    pub(super) fn bytes_from(&self, seq: u64) -> usize {
+        let before = self.runs.front().map_or(0, |run| {
+            let count = seq.saturating_sub(run.first_seq).min(u64::from(run.count));
+            run.batch.size(run.index, count as u32)
+        });
+        self.bytes - before
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
