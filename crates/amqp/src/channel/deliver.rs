@@ -7,8 +7,8 @@ use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
 use leveret_message::batch::{Batch, Body, Message};
-use leveret_message::properties::{Properties, PropertiesWriter};
-use leveret_message::table::{TableWriter, Value};
+use leveret_message::properties::Properties;
+use leveret_message::table::Value;
 use leveret_wire::encode::{self, DeliverPrefix, FRAME_END};
 use leveret_wire::frame::FRAME_OVERHEAD;
 use leveret_wire::protocol::{AMQPClass, basic};
@@ -104,18 +104,7 @@ fn header_of(run: &DeliveredRun, seq: u64) -> (&'static str, i64) {
 /// Properties with one header more. None where that cannot be written.
 #[cold]
 fn with_header(properties: &[u8], (name, value): (&str, i64)) -> Option<Vec<u8>> {
-    let properties = Properties::checked(properties);
-    let mut headers = TableWriter::new();
-    let old = properties.headers();
-    for (other, value) in old.iter().flat_map(|old| old.iter()) {
-        if other != name {
-            headers.put(other, value);
-        }
-    }
-    headers.put(name, Value::Long(value));
-    let mut writer = PropertiesWriter::from(properties);
-    writer.headers = Some(headers.view());
-    writer.to_bytes().ok()
+    Properties::checked(properties).with_headers(|_| true, &[(name, Value::Long(value))])
 }
 
 #[inline]
