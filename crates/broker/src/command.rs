@@ -9,6 +9,7 @@ use leveret_message::batch::Batch;
 use leveret_message::name::Name;
 use leveret_store::log::{QueueId, Transaction};
 
+use crate::delay::search::Search;
 use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
@@ -229,6 +230,8 @@ pub enum Operation {
         /// How many at the most.
         most: u64,
     },
+    /// Looks for messages that an exchange holds back, and may cancel them.
+    Search(Search),
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
@@ -272,7 +275,7 @@ pub enum Command {
         /// Whether it is settled by being sent.
         no_ack: bool,
     },
-    /// An operator wants something of a queue's messages. Replies `Moved` or `Peeked`.
+    /// An operator wants something of a queue's messages. Replies `Moved`, `Peeked` or `Searched`.
     Operate(ConnectionId, Arc<QueueHandle>, Operation),
     /// Removes all ready messages. Replies `Purged`.
     Purge(ConnectionId, Arc<QueueHandle>),

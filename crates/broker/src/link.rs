@@ -11,6 +11,7 @@ use leveret_store::log::QueueId;
 use smallvec::SmallVec;
 
 use crate::alarms::Alarms;
+use crate::delay::search::Stretch;
 use crate::error::Error;
 use crate::figures::Described;
 use crate::mailbox::{Mailbox, take_gathered};
@@ -153,6 +154,8 @@ pub enum Reply {
     },
     /// Ready messages, which stay where they are.
     Peeked(Vec<Got>),
+    /// Messages that an exchange holds back.
+    Searched(Stretch),
     /// The queue is gone, and so many ready messages with it.
     Deleted(u64),
     /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.

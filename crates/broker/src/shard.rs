@@ -110,8 +110,8 @@ pub struct Shard {
     spoken_to: Vec<ConnectionId>,
     /// Connections with batches that are not done.
     undone: Vec<ConnectionId>,
-    /// Connections with a transaction that is durable once the log has come so far.
-    committing: VecDeque<(Position, ConnectionId)>,
+    /// Connections with a transaction, or a question, whose answer waits for the log to be durable so far.
+    committing: VecDeque<(Position, ConnectionId, Reply)>,
     withheld: VecDeque<Withheld>,
     queued: Arc<QueuedBytes>,
     /// What this shard has counted into `queued`, and what it holds now.

@@ -29,6 +29,7 @@ impl Shard {
         operation: Operation,
     ) {
         match operation {
+            Operation::Search(search) => self.search_delayed(connection, handle, search),
             Operation::Move(moving) => self.start_moving(connection, handle, moving),
             Operation::Peek { position, most } => {
                 let reply = self.peek(handle, position, most);
