@@ -70,6 +70,21 @@ pub struct FoundMessages {
     pub count: u64,
 }
 
+/// Messages of one stream of a queue in the log that were handed out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundReturned {
+    /// The stream of the queue that they are in.
+    pub stream: u32,
+    /// The first sequence number.
+    pub first_seq: u64,
+    /// How many there are; all numbers up to the last are there.
+    pub count: u64,
+    /// How often each failed.
+    pub failed: u32,
+    /// When they are ready again, in milliseconds since 1970; 0 where they do not wait.
+    pub ready_ms: u64,
+}
+
 /// A queue of which the log knows something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundQueue {
@@ -77,6 +92,8 @@ pub struct FoundQueue {
     pub id: u64,
     /// Its messages, by priority.
     pub messages: Vec<FoundMessages>,
+    /// Those before them, up to the last one that waits for its next delivery.
+    pub returned: Vec<FoundReturned>,
     /// The lowest sequence number that was not given yet.
     pub next_seq: u64,
     /// Messages below this one went back to the queue after a delivery.
@@ -194,6 +211,7 @@ impl Sorted {
             }
             let recovered = RecoveredQueue {
                 messages: found.messages,
+                returned: found.returned,
                 next_seq: found.next_seq,
                 redelivered_below: match is_running {
                     true => found.next_seq,

@@ -232,6 +232,7 @@ impl Shard {
             self.used(id);
             self.look_at_stream(id);
             self.note_room(id);
+            self.note_retry(id);
             if let Some(queue) = self
                 .queues
                 .get_mut(&id)

@@ -208,6 +208,7 @@ impl Index {
                         first_seq: run.first_seq,
                         count: run.count,
                         delivery_count: run.delivery_count,
+                        ready_ms: run.ready_ms,
                     });
                 }
             }

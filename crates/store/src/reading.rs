@@ -122,6 +122,7 @@ impl Reader {
                 first_seq: run.first_seq,
                 count: run.count.min(next_seq - run.first_seq),
                 delivery_count: run.delivery_count,
+                ready_ms: run.ready_ms,
             })
             .collect()
     }

@@ -198,6 +198,7 @@ impl Log {
                     first_seq,
                     count: *count,
                     delivery_count: *delivery_count,
+                    ready_ms: u64::from(delivery_count % 3) * 1_900_000_000_000,
                 };
                 let of = (QueueId(*queue), Stream(*stream));
                 let requeued =
