@@ -100,6 +100,21 @@ pub struct FoundQueue {
     pub returned_below: u64,
 }
 
+impl FoundQueue {
+    /// What a queue begins with. Where the broker before did not end in order, every message may have been delivered.
+    fn recovered(self, was_running: bool) -> RecoveredQueue {
+        RecoveredQueue {
+            messages: self.messages,
+            returned: self.returned,
+            next_seq: self.next_seq,
+            redelivered_below: match was_running {
+                true => self.next_seq,
+                false => self.returned_below,
+            },
+        }
+    }
+}
+
 /// Why a broker cannot go on with what was found. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoverError {
@@ -209,17 +224,8 @@ impl Sorted {
                 }
                 continue;
             }
-            let recovered = RecoveredQueue {
-                messages: found.messages,
-                returned: found.returned,
-                next_seq: found.next_seq,
-                redelivered_below: match is_running {
-                    true => found.next_seq,
-                    false => found.returned_below,
-                },
-            };
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
-                shard.recover(handle, recovered);
+                shard.recover(handle, found.recovered(is_running));
             }
         }
         for vhost in broker.all_vhosts() {

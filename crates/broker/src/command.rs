@@ -223,7 +223,7 @@ pub struct Moving {
 pub enum Operation {
     /// Moves them from the front of their queue.
     Move(Moving),
-    /// Looks at ready ones that are in memory, and leaves them as they are.
+    /// Looks at ready ones that are together in memory or on the disk, and leaves them as they are.
     Peek {
         /// How many from the front are passed over.
         position: u64,

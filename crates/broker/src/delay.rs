@@ -378,6 +378,7 @@ impl Delay {
             stream: bucket.stream(),
             token,
             first_seq: stored.next_seq,
+            skip: 0,
             last_seq: stored.unread_seq.min(self.reach.durable_seq()),
             bytes_max: match stored.moves_from(bucket) {
                 true => READ_BYTES,

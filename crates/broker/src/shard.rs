@@ -22,6 +22,7 @@ use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
 use crate::shard::due::Due;
 use crate::shard::overdue::look_after;
+use crate::shard::peek::Peeks;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
 use crate::shard::recover::RecoveredQueue;
@@ -45,6 +46,7 @@ mod lifetime;
 mod moving;
 mod observe;
 mod overdue;
+mod peek;
 mod peer;
 mod publish;
 pub(crate) mod recover;
@@ -135,6 +137,8 @@ pub struct Shard {
     reading: usize,
     /// Which queue asked for which chunk.
     chunks: FxHashMap<ChunkId, QueueId>,
+    /// Operators who look at messages that are not in memory.
+    peeks: Peeks,
     /// Queues whose next messages are not durable enough to be asked for, and how far the log was when that was found.
     not_durable: BTreeSet<QueueId>,
     asked_at: Position,
@@ -196,6 +200,7 @@ impl Shard {
             resident: VecDeque::new(),
             reading: 0,
             chunks: FxHashMap::default(),
+            peeks: Peeks::default(),
             not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),

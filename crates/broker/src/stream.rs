@@ -29,6 +29,7 @@ use crate::stream::chunks::Chunks;
 mod chunks;
 mod filter;
 mod offset;
+mod peek;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -260,6 +261,7 @@ impl Stream {
             stream: MESSAGES,
             token,
             first_seq: seq,
+            skip: 0,
             last_seq: (tail_seq - 1).min(self.reach.durable_seq()),
             bytes_max: READ_BYTES,
         });
@@ -285,6 +287,7 @@ impl Stream {
             stream: MESSAGES,
             token,
             first_seq,
+            skip: 0,
             last_seq,
             bytes_max: READ_BYTES,
         });
@@ -305,21 +308,8 @@ impl Stream {
             return;
         };
         reader.asked = None;
-        let (runs, next_seq) = (read.runs.clone(), read.next_seq);
-        let batch = batch_of(read);
-        let mut index = 0;
-        let runs = runs.into_iter().map(|run| {
-            let count = run.count as u32;
-            let run = Run {
-                first_seq: run.first_seq,
-                count,
-                batch: Arc::clone(&batch),
-                index,
-            };
-            index += count;
-            run
-        });
-        reader.take_in(runs.collect(), next_seq);
+        let next_seq = read.next_seq;
+        reader.take_in(runs(read), next_seq);
     }
 
     /// Takes out the oldest messages that are too many, too large together or too old: the first sequence number and how many.
@@ -371,4 +361,23 @@ impl Stream {
             ..MessageCounts::default()
         }
     }
+}
+
+/// What was read from the log, as runs.
+fn runs(mut read: Read) -> Vec<Run> {
+    let runs = std::mem::take(&mut read.runs);
+    let batch = batch_of(read);
+    let mut index = 0;
+    let runs = runs.into_iter().map(|run| {
+        let count = run.count as u32;
+        let run = Run {
+            first_seq: run.first_seq,
+            count,
+            batch: Arc::clone(&batch),
+            index,
+        };
+        index += count;
+        run
+    });
+    runs.collect()
 }

@@ -195,6 +195,7 @@ impl Delay {
             stream: place.bucket.stream(),
             token,
             first_seq: place.seq,
+            skip: 0,
             last_seq: place.last_seq,
             bytes_max: READ_BYTES,
         });

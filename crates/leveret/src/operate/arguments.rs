@@ -131,7 +131,7 @@ pub(crate) enum QueueMessages {
         #[arg(long)]
         ack: bool,
     },
-    /// Show ready messages that are in memory; nothing becomes of them
+    /// Show ready messages, wherever they are; nothing becomes of them
     Peek {
         name: String,
         /// How many from the front are passed over

@@ -167,6 +167,7 @@ pub(super) fn range(
         stream: STREAM,
         token: 0,
         first_seq: first,
+        skip: 0,
         last_seq: last,
         bytes_max,
     };

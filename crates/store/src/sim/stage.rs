@@ -248,7 +248,10 @@ impl World {
             return Ok(());
         };
         let delivery_count = self.chance.below(5) as u32;
-        let ready_ms = self.chance.below(3) as u64 * 1_900_000_000_000;
+        let ready_ms = match delivery_count {
+            4 => 1_900_000_000_000,
+            _ => 0,
+        };
         let runs = self.some_runs(&live).into_iter();
         let runs = runs.map(|run| RequeueRun {
             first_seq: run.first_seq,
