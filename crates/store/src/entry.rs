@@ -75,7 +75,8 @@ const CRC_AT: usize = 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
-/// A part of a queue with sequence numbers of its own (a priority, for one); 0 where a queue has no parts.
+/// A part of a queue with sequence numbers of its own (a priority, for one); 0 where a queue has no parts. There may be ever new ones above 256: the
+/// numbers of such a stream count for the whole queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stream(pub u32);
 
