@@ -190,12 +190,6 @@ impl Delay {
         self.near.bytes()
     }
 
-    /// Sets how many bytes of messages may be in memory.
-    #[cfg(test)]
-    pub fn set_near_bytes_max(&mut self, bytes: usize) {
-        self.near_bytes_max = bytes;
-    }
-
     /// A message has come. Returns the stream it is to be written to, and its sequence number there.
     pub fn add(&mut self, batch: &Arc<Batch>, index: u32, now_ms: u64) -> Option<(Bucket, u64)> {
         let properties = Properties::checked(batch.message(index)?.properties);

@@ -76,6 +76,39 @@ fn delete(broker: std::net::SocketAddr, path: &str) -> Option<u16> {
 }
 
 #[test]
+fn a_restart_does_not_make_them_early_or_late() {
+    let node = Node::new();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    declare(&channel);
+    channel.confirm_select();
+    let mut dues = Vec::new();
+    for number in 0..12 {
+        let delay = 6_000 + 130 * number;
+        dues.push(Instant::now() + Duration::from_millis(delay));
+        channel.publish_with("later", "", delayed(delay as u32), &number.to_string());
+        channel.expect::<basic::Ack>();
+    }
+    broker.kill();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.consume_no_ack("target");
+    let mut late: Vec<Duration> = (dues.iter().enumerate())
+        .map(|(number, due)| {
+            let delivery = channel.deliver();
+            let now = Instant::now();
+            assert_eq!(delivery.text(), number.to_string());
+            // Times are milliseconds: it may be one too early, and the clock of the start another one.
+            assert!(now + Duration::from_millis(3) >= *due, "it came too early");
+            now.saturating_duration_since(*due)
+        })
+        .collect();
+    // The machine may have other things to do now and then.
+    late.sort_unstable();
+    assert!(late[2] <= Duration::from_millis(12), "{late:?}");
+}
+
+#[test]
 fn what_was_cancelled_is_gone_and_nothing_else_is() {
     const COUNT: u32 = 3_000;
     const CLIENTS: usize = 4;

@@ -1,8 +1,33 @@
 //! Buckets: each time has one, a stream stands for one, and what is near is narrow.
 
-use super::Bucket;
+use super::{Bucket, Delay};
+use crate::backing::FoundMessages;
 
 const NOW_MS: u64 = 1_900_000_000_000;
+
+impl Delay {
+    /// Sets how many bytes of messages may be in memory.
+    pub(crate) fn set_near_bytes_max(&mut self, bytes: usize) {
+        self.near_bytes_max = bytes;
+    }
+
+    /// What the log has, as [`Delay::recover`] takes it.
+    pub(crate) fn found(&self) -> Vec<FoundMessages> {
+        let all = self.buckets.iter();
+        let found = all.map(|(bucket, stored)| FoundMessages {
+            stream: bucket.stream().0,
+            first_seq: stored.first_seq,
+            last_seq: stored.last_seq,
+            count: stored.count,
+        });
+        found.collect()
+    }
+
+    /// The sequence number that the next message gets.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+}
 
 #[test]
 fn the_further_away_the_wider() {

@@ -15,6 +15,7 @@ use crate::command::{Command, NewConsumer, Operation};
 use crate::delay::search::{Criteria, Search};
 use crate::exchange::ExchangeDeclaration;
 use crate::queue_handle::QueueHandle;
+use crate::shard::recover::RecoveredQueue;
 use crate::vhost::door::Binding;
 
 /// A shard with an exchange that delays messages, and a queue bound to it that somebody consumes from.
@@ -141,6 +142,34 @@ impl Stage {
         }
         self.fixture.now = end;
         released
+    }
+
+    /// The broker is killed and starts again at once. The calendar says a time then that differs from the one before by so many milliseconds.
+    fn restart(&mut self, step_ms: i64) {
+        self.fixture.settle_down();
+        let old = self.fixture.shard.delays.remove(&self.delay.id).unwrap();
+        let recovered = RecoveredQueue {
+            messages: old.found(),
+            next_seq: old.next_seq(),
+            ..RecoveredQueue::default()
+        };
+        let unix_ms = self.fixture.shard.clock.unix_ms() as i64 + step_ms;
+        let mut shard = self.fixture.new_shard();
+        let unix = Duration::from_millis(unix_ms as u64);
+        shard.begins_at(self.fixture.now, unix);
+        self.fixture.shard = shard;
+        let queue = self.fixture.vhost.queue("q").unwrap();
+        self.client = self.fixture.client();
+        let no_ack = NewConsumer {
+            no_ack: true,
+            ..consumer(1)
+        };
+        let declare = Command::Declare(Arc::clone(&queue));
+        self.fixture
+            .turn([declare, consume(&self.client, &queue, no_ack)]);
+        assert_eq!(self.client.told(), [Seen::Consuming]);
+        let shard = &mut self.fixture.shard;
+        shard.recover(Arc::clone(&self.delay), recovered);
     }
 
     fn waiting(&self) -> u64 {
@@ -393,4 +422,36 @@ fn a_cancel_is_answered_when_it_is_durable() {
         matches!(told.as_slice(), [Seen::Searched(_, 1, _)]),
         "{told:?}"
     );
+}
+
+#[test]
+fn times_are_those_of_the_calendar_at_the_start_of_the_broker() {
+    // The fixture's clock begins in 1970: a step back has to have room.
+    for (step_ms, by) in [(0, 0), (50_000, -50_000), (-20_000, 20_000)] {
+        let mut stage = Stage::new();
+        stage.pass(secs(1_000));
+        stage.publish(&[(1, secs(300)), (2, secs(4_500)), (3, secs(300))]);
+        stage.pass(secs(1_100));
+        stage.restart(step_ms);
+        let at = |secs: i64| Duration::from_millis((1_000_000 + secs * 1_000 + by) as u64);
+        let expected = [(1, at(300)), (3, at(300)), (2, at(4_500))];
+        assert_eq!(
+            stage.pass(secs(20_000)),
+            expected,
+            "after a step of {step_ms} ms"
+        );
+    }
+}
+
+#[test]
+fn what_is_overdue_at_the_start_comes_at_once_and_in_the_order_of_its_times() {
+    let mut stage = Stage::new();
+    let delays = [7_000, 100, 4_097, 100, 65, 70_000, 2];
+    let messages: Vec<(u64, Duration)> = (1..).zip(delays.map(secs)).collect();
+    stage.publish(&messages);
+    stage.fixture.settle_down();
+    let day_ms = 86_400_000;
+    stage.restart(3 * day_ms);
+    let released: Vec<u64> = stage.pass(secs(1)).iter().map(|(n, _)| *n).collect();
+    assert_eq!(released, [7, 5, 2, 4, 3, 1, 6]);
 }

@@ -230,6 +230,12 @@ impl Fixture {
         }
     }
 
+    /// A shard as after a start, on the same log.
+    pub(super) fn new_shard(&self) -> Shard {
+        let (log, queued) = (Box::new(self.log.clone()), Arc::clone(&self.queued));
+        Shard::new(ShardId(0), self.shards.clone(), log, queued)
+    }
+
     /// A connection that the shard knows, with an outbox of this many bytes.
     pub(super) fn connect(&mut self, outbox_max: usize) -> Client {
         let connection = ConnectionId(self.next_connection);
