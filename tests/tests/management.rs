@@ -3,6 +3,7 @@
 mod access;
 mod cli;
 mod definitions;
+mod delayed;
 mod lists;
 mod live;
 mod moving;

@@ -70,6 +70,21 @@ pub struct FoundMessages {
     pub count: u64,
 }
 
+/// Messages of one stream of a queue in the log that were handed out before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundReturned {
+    /// The stream of the queue that they are in.
+    pub stream: u32,
+    /// The first sequence number.
+    pub first_seq: u64,
+    /// How many there are; all numbers up to the last are there.
+    pub count: u64,
+    /// How often each failed.
+    pub failed: u32,
+    /// When they are ready again, in milliseconds since 1970; 0 where they do not wait.
+    pub ready_ms: u64,
+}
+
 /// A queue of which the log knows something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundQueue {
@@ -77,10 +92,28 @@ pub struct FoundQueue {
     pub id: u64,
     /// Its messages, by priority.
     pub messages: Vec<FoundMessages>,
+    /// Those before them, up to the last one that waits for its next delivery.
+    pub returned: Vec<FoundReturned>,
     /// The lowest sequence number that was not given yet.
     pub next_seq: u64,
     /// Messages below this one went back to the queue after a delivery.
     pub returned_below: u64,
+}
+
+impl FoundQueue {
+    /// What a queue begins with. Where the broker before did not end in order, every message may have been delivered.
+    fn recovered(self, was_running: bool, offsets: Vec<(Box<str>, u64)>) -> RecoveredQueue {
+        RecoveredQueue {
+            messages: self.messages,
+            returned: self.returned,
+            next_seq: self.next_seq,
+            redelivered_below: match was_running {
+                true => self.next_seq,
+                false => self.returned_below,
+            },
+            offsets,
+        }
+    }
 }
 
 /// Why a broker cannot go on with what was found. Nothing was changed.
@@ -202,7 +235,7 @@ impl Sorted {
                 continue;
             }
             let offsets = offsets.remove(&id).unwrap_or_default();
-            let recovered = recovered(found, is_running, offsets);
+            let recovered = found.recovered(is_running, offsets);
             if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
                 shard.recover(handle, recovered);
             }
@@ -228,19 +261,6 @@ impl Sorted {
             }
         }
         Ok(())
-    }
-}
-
-/// What a queue begins with; `is_running` says that the broker did not end in order.
-fn recovered(found: FoundQueue, is_running: bool, offsets: Vec<(Box<str>, u64)>) -> RecoveredQueue {
-    RecoveredQueue {
-        messages: found.messages,
-        next_seq: found.next_seq,
-        redelivered_below: match is_running {
-            true => found.next_seq,
-            false => found.returned_below,
-        },
-        offsets,
     }
 }
 

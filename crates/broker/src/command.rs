@@ -9,6 +9,7 @@ use leveret_message::batch::Batch;
 use leveret_message::name::Name;
 use leveret_store::log::{QueueId, Transaction};
 
+use crate::delay::search::Search;
 use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
@@ -229,7 +230,7 @@ pub struct Moving {
 pub enum Operation {
     /// Moves them from the front of their queue.
     Move(Moving),
-    /// Looks at ready ones that are in memory, and leaves them as they are.
+    /// Looks at ready ones that are together in memory or on the disk, and leaves them as they are.
     Peek {
         /// How many from the front are passed over.
         position: u64,
@@ -240,6 +241,8 @@ pub enum Operation {
     Offsets,
     /// Forgets how far readers with a name have come in a stream. Replies `OffsetForgotten`.
     ForgetOffset(Name),
+    /// Looks for messages that an exchange holds back, and may cancel them.
+    Search(Search),
 }
 
 /// See the module. Commands with a reply are answered by one `Event::Reply`; where the queue has gone meanwhile, with `Error::NotFound`.
@@ -283,7 +286,7 @@ pub enum Command {
         /// Whether it is settled by being sent.
         no_ack: bool,
     },
-    /// An operator wants something of a queue's messages. Replies `Moved` or `Peeked`.
+    /// An operator wants something of a queue's messages. Replies `Moved`, `Peeked` or `Searched`.
     Operate(ConnectionId, Arc<QueueHandle>, Operation),
     /// Removes all ready messages. Replies `Purged`.
     Purge(ConnectionId, Arc<QueueHandle>),

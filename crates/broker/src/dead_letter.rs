@@ -110,20 +110,10 @@ pub fn origin(message: &Message<'_>) -> Option<String> {
 
 /// The properties of a dead letter as if it had never died.
 pub fn without_deaths(message: &Message<'_>) -> Option<Vec<u8>> {
-    let properties = Properties::checked(message.properties);
-    let old = properties.headers();
-    let mut headers = TableWriter::new();
-    for (key, value) in old.iter().flat_map(|old| old.iter()) {
-        let is_of_death = key == "x-death"
-            || key.starts_with("x-first-death-")
-            || key.starts_with("x-last-death-");
-        if !is_of_death {
-            headers.put(key, value);
-        }
-    }
-    let mut writer = PropertiesWriter::from(properties);
-    writer.headers = Some(headers.view());
-    writer.to_bytes().ok()
+    let is_of_death = |key: &str| {
+        key == "x-death" || key.starts_with("x-first-death-") || key.starts_with("x-last-death-")
+    };
+    Properties::checked(message.properties).with_headers(|key| !is_of_death(key), &[])
 }
 
 /// The exchange that a message was published to, and all its routing keys.

@@ -128,6 +128,7 @@ impl WatchedLog {
             stream: Stream(0),
             token: 0,
             first_seq: 0,
+            skip: 0,
             last_seq: u64::MAX - 1,
             bytes_max: usize::MAX,
         });

@@ -96,6 +96,11 @@ pub struct ExchangeDeclaration {
 }
 
 impl Exchange {
+    /// The queue in which it holds messages back, if it does.
+    pub fn delay(&self) -> Option<&Arc<QueueHandle>> {
+        self.delay.get()
+    }
+
     pub(crate) fn new(
         declaration: ExchangeDeclaration,
         settings: ExchangeSettings,

@@ -11,6 +11,7 @@ use leveret_store::log::QueueId;
 use smallvec::SmallVec;
 
 use crate::alarms::Alarms;
+use crate::delay::search::Stretch;
 use crate::error::Error;
 use crate::figures::Described;
 use crate::mailbox::{Mailbox, take_gathered};
@@ -158,6 +159,8 @@ pub enum Reply {
     Offsets(Vec<OffsetFigures>),
     /// It is forgotten how far readers with a name had come; whether it was known.
     OffsetForgotten(bool),
+    /// Messages that an exchange holds back.
+    Searched(Stretch),
     /// The queue is gone, and so many ready messages with it.
     Deleted(u64),
     /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.

@@ -41,6 +41,7 @@ mod lifetime;
 mod line;
 mod lines;
 pub mod overdue;
+mod peek;
 mod pieces;
 mod purge;
 mod reading;
@@ -51,6 +52,7 @@ mod settling;
 mod tests;
 
 pub use groups::Group;
+pub use peek::{Look, Seen};
 pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
@@ -367,22 +369,6 @@ impl Queue {
             count: piece.count,
             value: Held::from(piece.value),
         });
-    }
-
-    /// Ready messages from the front, as far as they are in memory, and whether they were handed out before.
-    pub fn in_memory(&self) -> impl Iterator<Item = (Piece<Ready>, bool)> {
-        let marked = self.redelivered_below;
-        self.lines.iter().flat_map(move |line| {
-            let returned = line.returned.iter();
-            let returned = returned.map_while(|piece| in_memory(piece.clone()));
-            let is_cut = line
-                .returned
-                .iter()
-                .any(|piece| piece.value.batch.is_none());
-            let fresh = line.fresh.iter().filter(move |_| !is_cut);
-            let fresh = fresh.map(move |piece| (piece.clone(), piece.first < marked));
-            returned.map(|piece| (piece, true)).chain(fresh)
-        })
     }
 
     /// Whether the first message was handed out before.

@@ -22,6 +22,7 @@ use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
 use crate::shard::due::Due;
 use crate::shard::overdue::look_after;
+use crate::shard::peek::Peeks;
 use crate::shard::peer::Peer;
 use crate::shard::publish::{Targets, Withheld};
 use crate::shard::recover::RecoveredQueue;
@@ -45,6 +46,7 @@ mod lifetime;
 mod moving;
 mod observe;
 mod overdue;
+mod peek;
 mod peer;
 mod publish;
 pub(crate) mod recover;
@@ -111,8 +113,8 @@ pub struct Shard {
     spoken_to: Vec<ConnectionId>,
     /// Connections with batches that are not done.
     undone: Vec<ConnectionId>,
-    /// Connections with a transaction that is durable once the log has come so far.
-    committing: VecDeque<(Position, ConnectionId)>,
+    /// Connections with a transaction, or a question, whose answer waits for the log to be durable so far.
+    committing: VecDeque<(Position, ConnectionId, Reply)>,
     withheld: VecDeque<Withheld>,
     queued: Arc<QueuedBytes>,
     /// What this shard has counted into `queued`, and what it holds now.
@@ -136,6 +138,8 @@ pub struct Shard {
     reading: usize,
     /// Which queue asked for which chunk.
     chunks: FxHashMap<ChunkId, QueueId>,
+    /// Operators who look at messages that are not in memory.
+    peeks: Peeks,
     /// Queues whose next messages are not durable enough to be asked for, and how far the log was when that was found.
     not_durable: BTreeSet<QueueId>,
     asked_at: Position,
@@ -198,6 +202,7 @@ impl Shard {
             resident: VecDeque::new(),
             reading: 0,
             chunks: FxHashMap::default(),
+            peeks: Peeks::default(),
             not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),
@@ -234,6 +239,7 @@ impl Shard {
             self.used(id);
             self.look_at_stream(id);
             self.note_room(id);
+            self.note_retry(id);
             if let Some(queue) = self
                 .queues
                 .get_mut(&id)

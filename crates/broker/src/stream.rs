@@ -34,6 +34,7 @@ mod coming;
 mod filter;
 mod offset;
 mod offsets;
+mod peek;
 mod reader;
 mod run;
 mod safe;

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use leveret_broker::backing::{Backing, Found, FoundMessages, FoundQueue};
+use leveret_broker::backing::{Backing, Found, FoundMessages, FoundQueue, FoundReturned};
 use leveret_broker::command::Shards;
 use leveret_broker::queue_handle::ShardId;
 use leveret_store::applied::Applied;
 use leveret_store::disk::{Filesystem, FilesystemKind};
-use leveret_store::log::Log;
+use leveret_store::entry::Stream;
+use leveret_store::index::Index;
+use leveret_store::log::{Log, QueueId};
 use leveret_store::recovery::RecoveryError;
 use leveret_store::store::{Listeners, Opened, Settings, Store};
 use tokio::sync::Notify;
@@ -131,7 +133,12 @@ fn found(applied: &Applied) -> Found {
         let returned_below = delivered.map_or(0, |run| run.first_seq + run.count);
         found.returned_below = found.returned_below.max(returned_below);
         found.next_seq = found.next_seq.max(state.next_seq);
-        let first = index.live(queue, stream, 0).next();
+        let waits = waiting_upto(index, (queue, stream));
+        let returned = returned(index, (queue, stream), waits);
+        let returned_count: u64 = returned.iter().map(|run| run.count).sum();
+        found.returned.extend(returned);
+        let from = waits.map_or(0, |last| last + 1);
+        let first = index.live(queue, stream, from).next();
         let ends = first.zip(index.last_live(queue, stream));
         found
             .messages
@@ -139,11 +146,53 @@ fn found(applied: &Applied) -> Found {
                 stream: stream.0,
                 first_seq: first.first_seq,
                 last_seq,
-                count: state.count,
+                count: state.count.saturating_sub(returned_count),
             }));
     }
     Found {
         definitions: definitions.collect(),
         queues,
     }
+}
+
+/// The last message of a stream that was told to wait for its next delivery.
+fn waiting_upto(index: &Index, (queue, stream): (QueueId, Stream)) -> Option<u64> {
+    let delivered = index.deliveries(queue, stream, 0);
+    let waiting = delivered.filter(|run| run.ready_ms > 0).last();
+    waiting.map(|run| run.first_seq + (run.count - 1))
+}
+
+/// The messages of a stream up to one that waits. All of them were handed out: a stream is handed out in order.
+fn returned(
+    index: &Index,
+    (queue, stream): (QueueId, Stream),
+    waits: Option<u64>,
+) -> Vec<FoundReturned> {
+    let Some(last) = waits else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for live in index.live(queue, stream, 0) {
+        let mut first_seq = live.first_seq;
+        let end = live.last_seq().min(last) + 1;
+        while first_seq < end {
+            let known = index.deliveries(queue, stream, first_seq).next();
+            let known = known.filter(|run| run.first_seq < end);
+            let (upto, failed, ready_ms) = match known {
+                Some(run) if run.first_seq > first_seq => (run.first_seq, 0, 0),
+                Some(run) => (first_seq + run.count, run.delivery_count, run.ready_ms),
+                None => (end, 0, 0),
+            };
+            let upto = upto.min(end);
+            found.push(FoundReturned {
+                stream: stream.0,
+                first_seq,
+                count: upto - first_seq,
+                failed,
+                ready_ms,
+            });
+            first_seq = upto;
+        }
+    }
+    found
 }

@@ -18,6 +18,7 @@ mod channels;
 mod connections;
 mod consumers;
 mod definitions;
+mod delayed;
 mod exchanges;
 mod figure;
 mod health;

@@ -251,14 +251,7 @@ pub(crate) async fn get(
         .as_ref()
         .map(|value| whole("truncate", value));
     let truncate = truncate.transpose()?.map_or(usize::MAX, |n| n as usize);
-    let base64 = match wanted.encoding.as_str() {
-        "auto" => false,
-        "base64" => true,
-        _ => {
-            let reason = "Unsupported encoding. Please use auto or base64.";
-            return Err(Refusal::bad_request(reason));
-        }
-    };
+    let base64 = is_base64(&wanted.encoding)?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
     let mut tracer = vhost.is_traced().then(|| {
@@ -334,16 +327,33 @@ fn settle(link: &mut OperatorLink<'_>, queue: &QueueHandle, seq: u64, outcome: O
     );
 }
 
+/// Whether payloads are to be told as base64 in any case.
+///
+/// **Errors**: 400 for an encoding that is none.
+pub(crate) fn is_base64(encoding: &str) -> Result<bool, Refusal> {
+    match encoding {
+        "auto" => Ok(false),
+        "base64" => Ok(true),
+        _ => Err(Refusal::bad_request(
+            "Unsupported encoding. Please use auto or base64.",
+        )),
+    }
+}
+
+/// The first bytes of a payload as text, and in which encoding.
+pub(crate) fn payload(body: &[u8], truncate: usize, base64: bool) -> (String, &'static str) {
+    let cut = &body[..body.len().min(truncate)];
+    match std::str::from_utf8(cut).ok().filter(|_| !base64) {
+        Some(text) => (text.to_owned(), "string"),
+        None => (BASE64.encode(cut), "base64"),
+    }
+}
+
 pub(crate) fn describe(got: &Got, message: &Message<'_>, truncate: usize, base64: bool) -> Value {
     let body = message.body.as_bytes();
     let (exchange, key) = exchange_and_key::split(message.exchange_and_key).unwrap_or_default();
     let properties = Properties::parse(message.properties).unwrap_or_default();
-    let cut = &body[..body.len().min(truncate)];
-    let text = std::str::from_utf8(cut).ok().filter(|_| !base64);
-    let (payload, encoding) = match text {
-        Some(text) => (text.to_owned(), "string"),
-        None => (BASE64.encode(cut), "base64"),
-    };
+    let (payload, encoding) = payload(body, truncate, base64);
     json!({
         "payload_bytes": body.len(),
         "redelivered": got.redelivered,

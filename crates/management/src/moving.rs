@@ -16,11 +16,14 @@ use serde_json::{Value, json};
 use crate::ask::OperatorLink;
 use crate::body::Body;
 use crate::caller::Caller;
-use crate::messages::{describe, not_for_streams};
+use crate::messages::{describe, is_base64, not_for_streams};
 use crate::refusal::Refusal;
 
 /// Messages that one request may look at.
 const PEEK_MAX: u64 = 1_000;
+
+/// Bytes of properties and bodies after which a request looks at no further message.
+const PEEK_BYTES_MAX: usize = 64 << 20;
 
 /// `POST /leveret/queues/{vhost}/{name}/move`.
 #[derive(Debug, Deserialize)]
@@ -41,6 +44,8 @@ pub(crate) struct Peek {
     #[serde(default)]
     position: u64,
     count: Option<u64>,
+    encoding: Option<String>,
+    truncate: Option<usize>,
 }
 
 /// Moves messages from the front of a queue to another one.
@@ -110,7 +115,7 @@ async fn ready(link: &mut OperatorLink<'_>, queue: &Arc<QueueHandle>) -> Result<
     }
 }
 
-/// Ready messages that are in memory, from a position on. Nothing becomes of them.
+/// Ready messages from a position on, wherever they are. Nothing becomes of them.
 pub(crate) async fn peek(
     caller: Caller,
     Path((vhost, name)): Path<(String, String)>,
@@ -119,24 +124,35 @@ pub(crate) async fn peek(
     let vhost = caller.vhost(&vhost)?;
     let queue = vhost.queue(&name)?;
     caller.check(&vhost, Access::Read, (Kind::Queue, &name))?;
-    not_for_streams(&queue, "looking at messages is")?;
     let mut link = OperatorLink::new(&caller.api.broker);
     queue.check_owner(link.connection())?;
-    let peek = Operation::Peek {
-        position: wanted.position,
-        most: wanted.count.unwrap_or(1).min(PEEK_MAX),
-    };
-    let command = Command::Operate(link.connection(), Arc::clone(&queue), peek);
-    let Reply::Peeked(seen) = link.ask(queue.shard, command).await? else {
-        return Ok(Json(json!([])));
-    };
-    let described = (wanted.position..)
-        .zip(&seen)
-        .filter_map(|(position, got)| {
-            let message = got.batch.message(got.index)?;
-            let mut described = describe(got, &message, usize::MAX, false);
+    let base64 = is_base64(wanted.encoding.as_deref().unwrap_or("auto"))?;
+    let truncate = wanted.truncate.unwrap_or(usize::MAX);
+    let count = wanted.count.unwrap_or(1).min(PEEK_MAX) as usize;
+    let (mut seen, mut bytes) = (Vec::new(), 0);
+    while seen.len() < count && bytes < PEEK_BYTES_MAX {
+        let position = wanted.position.saturating_add(seen.len() as u64);
+        let peek = Operation::Peek {
+            position,
+            most: (count - seen.len()) as u64,
+        };
+        let command = Command::Operate(link.connection(), Arc::clone(&queue), peek);
+        let some = match link.ask(queue.shard, command).await? {
+            Reply::Peeked(some) if !some.is_empty() => some,
+            _ => break,
+        };
+        for (position, got) in (position..).zip(&some) {
+            if bytes >= PEEK_BYTES_MAX {
+                break;
+            }
+            let Some(message) = got.batch.message(got.index) else {
+                return Ok(Json(seen.into()));
+            };
+            bytes += message.properties.len() + message.body.len().min(truncate);
+            let mut described = describe(got, &message, truncate, base64);
             described["position"] = position.into();
-            Some(described)
-        });
-    Ok(Json(described.collect()))
+            seen.push(described);
+        }
+    }
+    Ok(Json(seen.into()))
 }

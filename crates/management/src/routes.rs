@@ -17,8 +17,9 @@ use crate::actor::name_actor;
 use crate::caller::Caller;
 use crate::refusal::{Missing, Refusal};
 use crate::{
-    Api, bindings, channels, connections, consumers, definitions, exchanges, health, limits, list,
-    messages, moving, offsets, overview, parameters, permissions, policies, queues, users, vhosts,
+    Api, bindings, channels, connections, consumers, definitions, delayed, exchanges, health,
+    limits, list, messages, moving, offsets, overview, parameters, permissions, policies, queues,
+    users, vhosts,
 };
 
 #[cfg(test)]
@@ -188,6 +189,14 @@ fn topology() -> Routes {
                 .delete(exchanges::delete),
         )
         .route("/exchanges/{vhost}/{name}/publish", post(messages::publish))
+        .route(
+            "/leveret/exchanges/{vhost}/{name}/delayed",
+            get(delayed::list).delete(delayed::cancel_all),
+        )
+        .route(
+            "/leveret/exchanges/{vhost}/{name}/delayed/{id}",
+            get(delayed::one).delete(delayed::cancel),
+        )
         .route(
             "/exchanges/{vhost}/{name}/bindings/{end}",
             get(bindings::of_exchange),

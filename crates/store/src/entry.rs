@@ -36,6 +36,7 @@
 //! 11 Seal          nothing: it makes a batch, and the batch says what is durable
 //! 12..=15          kept for a replicated log
 //! 16 SettleEach    u8 reason, 3 x 0 | u32 runs | runs, 32 bytes each: u64 queue | u32 stream | u32 0 | u64 first_seq | u64 count
+//! 17 RequeueLater  as Requeue, but runs x { u64 first_seq, u64 count, u64 ready_ms, u32 delivery_count, u32 0 }
 //! ```
 
 use bytes::Bytes;
@@ -64,6 +65,7 @@ pub const ENTRY_LEN_MAX: usize = 1 << 30;
 const TARGET_LEN: usize = 40;
 const RUN_LEN: usize = 16;
 const REQUEUE_RUN_LEN: usize = 24;
+const LATER_RUN_LEN: usize = 32;
 const QUEUE_RUN_LEN: usize = 32;
 const EXTENT_LEN: usize = 56;
 /// Where the checksum lies in the header.
@@ -73,7 +75,8 @@ const CRC_AT: usize = 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(pub u64);
 
-/// A part of a queue with sequence numbers of its own (a priority, for one); 0 where a queue has no parts.
+/// A part of a queue with sequence numbers of its own (a priority, for one); 0 where a queue has no parts. There may be ever new ones above 256: the
+/// numbers of such a stream count for the whole queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stream(pub u32);
 
@@ -108,6 +111,7 @@ enum Kind {
     SegmentDrop = 10,
     Seal = 11,
     SettleEach = 16,
+    RequeueLater = 17,
 }
 
 impl Kind {
@@ -125,6 +129,7 @@ impl Kind {
             10 => Self::SegmentDrop,
             11 => Self::Seal,
             16 => Self::SettleEach,
+            17 => Self::RequeueLater,
             _ => return None,
         })
     }
@@ -232,6 +237,8 @@ pub struct RequeueRun {
     pub count: u64,
     /// How often each was delivered so far.
     pub delivery_count: u32,
+    /// When they are ready again, in ms of unix time; 0 is at once.
+    pub ready_ms: u64,
 }
 
 /// Messages of one stream that lie together in a segment.

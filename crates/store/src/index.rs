@@ -43,6 +43,10 @@ pub use location::{LiveRun, Location};
 pub use places::{FileState, SegmentState};
 pub use questions::{PlacedRun, StreamState};
 
+/// Of the streams of a queue those with higher numbers go when they are empty: there may be ever new ones. This one stays, and knows up to which sequence
+/// number they came.
+const LAST_KEPT: Stream = Stream(256);
+
 /// Stands for no file where a stream names the last one that it is listed in.
 const NO_FILE: u64 = u64::MAX;
 
@@ -208,6 +212,7 @@ impl Index {
                         first_seq: run.first_seq,
                         count: run.count,
                         delivery_count: run.delivery_count,
+                        ready_ms: run.ready_ms,
                     });
                 }
             }
@@ -288,6 +293,17 @@ impl Index {
         messages
             .live
             .remove(range, |place, count| self.places.leave(place, count));
+        if stream > LAST_KEPT && messages.live.count() == 0 {
+            self.forget(queue, stream);
+        }
+    }
+
+    fn forget(&mut self, queue: QueueId, stream: Stream) {
+        if let Some(gone) = self.streams.remove((queue, stream)) {
+            let make = || Messages::new(gone.group);
+            let kept = self.streams.get_or_make((queue, LAST_KEPT), make);
+            kept.next_seq = kept.next_seq.max(gone.next_seq);
+        }
     }
 
     fn delete_queue(&mut self, queue: QueueId) {

@@ -58,6 +58,8 @@ pub struct Wanted {
     pub token: u64,
     /// The first sequence number that is wanted.
     pub first_seq: u64,
+    /// How many live messages from there on are passed over without being read.
+    pub skip: u64,
     /// The last one. Everything up to it that was appended must be durable.
     pub last_seq: u64,
     /// About how many bytes may come at once; one message comes in any case.

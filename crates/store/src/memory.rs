@@ -152,9 +152,8 @@ impl Log for MemoryLog {
         };
         let of = |seq| (wanted.queue, wanted.stream, seq);
         let range = of(wanted.first_seq)..=of(wanted.last_seq);
-        for ((.., seq), (unix_ms, record)) in
-            self.kept.iter().flat_map(|kept| kept.range(range.clone()))
-        {
+        let live = self.kept.iter().flat_map(|kept| kept.range(range.clone()));
+        for ((.., seq), (unix_ms, record)) in live.skip(wanted.skip as usize) {
             if !read.records.is_empty() && read.records.len() + record.len() > wanted.bytes_max {
                 read.next_seq = *seq;
                 break;

@@ -85,7 +85,7 @@ impl Reader {
     /// **Waits** for the disk. **Errors**: those that the disk has for a whole file; damage is not among them.
     pub fn read(&mut self, wanted: &Wanted, lost: &mut dyn FnMut(Lost)) -> io::Result<Read> {
         let mut read = Read {
-            next_seq: wanted.first_seq,
+            next_seq: self.first_seq(wanted),
             ..Read::default()
         };
         let mut moved = None;
@@ -112,6 +112,25 @@ impl Reader {
         Ok(read)
     }
 
+    /// The first message that is read. **Cost**: by the runs of those that are passed over.
+    fn first_seq(&self, wanted: &Wanted) -> u64 {
+        let mut skip = wanted.skip;
+        if skip == 0 {
+            return wanted.first_seq;
+        }
+        let applied = self.applied.read();
+        let from = wanted.first_seq;
+        let runs = applied.index.live(wanted.queue, wanted.stream, from);
+        let mut runs = runs.take_while(|run| run.first_seq <= wanted.last_seq);
+        let first = runs.find_map(|run| {
+            let run = run.within(from, wanted.last_seq);
+            let first = (skip < run.count).then(|| run.first_seq + skip);
+            skip = skip.saturating_sub(run.count);
+            first
+        });
+        first.unwrap_or(wanted.last_seq + 1)
+    }
+
     /// Which messages up to before a sequence number were delivered and went back.
     fn returned(&self, wanted: &Wanted, next_seq: u64) -> Vec<RequeueRun> {
         let applied = self.applied.read();
@@ -122,6 +141,7 @@ impl Reader {
                 first_seq: run.first_seq,
                 count: run.count.min(next_seq - run.first_seq),
                 delivery_count: run.delivery_count,
+                ready_ms: run.ready_ms,
             })
             .collect()
     }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use amq_protocol::protocol::{BasicProperties, basic, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use leveret_tests::client::{Channel, table, text};
-use leveret_tests::node::Node;
+use leveret_tests::http::Http;
+use leveret_tests::node::{Node, Running};
 
 fn declare(channel: &Channel, name: &str, arguments: FieldTable) {
     channel.call(queue::Declare {
@@ -142,4 +143,117 @@ fn priorities_and_failures_are_remembered() {
     assert_eq!(count, Some(AMQPValue::LongLongInt(2)));
     let expected = ["middle", "low", "lowest"];
     assert_eq!(expected.map(|_| channel.take("ranked")), expected);
+}
+
+/// A durable queue whose messages wait when they come back.
+fn declare_retrying(channel: &Channel, name: &str, ms: i32) {
+    let arguments = table([
+        ("x-delayed-retry-type", text("all")),
+        ("x-delayed-retry-min", AMQPValue::LongInt(ms)),
+        ("x-delayed-retry-max", AMQPValue::LongInt(60_000)),
+    ]);
+    declare(channel, name, arguments);
+}
+
+/// Takes the next message, which has to be this one, and gives it back: as failed, or only so.
+fn give_back(channel: &Channel, queue: &str, body: &str, failed: bool) {
+    let got = channel.get_with(queue, false).expect("it is there");
+    assert_eq!(got.text(), body);
+    let delivery_tag = got.method.delivery_tag;
+    match failed {
+        true => channel.send(basic::Reject {
+            delivery_tag,
+            requeue: true,
+        }),
+        false => channel.send(basic::Nack {
+            delivery_tag,
+            requeue: true,
+            ..Default::default()
+        }),
+    }
+}
+
+fn delivery_count(headers: Option<FieldTable>) -> Option<AMQPValue> {
+    headers?.inner().get("x-delivery-count").cloned()
+}
+
+#[test]
+fn what_waits_to_be_delivered_again_waits_on_and_comes_once() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    declare_retrying(&channel, "retrying", 12_000);
+    channel.confirm_select();
+    for body in ["fails", "goes", "is given back", "is never taken"] {
+        publish(&channel, "", "retrying", persistent(), body);
+    }
+    let began = Instant::now();
+    give_back(&channel, "retrying", "fails", true);
+    assert_eq!(channel.take("retrying"), "goes");
+    give_back(&channel, "retrying", "is given back", false);
+    // A confirm behind them: what the log was told before is durable with it.
+    publish(&channel, "", "retrying", persistent(), "comes later");
+    channel.await_ready("retrying", 2);
+    broker.kill();
+    // Neither a kill nor an orderly end changes for how long they wait.
+    let broker = node.start();
+    assert_eq!(waiting(&broker), (2, 2));
+    broker.stop();
+    let broker = node.start();
+    assert_eq!(waiting(&broker), (2, 2));
+    let channel = broker.connect().channel(1);
+    for body in ["is never taken", "comes later"] {
+        assert_eq!(channel.take("retrying"), body);
+    }
+    assert!(channel.get("retrying").is_none());
+    channel.await_ready("retrying", 2);
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(11_900) && took < Duration::from_millis(15_000),
+        "{took:?}"
+    );
+    let count = |got: &leveret_tests::client::Content<basic::GetOk>| {
+        delivery_count(got.properties.headers().clone())
+    };
+    let failed = channel.get("retrying").expect("it is ready");
+    assert_eq!((failed.text(), failed.method.redelivered), ("fails", true));
+    assert_eq!(count(&failed), Some(AMQPValue::LongLongInt(1)));
+    let returned = channel.get("retrying").expect("it is ready");
+    assert_eq!(returned.text(), "is given back");
+    assert!(returned.method.redelivered);
+    assert_eq!(count(&returned), None);
+    assert!(channel.get("retrying").is_none());
+}
+
+/// How many messages of the queue are ready, and how many wait.
+fn waiting(broker: &Running) -> (u64, u64) {
+    let told = Http::guest(broker.management()).get("/queues/%2F/retrying");
+    let number = |key: &str| told[key].as_u64().expect("a number");
+    (number("messages_ready"), number("messages_delayed"))
+}
+
+#[test]
+fn a_wait_that_is_over_meanwhile_is_over() {
+    let node = Node::new();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    declare_retrying(&channel, "retrying", 300);
+    channel.confirm_select();
+    for body in ["first", "second", "third"] {
+        publish(&channel, "", "retrying", persistent(), body);
+    }
+    let began = Instant::now();
+    give_back(&channel, "retrying", "first", true);
+    give_back(&channel, "retrying", "second", true);
+    publish(&channel, "", "retrying", persistent(), "fourth");
+    broker.kill();
+    while began.elapsed() < Duration::from_millis(320) {
+        std::thread::yield_now();
+    }
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.await_ready("retrying", 4);
+    let expected = ["first", "second", "third", "fourth"];
+    assert_eq!(expected.map(|_| channel.take("retrying")), expected);
+    assert!(channel.get("retrying").is_none());
 }

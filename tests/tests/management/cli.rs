@@ -26,7 +26,7 @@ fn leveret(of: &Broker, words: &[&str]) -> Output {
 
 /// What it prints; it has to succeed.
 #[track_caller]
-fn done(words: &[&str]) -> String {
+pub(super) fn done(words: &[&str]) -> String {
     let output = leveret(broker::own(), words);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{words:?}: {errors}");

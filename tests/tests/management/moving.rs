@@ -1,9 +1,11 @@
 //! Looking at messages, moving them, and bringing dead letters back.
 
-use amq_protocol::protocol::basic;
+use amq_protocol::protocol::{BasicProperties, basic, queue};
+use amq_protocol::types::AMQPValue;
 use leveret_tests::broker;
-use leveret_tests::client::{Channel, Connection, Login};
+use leveret_tests::client::{Channel, Connection, Login, table, text};
 use leveret_tests::http::Http;
+use leveret_tests::node::Node;
 use serde_json::{Value, json};
 
 use super::{api, unique, until};
@@ -150,6 +152,141 @@ fn a_stream_is_not_read_and_purged_as_queues_are() {
         (400, &json!(format!("basic.get {of}")))
     );
     assert_eq!(api.delete(&format!("/queues/%2F/{stream}/contents")), 400);
-    let peeked = api.try_get(&format!("/leveret/queues/%2F/{stream}/messages"));
-    assert_eq!(peeked.0, 400);
+}
+
+/// What a look at the messages of a queue tells, page by page: the payloads, and whether they were delivered before.
+fn look(api: &Http, queue: &str, page: usize) -> Vec<(String, bool)> {
+    let mut all = Vec::new();
+    loop {
+        let position = all.len();
+        let path = format!(
+            "/leveret/queues/%2F/{queue}/messages?position={position}&count={page}&truncate=8"
+        );
+        let seen = api.get(&path);
+        let seen = seen.as_array().expect("a list");
+        if seen.is_empty() {
+            return all;
+        }
+        assert!(seen.len() <= page);
+        for one in seen {
+            assert_eq!(one["position"], all.len());
+            let payload = one["payload"].as_str().expect("a text").trim().to_owned();
+            all.push((payload, one["redelivered"] == true));
+        }
+    }
+}
+
+/// Publishes messages of a KiB and waits until they are confirmed.
+fn publish(channel: &Channel, queue: &str, first: u32, count: u32, properties: &BasicProperties) {
+    for number in first..first + count {
+        let body = format!("{number:<1024}");
+        channel.publish_with("", queue, properties.clone(), &body);
+    }
+}
+
+#[test]
+fn messages_are_looked_at_wherever_they_are() {
+    let node = Node::new()
+        .managed()
+        .configured("[limits]\nqueued_bytes_budget = 1048576\n");
+    let broker = node.start();
+    let api = Http::guest(broker.management());
+    let channel = broker.connect().channel(1);
+    let arguments = table([("x-max-priority", AMQPValue::LongInt(5))]);
+    channel.call(queue::Declare {
+        queue: "ranked".into(),
+        durable: true,
+        arguments,
+        ..Default::default()
+    });
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    let transient = BasicProperties::default();
+    // Higher ones come last and are served first; some are in the log, and others are in chunks.
+    for round in 0..3 {
+        for (step, properties) in [&persistent, &transient].into_iter().enumerate() {
+            for priority in [1, 4] {
+                let first = round * 4_000 + step as u32 * 2_000 + u32::from(priority) * 200;
+                let properties = properties.clone().with_priority(priority);
+                publish(&channel, "ranked", first, 500, &properties);
+            }
+        }
+    }
+    channel.await_ready("ranked", 6_000);
+    // Some of the first have come back, and some are held by somebody.
+    let holder = broker.connect().channel(1);
+    for number in 0..20 {
+        let got = holder.get_with("ranked", false).expect("it is there");
+        if number % 2 == 0 {
+            holder.send(basic::Nack {
+                delivery_tag: got.method.delivery_tag,
+                requeue: true,
+                ..Default::default()
+            });
+        }
+    }
+    holder.sync();
+    let ready = channel.ready("ranked") as usize;
+    let told = look(&api, "ranked", 700);
+    assert_eq!(told.len(), ready);
+    let told_by_small_pages = look(&api, "ranked", 97);
+    assert!(told == told_by_small_pages);
+    for (expected, redelivered) in &told {
+        let got = channel.get("ranked").expect("it is there");
+        assert_eq!(got.text().trim(), expected);
+        assert_eq!(got.method.redelivered, *redelivered);
+    }
+    assert!(channel.get("ranked").is_none());
+}
+
+#[test]
+fn messages_are_looked_at_after_a_restart() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.confirm_select();
+    channel.call(queue::Declare {
+        queue: "kept".into(),
+        durable: true,
+        ..Default::default()
+    });
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    publish(&channel, "kept", 0, 3_000, &persistent);
+    while channel.expect::<basic::Ack>().delivery_tag < 3_000 {}
+    // Not all that is between the first and the last is there.
+    for expected in 0..10 {
+        assert_eq!(channel.take("kept").trim(), expected.to_string());
+    }
+    broker.stop();
+    let broker = node.start();
+    let api = Http::guest(broker.management());
+    let told = look(&api, "kept", 1_000);
+    let expected: Vec<_> = (10..3_000).map(|n: u32| (n.to_string(), false)).collect();
+    assert!(told == expected);
+    let last = api.get("/leveret/queues/%2F/kept/messages?position=2989&count=5");
+    assert_eq!(last.as_array().map(Vec::len), Some(1));
+    let channel = broker.connect().channel(1);
+    let got = channel.get("kept").expect("it is there");
+    assert_eq!((got.text().trim(), got.method.redelivered), ("10", false));
+}
+
+#[test]
+fn messages_of_streams_are_looked_at_by_position() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.confirm_select();
+    channel.call(queue::Declare {
+        queue: "stream".into(),
+        durable: true,
+        arguments: table([("x-queue-type", text("stream"))]),
+        ..Default::default()
+    });
+    // More than what is kept in memory of a stream.
+    publish(&channel, "stream", 0, 6_000, &BasicProperties::default());
+    while channel.expect::<basic::Ack>().delivery_tag < 6_000 {}
+    let expected: Vec<_> = (0..6_000).map(|n: u32| (n.to_string(), false)).collect();
+    assert!(look(&Http::guest(broker.management()), "stream", 1_000) == expected);
+    broker.kill();
+    let broker = node.start();
+    assert!(look(&Http::guest(broker.management()), "stream", 1_000) == expected);
 }

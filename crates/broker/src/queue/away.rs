@@ -11,7 +11,7 @@ use leveret_message::batch::{Arrivals, Batch};
 use leveret_store::entry::Run;
 use leveret_store::log::{ChunkId, Log};
 
-use crate::queue::pieces::{Home, Level, Ready};
+use crate::queue::pieces::{Home, Level, Ready, numbered};
 use crate::runs::Piece;
 
 /// How long a chunk gets, in bytes, before it leaves memory.
@@ -29,6 +29,14 @@ pub(super) enum AwayPiece {
 }
 
 impl AwayPiece {
+    /// How many messages.
+    pub(super) fn count(&self) -> u64 {
+        match self {
+            Self::Logged { count, .. } => *count,
+            Self::Chunk(_, content) | Self::Filling(content, _) => content.count,
+        }
+    }
+
     /// The first sequence number: a live message's, once it has been seen.
     pub(super) fn first_seq(&self) -> u64 {
         match self {
@@ -46,6 +54,8 @@ pub(super) struct Content {
     pub(super) runs: Vec<(Run, Home)>,
     count: u64,
     arrivals: Arrivals,
+    /// Whether the chunk is fetched for somebody who only looks at it, and comes back after that.
+    pub(super) is_looked_at: bool,
 }
 
 impl Content {
@@ -94,6 +104,19 @@ impl Away {
 
     pub(super) fn front(&self) -> Option<&AwayPiece> {
         self.pieces.front()
+    }
+
+    /// All pieces, in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &AwayPiece> {
+        self.pieces.iter()
+    }
+
+    /// The chunk with this number, wherever it is.
+    pub(super) fn chunk_mut(&mut self, id: ChunkId) -> Option<(&mut ChunkId, &mut Content)> {
+        self.pieces.iter_mut().find_map(|piece| match piece {
+            AwayPiece::Chunk(this, content) if *this == id => Some((this, content)),
+            _ => None,
+        })
     }
 
     /// Messages that the log has are behind all others; there may be fewer than the numbers between.
@@ -168,10 +191,7 @@ impl Away {
     /// Takes the first piece out.
     pub(super) fn pop_front(&mut self) -> Option<AwayPiece> {
         let piece = self.pieces.pop_front()?;
-        self.count -= match &piece {
-            AwayPiece::Logged { count, .. } => *count,
-            AwayPiece::Chunk(_, content) | AwayPiece::Filling(content, _) => content.count,
-        };
+        self.count -= piece.count();
         Some(piece)
     }
 
@@ -197,22 +217,5 @@ impl Away {
 pub(super) fn unpack(content: &Content, level: Level, records: Vec<u8>) -> Vec<Piece<Ready>> {
     let mut batch = Batch::read(records).expect("a chunk comes back as it was put away");
     batch.set_arrivals(content.arrivals.clone());
-    let batch = Arc::new(batch);
-    let mut index = 0;
-    let piece = |(run, home): &(Run, Home)| {
-        let piece = Piece {
-            first: run.first_seq,
-            count: run.count,
-            value: Ready {
-                batch: Arc::clone(&batch),
-                index,
-                home: *home,
-                level,
-                failed: 0,
-            },
-        };
-        index += run.count as u32;
-        piece
-    };
-    content.runs.iter().map(piece).collect()
+    numbered(&Arc::new(batch), content.runs.iter().copied(), level)
 }

@@ -125,6 +125,11 @@ impl Groups {
             .collect()
     }
 
+    /// Those that are aside.
+    pub(super) fn aside(&self) -> impl Iterator<Item = &Taken> {
+        self.aside.values().map(|(_, taken)| taken)
+    }
+
     /// Takes one out that is aside.
     pub fn take(&mut self, seq: u64) -> Option<Taken> {
         let (_, taken) = self.aside.remove(&seq)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leveret_message::batch::Batch;
-use leveret_store::entry::Stream;
+use leveret_store::entry::{Run, Stream};
 
 use crate::queue::consumers::ConsumerKey;
 use crate::queue::overdue::Tick;
@@ -116,6 +116,31 @@ impl Held {
         let batch = self.batch.as_ref();
         batch.map_or(0, |batch| batch.size(self.index, count as u32))
     }
+}
+
+/// The messages of a batch as pieces: they have these sequence numbers, in their order.
+pub(super) fn numbered(
+    batch: &Arc<Batch>,
+    runs: impl Iterator<Item = (Run, Home)>,
+    level: Level,
+) -> Vec<Piece<Ready>> {
+    let mut index = 0;
+    let piece = |(run, home): (Run, Home)| {
+        let piece = Piece {
+            first: run.first_seq,
+            count: run.count,
+            value: Ready {
+                batch: Arc::clone(batch),
+                index,
+                home,
+                level,
+                failed: 0,
+            },
+        };
+        index += run.count as u32;
+        piece
+    };
+    runs.map(piece).collect()
 }
 
 /// Ready messages that were taken from the front.

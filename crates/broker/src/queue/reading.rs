@@ -12,7 +12,7 @@ use leveret_store::log::{ChunkId, Log, Position, QueueId, Read, Wanted};
 use crate::queue::Queue;
 use crate::queue::away::{AwayPiece, unpack};
 use crate::queue::line::Line;
-use crate::queue::pieces::{Held, Home, Level, Ready, size};
+use crate::queue::pieces::{Held, Home, Level, Ready, numbered, size};
 use crate::runs::{Piece, split_front};
 
 /// How many bytes are read from the log at a time.
@@ -208,8 +208,12 @@ impl Line {
                 let run = (*first, *last);
                 self.ask_log(question, run, false)
             }
-            Some(AwayPiece::Chunk(id, _)) => {
+            Some(AwayPiece::Chunk(id, content)) => {
                 self.asked = Asked::Chunk(*id);
+                if content.is_looked_at {
+                    // It is on its way.
+                    return Asking::Idle;
+                }
                 question.log.fetch(*id);
                 Asking::Asked(Some(*id))
             }
@@ -261,6 +265,7 @@ impl Line {
             stream: self.level.stream(),
             token,
             first_seq: first,
+            skip: 0,
             last_seq: last.min(reach.durable_seq),
             bytes_max,
         });
@@ -321,29 +326,14 @@ pub fn batch_of(read: Read) -> Arc<Batch> {
 }
 
 /// What was read from the log, as pieces.
-fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
+pub(super) fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
     let (runs, returned) = (
         std::mem::take(&mut read.runs),
         std::mem::take(&mut read.returned),
     );
     let batch = batch_of(read);
-    let mut index = 0;
-    let pieces = runs.iter().map(|run| {
-        let piece = Piece {
-            first: run.first_seq,
-            count: run.count,
-            value: Ready {
-                batch: Arc::clone(&batch),
-                index,
-                home: Home::Log,
-                level,
-                failed: 0,
-            },
-        };
-        index += run.count as u32;
-        piece
-    });
-    let pieces = pieces.collect();
+    let runs = runs.into_iter().map(|run| (run, Home::Log));
+    let pieces = numbered(&batch, runs, level);
     let failed = returned.iter().map(|run| {
         let failed = u16::try_from(run.delivery_count).unwrap_or(u16::MAX);
         (run.first_seq, run.count, failed)

@@ -3,9 +3,11 @@
 use leveret_store::entry::{RequeueRun, Stream};
 use leveret_store::log::Log;
 
+use crate::backing::FoundReturned;
 use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
 use crate::queue::line::Line;
+use crate::queue::overdue::Tick;
 use crate::queue::pieces::{Held, Home, Level, Ready, size};
 use crate::runs::{Piece, Runs};
 use crate::shard::recover::RecoveredQueue;
@@ -15,13 +17,17 @@ impl Queue {
     pub fn recover(&mut self, recovered: RecoveredQueue) {
         let RecoveredQueue {
             messages,
+            returned,
             next_seq,
             redelivered_below,
             offsets: _,
         } = recovered;
         // What they say of how long they may stay has to be read.
-        self.expires |= !messages.is_empty();
-        self.is_drained &= messages.is_empty();
+        self.expires |= !messages.is_empty() || !returned.is_empty();
+        self.is_drained &= messages.is_empty() && returned.is_empty();
+        for found in &returned {
+            self.recover_returned(found);
+        }
         for found in messages {
             // Every stream of such a queue is a priority.
             let Some(level) = Level::of(Stream(found.stream)) else {
@@ -38,13 +44,49 @@ impl Queue {
         self.set_durable(self.next_seq - 1);
     }
 
+    /// Messages that were handed out before, and perhaps wait.
+    fn recover_returned(&mut self, found: &FoundReturned) {
+        let Some(level) = Level::of(Stream(found.stream)) else {
+            return;
+        };
+        let piece = Piece {
+            first: found.first_seq,
+            count: found.count,
+            value: Held {
+                batch: None,
+                index: 0,
+                home: Home::Log,
+                level,
+                failed: u16::try_from(found.failed).unwrap_or(u16::MAX),
+                consumer: None,
+                handed_at: Tick(0),
+            },
+        };
+        match found.ready_ms {
+            0 => self.put_back(piece),
+            // Where the time has passed, it is over as soon as somebody looks.
+            until_ms => self.recover_wait(until_ms, piece),
+        }
+    }
+
     /// The messages in the log that were delivered and came back, those included of which that is not known for certain, by priority.
     pub fn returned_runs(&self) -> Vec<(Level, Vec<RequeueRun>)> {
         let marked = self.redelivered_below;
         let in_lines = self.lines.iter();
         let in_lines = in_lines.map(|line| (line.level, line.returned_runs(marked)));
-        let waiting = self.waiting.iter().filter(|p| p.value.home == Home::Log);
-        let waiting = waiting.map(|piece| (piece.value.level, vec![returned_run(piece)]));
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(|(_, piece)| piece.value.home == Home::Log);
+        let waiting = waiting.map(|(until_ms, piece)| {
+            let run = match until_ms {
+                Some(ready_ms) => RequeueRun {
+                    delivery_count: u32::from(piece.value.failed),
+                    ready_ms,
+                    ..returned_run(piece)
+                },
+                None => returned_run(piece),
+            };
+            (piece.value.level, vec![run])
+        });
         let all = in_lines.chain(waiting);
         all.filter(|(_, runs)| !runs.is_empty()).collect()
     }
@@ -95,6 +137,7 @@ fn returned_run(piece: &Piece<Held>) -> RequeueRun {
         first_seq: piece.first,
         count: piece.count,
         delivery_count: u32::from(piece.value.failed).max(1),
+        ready_ms: 0,
     }
 }
 
@@ -113,6 +156,7 @@ impl Line {
                 first_seq: first,
                 count: marked - first,
                 delivery_count: 1,
+                ready_ms: 0,
             });
         }
         runs

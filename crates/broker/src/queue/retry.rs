@@ -4,15 +4,15 @@
 //! Beside them wait dead letters that have nowhere to go, where they must not be lost (`x-dead-letter-strategy` of `at-least-once`): they are published
 //! again now and then (<https://www.rabbitmq.com/docs/quorum-queues#dead-lettering>).
 //!
-//! Waits are kept in memory only: after a restart, what waited is ready.
+//! The log is told until when a message waits, so that it does so after a restart too. Dead letters are in their queue again then, as if they had not died.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::arguments::{DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, Overflow};
 use crate::dead_letter::Reason;
-use crate::queue::Queue;
 use crate::queue::pieces::{Held, Home, Level, Ready, in_memory};
+use crate::queue::{Fate, Queue};
 use crate::runs::Piece;
 
 /// How many pieces of a queue wait at the most; what comes beyond that is ready at once.
@@ -81,9 +81,15 @@ impl Waiting {
         Some((piece, then))
     }
 
-    /// What waits, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Piece<Held>> {
-        self.pieces.values().map(|(piece, _)| piece)
+    /// What waits, and until when; dead letters do not wait for their consumers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Option<u64>, &Piece<Held>)> {
+        self.pieces.iter().map(|((until_ms, _), (piece, then))| {
+            let until_ms = match then {
+                Then::Ready => Some(*until_ms),
+                Then::Dead(_) => None,
+            };
+            (until_ms, piece)
+        })
     }
 
     /// What is in the log leaves memory, but for dead letters, which are needed soon.
@@ -120,17 +126,30 @@ fn wait(retry: &DelayedRetrySettings, failed: bool, failures: u16) -> Option<Dur
 }
 
 impl Queue {
-    /// Messages are back: ready, or waiting to be.
-    pub(super) fn go_back(&mut self, piece: Piece<Held>, failed: bool, now_ms: u64) {
-        let retry = &self.settings.delayed_retry;
-        match wait(retry, failed, piece.value.failed) {
-            Some(wait) if self.waiting.pieces.len() < WAITING_MAX => {
-                let until_ms = now_ms.saturating_add(wait.as_millis() as u64);
-                self.is_drained = false;
-                self.waiting.add(until_ms, piece, Then::Ready);
-            }
-            _ => self.put_back(piece),
+    /// Messages are back: ready, or waiting to be. Calls `each` with what is to be remembered of that.
+    pub(super) fn go_back(
+        &mut self,
+        piece: Piece<Held>,
+        failed: bool,
+        now_ms: u64,
+        each: &mut impl FnMut(Fate, &Piece<Held>),
+    ) {
+        let wait = wait(&self.settings.delayed_retry, failed, piece.value.failed);
+        if let Some(wait) = wait.filter(|_| self.waiting.pieces.len() < WAITING_MAX) {
+            let until_ms = now_ms.saturating_add(wait.as_millis() as u64);
+            each(Fate::Waits(until_ms), &piece);
+            self.is_drained = false;
+            return self.waiting.add(until_ms, piece, Then::Ready);
         }
+        if failed && self.failures_max < u64::MAX {
+            each(Fate::Failed, &piece);
+        }
+        self.put_back(piece);
+    }
+
+    /// Messages that waited when the broker ended go on waiting.
+    pub(super) fn recover_wait(&mut self, until_ms: u64, piece: Piece<Held>) {
+        self.waiting.add(until_ms, piece, Then::Ready);
     }
 
     /// When the next one of those that wait is ready, in milliseconds since 1970.

@@ -28,6 +28,8 @@ pub enum Fate {
     Dead(Reason),
     /// They are in the queue as before, with one failure more, which is to be remembered.
     Failed,
+    /// They are in the queue, and ready again only at a time in milliseconds since 1970, which is to be remembered with their failures.
+    Waits(u64),
 }
 
 /// How often messages of a queue may fail.
@@ -100,7 +102,7 @@ impl Queue {
         for piece in back {
             match outcome {
                 Outcome::Fail => self.fail(piece, now_ms, &mut each),
-                Outcome::Return => self.go_back(piece, false, now_ms),
+                Outcome::Return => self.go_back(piece, false, now_ms, &mut each),
                 Outcome::Ack | Outcome::Discard => self.put_back(piece),
             }
         }
@@ -137,16 +139,13 @@ impl Queue {
         now_ms: u64,
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
-        let Some(mut held) = self.unacked.remove(holder) else {
-            return;
-        };
-        while let Some(piece) = held.pop_front(u64::MAX) {
-            self.unacked_count -= piece.count;
-            self.unacked_bytes -= piece.value.size(piece.count);
-            note_back(&piece, &mut self.consumers, &mut self.groups);
+        let mut back = Vec::new();
+        self.take_held(holder, (0, u64::MAX), |piece| back.push(piece));
+        self.unacked.remove(holder);
+        for piece in back {
             match failed {
                 true => self.fail(piece, now_ms, &mut each),
-                false => self.go_back(piece, false, now_ms),
+                false => self.go_back(piece, false, now_ms, &mut each),
             }
         }
     }
@@ -164,12 +163,7 @@ impl Queue {
             true if piece.value.batch.is_some() => {
                 each(Fate::Dead(Reason::DeliveryLimit), &piece);
             }
-            _ => {
-                if self.failures_max < u64::MAX {
-                    each(Fate::Failed, &piece);
-                }
-                self.go_back(piece, true, now_ms);
-            }
+            _ => self.go_back(piece, true, now_ms, each),
         }
     }
 }

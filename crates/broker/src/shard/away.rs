@@ -1,9 +1,9 @@
 //! Messages that are not in memory: who asks for them when, and which queues give memory back when all together hold too much. A shard never
 //! waits for them; a queue deals on when they arrive.
 
-use leveret_store::log::{Arrived, QueueId};
+use leveret_store::log::{Arrived, QueueId, Read, Wanted};
 
-use crate::queue::{Asking, Need};
+use crate::queue::{Asking, Need, Queue};
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
@@ -62,6 +62,7 @@ impl Shard {
             return;
         }
         self.asked_at = durable;
+        self.peek_again();
         for id in std::mem::take(&mut self.not_durable) {
             match self.queues.get_mut(&id) {
                 Some(queue) => touch(&mut self.touched, queue),
@@ -81,42 +82,56 @@ impl Shard {
         self.log.take_arrived(&mut self.arrived);
         for arrived in std::mem::take(&mut self.arrived) {
             self.reading -= 1;
-            let id = match &arrived {
-                Arrived::Read(wanted, _) => wanted.queue,
-                Arrived::Chunk(chunk, _) => match self.chunks.remove(chunk) {
-                    Some(id) => id,
-                    None => continue,
-                },
-            };
-            let Some(queue) = self.queues.get_mut(&id) else {
-                match arrived {
-                    Arrived::Read(wanted, read) if self.streams.contains_key(&id) => {
-                        self.arrived_stream(wanted, read);
-                    }
-                    Arrived::Read(wanted, read) => self.arrived_delayed(wanted, read),
-                    Arrived::Chunk(..) => {}
-                }
-                continue;
-            };
-            let before = queue.held_bytes();
             match arrived {
                 Arrived::Read(wanted, read) => {
-                    queue.arrived(wanted, read);
+                    if let Some((wanted, read)) = self.arrived_peek(wanted, read) {
+                        self.arrived_read(wanted, read);
+                    }
                 }
-                Arrived::Chunk(chunk, records) => queue.arrived_chunk(chunk, records),
+                Arrived::Chunk(chunk, records) => {
+                    let Some(id) = self.chunks.remove(&chunk) else {
+                        continue;
+                    };
+                    if let Some(records) = self.arrived_peeked_chunk((chunk, id), records) {
+                        self.arrived_in(id, |queue| queue.arrived_chunk(chunk, records));
+                    }
+                }
             }
-            self.held_bytes += queue.held_bytes() as i64 - before as i64;
-            list_resident(&mut self.resident, queue);
+        }
+        self.peek_again();
+    }
+
+    fn arrived_read(&mut self, wanted: Wanted, read: Read) {
+        let id = wanted.queue;
+        if self.queues.contains_key(&id) {
+            self.arrived_in(id, |queue| {
+                queue.arrived(wanted, read);
+            });
+        } else if self.streams.contains_key(&id) {
+            self.arrived_stream(wanted, read);
+        } else {
+            self.arrived_delayed(wanted, read);
+        }
+    }
+
+    /// A queue takes in what has come for it.
+    fn arrived_in(&mut self, id: QueueId, take_in: impl FnOnce(&mut Queue)) {
+        let Some(queue) = self.queues.get_mut(&id) else {
+            return;
+        };
+        let before = queue.held_bytes();
+        take_in(queue);
+        self.held_bytes += queue.held_bytes() as i64 - before as i64;
+        list_resident(&mut self.resident, queue);
+        touch(&mut self.touched, queue);
+        self.answer_gets(id);
+        self.answer_moves(id);
+        if let Some(queue) = self
+            .unseen
+            .pop_first()
+            .and_then(|id| self.queues.get_mut(&id))
+        {
             touch(&mut self.touched, queue);
-            self.answer_gets(id);
-            self.answer_moves(id);
-            if let Some(queue) = self
-                .unseen
-                .pop_first()
-                .and_then(|id| self.queues.get_mut(&id))
-            {
-                touch(&mut self.touched, queue);
-            }
         }
     }
 

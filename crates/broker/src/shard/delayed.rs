@@ -12,8 +12,11 @@ use leveret_store::log::{QueueId, Read, Transaction, Wanted};
 
 use crate::backing::FoundMessages;
 use crate::dead_letter::published_to;
-use crate::delay::{Delay, Near, released, with_due};
+use crate::delay::search::{Answer, Search};
+use crate::delay::{Asking, Delay, Near, moved, released};
+use crate::error::Error;
 use crate::exchange::Exchange;
+use crate::link::{ConnectionId, Reply};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue_handle::QueueHandle;
 use crate::route::pick::Chances;
@@ -52,7 +55,7 @@ impl Shard {
         let now_ms = self.clock.unix_ms();
         let before = delay.bytes();
         for index in first..first + count {
-            if let Some((bucket, seq)) = delay.add(batch, index, now_ms, now_ms) {
+            if let Some((bucket, seq)) = delay.add(batch, index, now_ms) {
                 let of = (id, delay.handle.syncs);
                 self.targets.push_at(of, bucket.stream(), seq, (index, 1));
             }
@@ -86,23 +89,78 @@ impl Shard {
         let Some(delay) = self.delays.get_mut(&id) else {
             return;
         };
-        match delay.ask(&mut *self.log, now_ms) {
-            Some(true) => self.reading += 1,
-            Some(false) => {}
-            None => {
-                self.not_durable.insert(id);
-            }
-        }
         let before = delay.bytes();
+        let asking = delay.ask(&mut *self.log, now_ms);
         let due = delay.take_due(now_ms, RELEASED_MAX);
         self.held_bytes -= before as i64 - delay.bytes() as i64;
         let handle = Arc::clone(&delay.handle);
+        self.note_asking(id, asking);
         if !due.is_empty() {
             self.release_delayed(&handle, &due);
         }
-        if !self.not_durable.contains(&id) {
+        self.run_searches(id);
+        if asking != Asking::NotDurable {
             self.note_delay(id);
         }
+    }
+
+    fn note_asking(&mut self, id: QueueId, asking: Asking) {
+        match asking {
+            Asking::Idle => {}
+            Asking::Asked => self.reading += 1,
+            Asking::NotDurable => {
+                self.not_durable.insert(id);
+            }
+        }
+    }
+
+    /// An operator looks for messages that an exchange holds back.
+    pub(super) fn search_delayed(
+        &mut self,
+        connection: ConnectionId,
+        handle: &QueueHandle,
+        search: Search,
+    ) {
+        let Some(delay) = self.delays.get_mut(&handle.id) else {
+            return self.reply(connection, Err(Error::NotFound(handle.resource())));
+        };
+        delay.search(connection, search);
+        self.run_searches(handle.id);
+    }
+
+    fn run_searches(&mut self, id: QueueId) {
+        let Some(delay) = self.delays.get_mut(&id) else {
+            return;
+        };
+        let mut answers = Vec::new();
+        let asking = delay.ask_search(&mut *self.log, |answer| answers.push(answer));
+        self.note_asking(id, asking);
+        for answer in answers {
+            self.answer_search(id, answer);
+        }
+    }
+
+    /// Answers with what was found, at once; with what was cancelled, when that is durable.
+    fn answer_search(&mut self, id: QueueId, answer: Answer) {
+        let Answer {
+            connection,
+            stretch,
+            settled,
+        } = answer;
+        if settled.is_empty() {
+            return self.reply(connection, Ok(Reply::Searched(stretch)));
+        }
+        for (stream, seq) in settled {
+            self.settled.push(id, stream, seq, 1);
+        }
+        self.settled.tell(&mut *self.log);
+        self.log.hurry();
+        let position = self.log.last();
+        if let Some(delay) = self.delays.get_mut(&id) {
+            delay.read_only_behind(position);
+        }
+        let reply = Reply::Searched(stretch);
+        self.committing.push_back((position, connection, reply));
     }
 
     fn release_delayed(&mut self, handle: &QueueHandle, due: &[Near]) {
@@ -133,8 +191,15 @@ impl Shard {
             return;
         };
         let before = delay.bytes();
-        let moving = delay.arrived(wanted, read);
+        let answer = delay.searched(&wanted, &read);
+        let moving = match &answer {
+            Some(_) => Vec::new(),
+            None => delay.arrived(wanted, read),
+        };
         self.held_bytes += delay.bytes() as i64 - before as i64;
+        if let Some(answer) = answer {
+            self.answer_search(id, answer);
+        }
         if !moving.is_empty() {
             self.in_part(Transaction::new(1), |this| this.narrow(id, &moving));
         }
@@ -144,36 +209,16 @@ impl Shard {
     /// Messages move to narrower buckets.
     fn narrow(&mut self, id: QueueId, moving: &[Near]) {
         let now_ms = self.clock.unix_ms();
-        let mut builder = BatchBuilder::default();
-        for near in moving {
-            let Some(message) = near.batch.message(near.index) else {
-                continue;
-            };
-            let properties = with_due(&message, near.due_ms);
-            let new = NewMessage {
-                exchange_and_key: message.exchange_and_key,
-                properties: properties.as_deref().unwrap_or(message.properties),
-                persistent: message.persistent,
-                priority: message.priority,
-            };
-            match message.body {
-                Body::Inline(body) => builder.push(new, body),
-                Body::Shared(body) => builder.push_shared(new, body.clone()),
-            }
-        }
-        let mut batch = builder.seal();
+        let mut batch = moved_batch(moving);
         self.stamp(&mut batch);
         let Some(delay) = self.delays.get_mut(&id) else {
             return;
         };
         let before = delay.bytes();
         for (index, near) in (0..).zip(moving) {
-            let seen_from_ms = now_ms.max(near.bucket.start_ms());
-            if let Some((bucket, seq)) = delay.add(&batch, index, now_ms, seen_from_ms) {
-                let of = (id, delay.handle.syncs);
-                self.targets.push_at(of, bucket.stream(), seq, (index, 1));
-            }
-            delay.left(near.bucket);
+            let (bucket, seq) = delay.narrow(near, &batch, index, now_ms);
+            let of = (id, delay.handle.syncs);
+            self.targets.push_at(of, bucket.stream(), seq, (index, 1));
             self.settled.push(id, near.bucket.stream(), near.seq, 1);
         }
         self.held_bytes += delay.bytes() as i64 - before as i64;
@@ -195,6 +240,9 @@ impl Shard {
         };
         self.held_bytes -= delay.bytes() as i64;
         self.delay_dues.forget(id, delay.noted);
+        for connection in delay.searchers() {
+            self.reply(connection, Err(Error::NotFound(delay.handle.resource())));
+        }
         self.end_handle(&delay.handle);
         if !delay.handle.is_kept() {
             // What it holds back is in the log all the same.
@@ -202,6 +250,31 @@ impl Shard {
             self.log.delete_queue(delay.handle.group, id);
         }
     }
+}
+
+/// Messages as they are once they have moved to narrower buckets.
+fn moved_batch(moving: &[Near]) -> Arc<Batch> {
+    let mut builder = BatchBuilder::default();
+    for near in moving {
+        let Some(message) = near.batch.message(near.index) else {
+            continue;
+        };
+        let properties = moved(&message, near.due_ms, near.number);
+        let new = NewMessage {
+            exchange_and_key: message.exchange_and_key,
+            properties: properties.as_deref().unwrap_or(message.properties),
+            persistent: message.persistent,
+            priority: message.priority,
+        };
+        match message.body {
+            Body::Inline(body) => builder.push(new, body),
+            Body::Shared(body) => builder.push_shared(new, body.clone()),
+        }
+        if message.died {
+            builder.mark_died();
+        }
+    }
+    builder.seal()
 }
 
 /// Publishes a message to the queues that its exchange leads to, now that its time has come.

@@ -2,6 +2,8 @@
 //!
 //! A move is a transaction of the log, as that of a dead letter is: each message is in the one queue or in the other.
 
+use std::sync::Arc;
+
 use leveret_message::batch::NewMessage;
 use leveret_message::exchange_and_key;
 use leveret_store::log::QueueId;
@@ -9,12 +11,12 @@ use leveret_store::log::QueueId;
 use crate::command::{MoveTo, Moving, Operation};
 use crate::dead_letter::{origin, without_deaths};
 use crate::error::Error;
-use crate::link::{ConnectionId, Got, Reply};
+use crate::link::{ConnectionId, Reply};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::{Home, Need, Ready};
 use crate::queue_handle::QueueHandle;
-use crate::runs::Piece;
 use crate::shard::Shard;
+use crate::shard::peek::Peek;
 use crate::vhost::Vhost;
 
 /// How many messages move in one turn at the most.
@@ -25,15 +27,18 @@ impl Shard {
     pub(super) fn operate(
         &mut self,
         connection: ConnectionId,
-        handle: &QueueHandle,
+        handle: &Arc<QueueHandle>,
         operation: Operation,
     ) {
         match operation {
+            Operation::Search(search) => self.search_delayed(connection, handle, search),
             Operation::Move(moving) => self.start_moving(connection, handle, moving),
-            Operation::Peek { position, most } => {
-                let reply = self.peek(handle, position, most);
-                self.reply(connection, reply);
-            }
+            Operation::Peek { position, most } => self.peek(Peek {
+                connection,
+                queue: Arc::clone(handle),
+                position,
+                most,
+            }),
             Operation::Offsets => {
                 let reply = self.offsets(handle.id);
                 self.reply(connection, of_stream(handle, reply));
@@ -102,34 +107,6 @@ impl Shard {
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         self.move_messages(lanes, left, true);
         Reply::Moved { moved, stayed }
-    }
-
-    /// The ready messages of a queue that are in memory, from a position on: nothing becomes of them.
-    fn peek(&mut self, handle: &QueueHandle, position: u64, most: u64) -> Result<Reply, Error> {
-        self.deal_touched();
-        let Some(queue) = self.queues.get(&handle.id) else {
-            return Err(Error::NotFound(handle.resource()));
-        };
-        let ready = queue.ready_count();
-        let seen = queue.in_memory().flat_map(|(piece, redelivered)| {
-            let Piece {
-                first,
-                count,
-                value,
-            } = piece;
-            (0..count).map(move |n| (first + n, n as u32, value.clone(), redelivered))
-        });
-        let seen = seen.skip(position as usize).take(most as usize);
-        let seen = seen.map(|(seq, n, value, redelivered)| Got {
-            queue: handle.id,
-            seq,
-            batch: value.batch,
-            index: value.index + n,
-            redelivered,
-            failed: value.failed,
-            remaining: ready,
-        });
-        Ok(Reply::Peeked(seen.collect()))
     }
 }
 

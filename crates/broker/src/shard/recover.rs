@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_store::log::{Group, QueueId};
 
-use crate::backing::FoundMessages;
+use crate::backing::{FoundMessages, FoundReturned};
 use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
@@ -15,6 +15,8 @@ use crate::stream::Stream;
 pub struct RecoveredQueue {
     /// The messages that the log has, by priority.
     pub messages: Vec<FoundMessages>,
+    /// Messages before these of which it is known that they were handed out, where some of them wait for their next delivery.
+    pub returned: Vec<FoundReturned>,
     /// The sequence number that the next message gets.
     pub next_seq: u64,
     /// Messages below this one may have been delivered before.

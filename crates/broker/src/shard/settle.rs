@@ -43,17 +43,19 @@ impl<'a> Fates<'a> {
                 let piece = in_memory(piece.clone());
                 self.died.extend(piece.map(|piece| (reason, piece)));
             }
-            Fate::Failed if home == Home::Log => self.note_failed(piece),
-            Fate::Gone | Fate::Failed => {}
+            Fate::Failed if home == Home::Log => self.note_back(piece, 0),
+            Fate::Waits(until_ms) if home == Home::Log => self.note_back(piece, until_ms),
+            Fate::Gone | Fate::Failed | Fate::Waits(_) => {}
         }
     }
 
-    /// Writes down how often messages failed: it counts beyond the end of the process.
-    fn note_failed(&mut self, piece: &Piece<Held>) {
+    /// Writes down how often messages failed, and until when they wait: both count beyond the end of the process.
+    fn note_back(&mut self, piece: &Piece<Held>, ready_ms: u64) {
         let run = RequeueRun {
             first_seq: piece.first,
             count: piece.count,
             delivery_count: u32::from(piece.value.failed),
+            ready_ms,
         };
         let of = (self.queue, piece.value.level.stream());
         self.log.requeue(Group::of(self.queue), of, &[run]);

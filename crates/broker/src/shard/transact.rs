@@ -32,7 +32,7 @@ impl Shard {
             self.give_back(connection, part.bytes, slow, now);
         }
         self.committing
-            .push_back((last.unwrap_or_default(), connection));
+            .push_back((last.unwrap_or_default(), connection, Reply::Committed));
     }
 
     /// What `told` tells the log is this shard's part of a transaction. Returns the part's last position, where anything was told in it.
@@ -49,16 +49,13 @@ impl Shard {
         (done, self.log.end_part(transaction))
     }
 
-    /// Answers connections whose transactions are durable.
+    /// Answers connections whose transactions, or whatever else they asked for, are durable.
     pub(super) fn report_committed(&mut self) {
         let durable = self.log.durable();
-        while let Some((position, connection)) = self.committing.front().copied() {
-            if position > durable {
-                return;
-            }
-            self.committing.pop_front();
+        let is_durable = |(position, ..): &mut (Position, _, _)| *position <= durable;
+        while let Some((_, connection, reply)) = self.committing.pop_front_if(is_durable) {
             if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
-                peer.reply(self.id, Ok(Reply::Committed));
+                peer.reply(self.id, Ok(reply));
             }
         }
     }

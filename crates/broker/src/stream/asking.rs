@@ -10,7 +10,7 @@ use crate::stream::{MESSAGES, Reader, ReaderId, Run, Stream};
 const SHELF_BYTES: usize = 4 << 20;
 
 /// How many bytes are read from the log at a time, and again when half of that is left.
-const READ_BYTES: usize = 1 << 20;
+pub(super) const READ_BYTES: usize = 1 << 20;
 
 /// What comes of asking for what a reader takes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +52,7 @@ impl Stream {
             return Asking::Arrived;
         }
         let last_seq = (tail_seq - 1).min(self.durable.upto());
-        let token = self.put_question(log, (seq, last_seq), READ_BYTES);
+        let token = self.put_question(log, (seq, last_seq), READ_BYTES).token;
         if let Some(reader) = self.readers.get_mut(number) {
             reader.note_asked(token);
         }
@@ -80,7 +80,7 @@ impl Stream {
     fn seek(&mut self, id: ReaderId, seek: Seek, log: &mut dyn Log) -> Asking {
         match seek.step() {
             Step::Look(first, last) => {
-                let token = self.put_question(log, (first, last), 1);
+                let token = self.put_question(log, (first, last), 1).token;
                 if let Some(reader) = self.reader(id) {
                     reader.note_asked(token);
                 }
@@ -96,22 +96,24 @@ impl Stream {
     }
 
     /// Asks for messages that are in the log.
-    fn put_question(
+    pub(super) fn put_question(
         &mut self,
         log: &mut dyn Log,
         (first_seq, last_seq): (u64, u64),
         bytes_max: usize,
-    ) -> u64 {
+    ) -> Wanted {
         self.last_token += 1;
-        log.read(Wanted {
+        let wanted = Wanted {
             queue: self.id(),
             stream: MESSAGES,
             token: self.last_token,
             first_seq,
+            skip: 0,
             last_seq,
             bytes_max,
-        });
-        self.last_token
+        };
+        log.read(wanted);
+        wanted
     }
 
     /// Asks for the next of what was there when the broker was started, where it has to be known how much and how old it is. Whether a question was asked.
@@ -122,7 +124,7 @@ impl Stream {
         let Some(unknown) = self.chunks.unknown() else {
             return false;
         };
-        self.survey = Some(self.put_question(log, unknown, READ_BYTES));
+        self.survey = Some(self.put_question(log, unknown, READ_BYTES).token);
         true
     }
 

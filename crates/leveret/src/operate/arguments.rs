@@ -46,6 +46,8 @@ pub(crate) enum OperatorCommand {
     Streams(Noun<Streams>),
     /// Exchanges, and publishing
     Exchanges(Noun<Exchanges>),
+    /// Messages that exchanges hold back
+    Delayed(Noun<Delayed>),
     /// Bindings
     Bindings(Noun<Bindings>),
     /// Connections of clients
@@ -131,7 +133,7 @@ pub(crate) enum QueueMessages {
         #[arg(long)]
         ack: bool,
     },
-    /// Show ready messages that are in memory; nothing becomes of them
+    /// Show ready messages, wherever they are; nothing becomes of them
     Peek {
         name: String,
         /// How many from the front are passed over
@@ -206,6 +208,44 @@ pub(crate) enum Exchanges {
         #[arg(long, value_parser = object, default_value = "{}")]
         properties: Value,
     },
+}
+
+/// What is done with messages that an exchange of the type x-delayed-message holds back.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Delayed {
+    /// List those that are due first
+    List {
+        exchange: String,
+        #[arg(long, default_value_t = 100)]
+        count: u64,
+        /// Those that come behind the one with this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        #[command(flatten)]
+        matching: Matching,
+    },
+    /// Show one with its payload
+    Show { exchange: String, id: String },
+    /// Cancel one, or all that match
+    Cancel {
+        exchange: String,
+        #[arg(required_unless_present_any = ["routing_key", "message_id"])]
+        #[arg(conflicts_with_all = ["routing_key", "message_id"])]
+        id: Option<String>,
+        #[command(flatten)]
+        matching: Matching,
+    },
+}
+
+/// Which messages are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Matching {
+    /// Those with this routing key
+    #[arg(long)]
+    pub(super) routing_key: Option<String>,
+    /// Those with this property message_id
+    #[arg(long)]
+    pub(super) message_id: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -419,6 +459,7 @@ impl OperatorCommand {
             Self::Queues(noun) => &noun.target,
             Self::Streams(noun) => &noun.target,
             Self::Exchanges(noun) => &noun.target,
+            Self::Delayed(noun) => &noun.target,
             Self::Bindings(noun) => &noun.target,
             Self::Connections(noun) => &noun.target,
             Self::Channels(noun) | Self::Consumers(noun) => &noun.target,

@@ -7,9 +7,13 @@ use ureq::http::Method;
 
 use super::arguments::{
     Bindings, Checks, Connections, Definitions, Ends, Exchanges, OperatorCommand, Parameters,
-    Permissions, Policies, QueueMessages, Queues, Streams, TopicPermissions, UserLimits, Users,
-    VhostLimits, Vhosts, any,
+    Permissions, Policies, Queues, Streams, TopicPermissions, UserLimits, Users, VhostLimits,
+    Vhosts, any,
 };
+
+mod messages;
+
+use messages::{delayed, messages};
 
 /// One request.
 #[derive(Debug)]
@@ -89,6 +93,7 @@ impl OperatorCommand {
             Self::Queues(noun) => queues(&noun.verb, vhost),
             Self::Streams(noun) => streams(&noun.verb, vhost),
             Self::Exchanges(noun) => exchanges(&noun.verb, vhost),
+            Self::Delayed(noun) => delayed(&noun.verb, vhost),
             Self::Bindings(noun) => bindings(&noun.verb, vhost),
             Self::Connections(noun) => connections(&noun.verb),
             Self::Channels(_) => Ask::get(
@@ -163,59 +168,6 @@ fn queues(verb: &Queues, vhost: &str) -> Ask {
         )),
         Queues::Purge { name } => Ask::delete(format!("{}/contents", at(name))),
         Queues::Messages(verb) => messages(verb, at),
-    }
-}
-
-/// What becomes of the messages of a queue.
-fn messages(verb: &QueueMessages, at: impl Fn(&str) -> String) -> Ask {
-    match verb {
-        QueueMessages::Peek {
-            name,
-            position,
-            count,
-        } => Ask::get(
-            format!(
-                "/leveret{}/messages?position={position}&count={count}",
-                at(name)
-            ),
-            &[
-                "position",
-                "exchange",
-                "routing_key",
-                "redelivered",
-                "payload",
-            ],
-        ),
-        QueueMessages::Move {
-            name,
-            destination,
-            count,
-        } => Ask::post(
-            format!("/leveret{}/move", at(name)),
-            json!({"destination": destination, "count": count}),
-        ),
-        QueueMessages::Redrive { name, count } => Ask::post(
-            format!("/leveret{}/redrive", at(name)),
-            json!({"count": count}),
-        ),
-        QueueMessages::Get { name, count, ack } => {
-            let mode = if *ack {
-                "ack_requeue_false"
-            } else {
-                "ack_requeue_true"
-            };
-            let wanted = json!({"count": count, "ackmode": mode, "encoding": "auto"});
-            Ask {
-                columns: &[
-                    "exchange",
-                    "routing_key",
-                    "redelivered",
-                    "payload_bytes",
-                    "payload",
-                ],
-                ..Ask::post(format!("{}/get", at(name)), wanted)
-            }
-        }
     }
 }
 

@@ -223,3 +223,35 @@ fn a_header_that_is_added_takes_the_place_of_others_of_its_name() {
     );
     assert_eq!(with.app_id(), Some(&b"app"[..]));
 }
+
+#[test]
+fn headers_are_kept_added_and_replaced() {
+    let mut headers = TableWriter::new();
+    headers.put("a", 1).put("b", 2).put("c", 3);
+    let writer = PropertiesWriter {
+        headers: Some(headers.view()),
+        message_id: Some(b"id"),
+        ..PropertiesWriter::default()
+    };
+    let bytes = writer.to_bytes().unwrap();
+    let added = [("d", Value::Long(4)), ("b", Value::Long(5))];
+    let properties = Properties::parse(&bytes).unwrap();
+    let changed = properties.with_headers(|name| name != "c", &added).unwrap();
+    let changed = Properties::parse(&changed).unwrap();
+    let told: Vec<_> = changed.headers().unwrap().iter().collect();
+    let expected = [
+        ("a", Value::from(1)),
+        ("d", Value::Long(4)),
+        ("b", Value::Long(5)),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(changed.message_id(), Some(b"id".as_slice()));
+    let none = Properties::default().with_headers(|_| true, &added[..1]);
+    let none = none.unwrap();
+    let told = Properties::parse(&none)
+        .unwrap()
+        .headers()
+        .unwrap()
+        .find("d");
+    assert_eq!(told, Some(Value::Long(4)));
+}

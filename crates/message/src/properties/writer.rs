@@ -4,7 +4,7 @@
 //! and take the bytes.
 
 use super::{Properties, PropertiesError, flag};
-use crate::table::TableRef;
+use crate::table::{TableRef, TableWriter, Value};
 
 /// The fourteen properties of the basic class as fields; `None` is unset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,6 +44,31 @@ impl<'a> From<Properties<'a>> for PropertiesWriter<'a> {
             app_id: properties.app_id(),
             cluster_id: properties.cluster_id(),
         }
+    }
+}
+
+impl Properties<'_> {
+    /// The same with other headers: those that `keep` takes, in their order, and behind them the `added` ones, which replace those of the same name.
+    ///
+    /// `None` where that cannot be written, which is not so for what was checked.
+    pub fn with_headers(
+        self,
+        keep: impl Fn(&str) -> bool,
+        added: &[(&str, Value<'_>)],
+    ) -> Option<Vec<u8>> {
+        let mut headers = TableWriter::new();
+        let old = self.headers();
+        for (name, value) in old.iter().flat_map(|old| old.iter()) {
+            if keep(name) && added.iter().all(|(other, _)| *other != name) {
+                headers.put(name, value);
+            }
+        }
+        for (name, value) in added {
+            headers.put(name, *value);
+        }
+        let mut writer = PropertiesWriter::from(self);
+        writer.headers = Some(headers.view());
+        writer.to_bytes().ok()
     }
 }
 

@@ -3,7 +3,9 @@
 //! Nothing is allocated and nothing panics, whatever the bytes are. The checksum of an entry is looked at by [`verify`] alone: what
 //! comes in a batch was covered by the batch's. The formats are drawn in the parent module.
 
-use super::items::{Bodies, Extents, QueueRuns, Reader, RequeueRuns, Runs, Targets};
+use super::items::{
+    Bodies, Extents, LaterRuns, QueueRuns, Reader, ReadyRuns, RequeueRuns, Runs, Targets,
+};
 use super::{
     CRC_AT, ENTRY_LEN_MAX, HEADER_LEN, Kind, Lsn, Reason, SegmentId, Stamp, Stream, Target,
     entry_crc,
@@ -274,10 +276,13 @@ fn read_body<'a>(kind: Kind, reader: &mut Reader<'a>) -> Result<Entry<'a>, Malfo
                 runs: QueueRuns::read(reader, count)?,
             }
         }
-        Kind::Requeue => {
+        Kind::Requeue | Kind::RequeueLater => {
             let (queue, stream, reason) = read_queue(reader)?;
             let count = reader.u32()?;
-            let runs = RequeueRuns::read(reader, count)?;
+            let runs = match kind {
+                Kind::RequeueLater => RequeueRuns::Later(LaterRuns::read(reader, count)?),
+                _ => RequeueRuns::Ready(ReadyRuns::read(reader, count)?),
+            };
             Entry::Requeue {
                 queue,
                 stream,

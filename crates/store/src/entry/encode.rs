@@ -5,9 +5,9 @@
 use bytes::Bytes;
 
 use super::{
-    CRC_AT, ENTRY_LEN_MAX, EXTENT_LEN, Extent, HEADER_LEN, Kind, NewEnqueue, QUEUE_RUN_LEN,
-    QueueRun, REQUEUE_RUN_LEN, RUN_LEN, Reason, RequeueRun, Run, SegmentId, Stamp, Stream,
-    TARGET_LEN, Target, entry_crc,
+    CRC_AT, ENTRY_LEN_MAX, EXTENT_LEN, Extent, HEADER_LEN, Kind, LATER_RUN_LEN, NewEnqueue,
+    QUEUE_RUN_LEN, QueueRun, REQUEUE_RUN_LEN, RUN_LEN, Reason, RequeueRun, Run, SegmentId, Stamp,
+    Stream, TARGET_LEN, Target, entry_crc,
 };
 use crate::log::QueueId;
 
@@ -95,26 +95,32 @@ pub fn settle_each(out: &mut Vec<u8>, stamp: Stamp, reason: Reason, runs: &[Queu
     open.close(out)
 }
 
-/// Delivered messages go back into their queue.
-pub fn requeue(
+/// Delivered messages go back into their queue, where some may wait before they are ready again.
+pub fn requeue<I>(
     out: &mut Vec<u8>,
     stamp: Stamp,
     (queue, stream): (QueueId, Stream),
     reason: Reason,
-    runs: impl IntoIterator<Item = RequeueRun>,
-) -> Encoded {
+    runs: I,
+) -> Encoded
+where
+    I: IntoIterator<Item = RequeueRun, IntoIter: Clone>,
+{
     let runs = runs.into_iter();
-    let open = Open::reserve(
-        out,
-        Kind::Requeue,
-        stamp,
-        20 + runs.size_hint().0 * REQUEUE_RUN_LEN,
-    );
+    let waits = runs.clone().any(|run| run.ready_ms > 0);
+    let (kind, run_len) = match waits {
+        true => (Kind::RequeueLater, LATER_RUN_LEN),
+        false => (Kind::Requeue, REQUEUE_RUN_LEN),
+    };
+    let open = Open::reserve(out, kind, stamp, 20 + runs.size_hint().0 * run_len);
     let runs_at = put_queue(out, queue, stream, reason);
     let mut count = 0u32;
     for run in runs {
         debug_assert!(run.count > 0);
         out.extend_from_slice(&pair(run.first_seq, run.count));
+        if waits {
+            put_u64(out, run.ready_ms);
+        }
         put_u64(out, u64::from(run.delivery_count));
         count += 1;
         open.check(out)?;

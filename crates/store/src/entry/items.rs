@@ -4,8 +4,8 @@
 
 use super::decode::Malformed;
 use super::{
-    EXTENT_LEN, Extent, QUEUE_RUN_LEN, QueueRun, REQUEUE_RUN_LEN, RUN_LEN, RequeueRun, Run, Stream,
-    TARGET_LEN, Target,
+    EXTENT_LEN, Extent, LATER_RUN_LEN, QUEUE_RUN_LEN, QueueRun, REQUEUE_RUN_LEN, RUN_LEN,
+    RequeueRun, Run, Stream, TARGET_LEN, Target,
 };
 use crate::log::QueueId;
 
@@ -58,13 +58,37 @@ items!(
     QueueRuns, QUEUE_RUN_LEN, QueueRun, read_queue_run
 );
 items!(
-    /// The runs of a requeue.
-    RequeueRuns, REQUEUE_RUN_LEN, RequeueRun, read_requeue_run
+    /// The runs of a requeue whose messages are ready at once.
+    ReadyRuns, REQUEUE_RUN_LEN, RequeueRun, read_requeue_run
+);
+items!(
+    /// The runs of a requeue whose messages wait.
+    LaterRuns, LATER_RUN_LEN, RequeueRun, read_later_run
 );
 items!(
     /// The extents of a segment.
     Extents, EXTENT_LEN, Extent, read_extent
 );
+
+/// The runs of a requeue.
+#[derive(Clone, Copy, Debug)]
+pub enum RequeueRuns<'a> {
+    /// They are ready at once.
+    Ready(ReadyRuns<'a>),
+    /// Each says when it is ready.
+    Later(LaterRuns<'a>),
+}
+
+impl Iterator for RequeueRuns<'_> {
+    type Item = RequeueRun;
+
+    fn next(&mut self) -> Option<RequeueRun> {
+        match self {
+            Self::Ready(runs) => runs.next(),
+            Self::Later(runs) => runs.next(),
+        }
+    }
+}
 
 /// The bodies of an enqueue, in the order in which records name them.
 #[derive(Clone, Copy, Debug)]
@@ -142,6 +166,21 @@ fn read_requeue_run(reader: &mut Reader<'_>) -> Result<RequeueRun, Malformed> {
         first_seq,
         count,
         delivery_count,
+        ready_ms: 0,
+    })
+}
+
+#[inline]
+fn read_later_run(reader: &mut Reader<'_>) -> Result<RequeueRun, Malformed> {
+    let (first_seq, count) = (reader.u64()?, reader.u64()?);
+    let (ready_ms, delivery_count) = (reader.u64()?, reader.u32()?);
+    reader.zeros(4)?;
+    check_run(first_seq, count)?;
+    Ok(RequeueRun {
+        first_seq,
+        count,
+        delivery_count,
+        ready_ms,
     })
 }
 

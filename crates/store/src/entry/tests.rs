@@ -193,12 +193,19 @@ fn single() -> impl Strategy<Value = Owned> {
             .prop_map(|(first_seq, count)| Run { first_seq, count }),
         0..20,
     );
-    let requeue_run =
-        (run.clone(), any::<u32>()).prop_map(|((first_seq, count), delivery_count)| RequeueRun {
-            first_seq,
-            count,
-            delivery_count,
-        });
+    let requeue_run = (
+        run.clone(),
+        any::<u32>(),
+        prop_oneof![Just(0), any::<u64>()],
+    )
+        .prop_map(
+            |((first_seq, count), delivery_count, ready_ms)| RequeueRun {
+                first_seq,
+                count,
+                delivery_count,
+                ready_ms,
+            },
+        );
     let queue_run = (place(), run).prop_map(|((queue, stream), (first_seq, count))| {
         let run = Run { first_seq, count };
         QueueRun { queue, stream, run }

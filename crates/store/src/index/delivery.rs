@@ -1,11 +1,11 @@
-//! How often requeued messages of a stream were delivered: runs of sequence numbers with the same count.
+//! How often requeued messages of a stream were delivered, and when they are ready again: runs of sequence numbers that are alike in both.
 //!
 //! Only what was requeued is in here, and only while it is live.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-/// Consecutive messages that were delivered equally often.
+/// Consecutive messages that were delivered equally often, and are ready at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivered {
     /// The first sequence number.
@@ -14,15 +14,21 @@ pub struct Delivered {
     pub count: u64,
     /// How often each was delivered.
     pub delivery_count: u32,
+    /// When they are ready again, in ms of unix time; 0 where they did not wait.
+    pub ready_ms: u64,
 }
 
 impl Delivered {
     fn last_seq(&self) -> u64 {
         self.first_seq + (self.count - 1)
     }
+
+    fn is_like(&self, other: &Self) -> bool {
+        (self.delivery_count, self.ready_ms) == (other.delivery_count, other.ready_ms)
+    }
 }
 
-/// See the module. Runs never overlap; each is under its last number, and runs that touch differ in their count.
+/// See the module. Runs never overlap; each is under its last number, and runs that touch differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Deliveries(BTreeMap<u64, Delivered>);
 
@@ -70,10 +76,10 @@ impl Deliveries {
         }
     }
 
-    /// Says how often the messages of a run were delivered, whatever was known before.
+    /// Says how often the messages of a run were delivered and when they are ready, whatever was known before.
     pub(super) fn set(&mut self, run: Delivered) {
         self.remove(run.first_seq..=run.last_seq());
-        if run.delivery_count == 0 {
+        if (run.delivery_count, run.ready_ms) == (0, 0) {
             return;
         }
         let mut run = run;
@@ -81,7 +87,7 @@ impl Deliveries {
             .first_seq
             .checked_sub(1)
             .and_then(|last| self.0.get(&last).copied());
-        if let Some(before) = before.filter(|before| before.delivery_count == run.delivery_count) {
+        if let Some(before) = before.filter(|before| before.is_like(&run)) {
             self.0.remove(&before.last_seq());
             run = Delivered {
                 first_seq: before.first_seq,
@@ -95,10 +101,7 @@ impl Deliveries {
             .next()
             .map(|(_, behind)| behind);
         match behind {
-            Some(behind)
-                if behind.first_seq == run.last_seq() + 1
-                    && behind.delivery_count == run.delivery_count =>
-            {
+            Some(behind) if behind.first_seq == run.last_seq() + 1 && behind.is_like(&run) => {
                 behind.first_seq = run.first_seq;
                 behind.count += run.count;
             }

@@ -40,8 +40,8 @@ impl Index {
             .map(|(key, value)| (&**key, &**value))
     }
 
-    /// The streams, by rising queue and stream. One that was emptied stays, since its numbers are never given again, until its queue goes.
-    /// **Cost**: a sort.
+    /// The streams, by rising queue and stream. One that was emptied stays, since its numbers are never given again, until its queue goes; those with
+    /// numbers above 256 are told by that one. **Cost**: a sort.
     pub fn queues(&self) -> impl ExactSizeIterator<Item = StreamState> {
         self.streams
             .in_order()

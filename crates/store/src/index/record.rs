@@ -17,6 +17,7 @@
 //!                2 bits in the log        v lsn as above, v first, 256 bytes
 //!                3 bits in a segment      v segment, v extent, 256 bytes
 //!              run:       v first seq less the number behind the run before, v count, v delivery count
+//!                         plus 2^32 where these wait; then v ready_ms
 //! ```
 //!
 //! Bits begin at the multiple of 2,048 at or below the piece's last number; `first` is where the message of bit 0 would be, modulo 2^32.
@@ -38,6 +39,9 @@ pub(crate) type Wrong = &'static str;
 const SHORT: Wrong = "it ends too early";
 const BIG: Wrong = "a number is too big";
 const ORDER: Wrong = "numbers that rise do not";
+
+/// In the delivery count of a run whose messages wait.
+const WAITS: u64 = 1 << 32;
 
 impl Index {
     /// Appends the definitions.
@@ -174,14 +178,12 @@ impl Index {
             put(out, messages.deliveries.len() as u64);
             let mut behind = 0;
             for run in messages.deliveries.runs_from(0) {
-                put_all(
-                    out,
-                    [
-                        run.first_seq - behind,
-                        run.count,
-                        u64::from(run.delivery_count),
-                    ],
-                );
+                let waits = if run.ready_ms > 0 { WAITS } else { 0 };
+                let counted = u64::from(run.delivery_count) | waits;
+                put_all(out, [run.first_seq - behind, run.count, counted]);
+                if waits > 0 {
+                    put(out, run.ready_ms);
+                }
                 behind = run.first_seq + run.count;
             }
         }
@@ -351,15 +353,21 @@ fn read_deliveries(bytes: &mut Reader<'_>, messages: &mut Messages) -> Result<()
     let mut behind: u64 = 0;
     for _ in 0..bytes.v()? {
         let first_seq = behind.checked_add(bytes.v()?).ok_or(BIG)?;
-        let (count, delivery_count) = (bytes.v()?, bytes.v32()?);
+        let (count, counted) = (bytes.v()?, bytes.v()?);
+        let delivery_count = u32::try_from(counted & !WAITS).map_err(|_| BIG)?;
+        let ready_ms = match counted & WAITS {
+            0 => 0,
+            _ => bytes.v()?,
+        };
         behind = first_seq.checked_add(count).ok_or(BIG)?;
-        if count == 0 || delivery_count == 0 || behind > messages.next_seq {
+        if count == 0 || (delivery_count, ready_ms) == (0, 0) || behind > messages.next_seq {
             return Err("a delivery count cannot be");
         }
         messages.deliveries.set(Delivered {
             first_seq,
             count,
             delivery_count,
+            ready_ms,
         });
     }
     Ok(())

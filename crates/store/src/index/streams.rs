@@ -47,6 +47,12 @@ impl Streams {
         })
     }
 
+    /// Takes a stream out that has another number than 0.
+    pub(super) fn remove(&mut self, id: (QueueId, Stream)) -> Option<Messages> {
+        self.further.remove(&id);
+        self.by_id.remove(&id)
+    }
+
     /// Takes all streams of a queue out. **Cost**: by their number.
     pub(super) fn remove_queue(&mut self, queue: QueueId) -> Vec<Messages> {
         let whole = (queue, Stream(0))..=(queue, Stream(u32::MAX));

@@ -308,3 +308,36 @@ fn steps_make_all_that_there_is_to_test() {
     assert_eq!(log.index.segments().len(), 1);
     assert!(log.index.heap_bytes() < 3_000, "{}", log.index.heap_bytes());
 }
+
+#[test]
+fn ever_new_streams_leave_nothing_but_the_highest_number() {
+    let mut log = Log::default();
+    for number in 0..2_000 {
+        let (stream, seq) = (1_000_000 + number, 1 + u64::from(number) * 3);
+        log.write(|out| enqueue(out, group(1), &[target(1, stream, seq, 3)]))
+            .unwrap();
+        let run = |first_seq, count| Run { first_seq, count };
+        log.settle(1, stream, [run(seq, 1)]);
+        log.settle(1, stream, [run(seq + 1, 2)]);
+    }
+    let highest = |index: &Index| index.queues().map(|stream| stream.next_seq).max();
+    assert_eq!(log.index.queues().len(), 1);
+    assert_eq!(highest(&log.index), Some(6_001));
+    let again = decode(&bytes(&log.index)).unwrap().1;
+    assert_eq!((again.queues().len(), highest(&again)), (1, Some(6_001)));
+    // Such a number can be used again, and the priorities of a queue stay.
+    for stream in [1_000_000, 7] {
+        log.write(|out| enqueue(out, group(1), &[target(1, stream, 7_000, 1)]))
+            .unwrap();
+        log.settle(
+            1,
+            stream,
+            [Run {
+                first_seq: 7_000,
+                count: 1,
+            }],
+        );
+    }
+    assert_eq!(log.index.queues().len(), 2);
+    assert_eq!(log.index.next_seq(QueueId(1), Stream(7)), 7_001);
+}

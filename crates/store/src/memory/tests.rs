@@ -37,6 +37,7 @@ fn read(log: &mut MemoryLog, first_seq: u64, last_seq: u64, bytes_max: usize) ->
         stream: Stream(0),
         token: 9,
         first_seq,
+        skip: 0,
         last_seq,
         bytes_max,
     });

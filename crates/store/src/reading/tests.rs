@@ -143,6 +143,7 @@ impl Rig {
             stream: Stream(0),
             token: 0,
             first_seq,
+            skip: 0,
             last_seq,
             bytes_max,
         };

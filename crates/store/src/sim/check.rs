@@ -62,17 +62,17 @@ fn one_queue(index: &Index, id: u64, queue: &Queue) -> Held {
     if count != live.len() as u64 {
         return Err(format!("queue {id} counts {count}, and has {}", live.len()));
     }
-    let counted: BTreeMap<u64, u32> = index
+    let counted: BTreeMap<u64, (u32, u64)> = index
         .deliveries(of, STREAM, 0)
         .flat_map(|run| {
             let last = run.first_seq + run.count;
-            (run.first_seq..last).map(move |seq| (seq, run.delivery_count))
+            (run.first_seq..last).map(move |seq| (seq, (run.delivery_count, run.ready_ms)))
         })
         .collect();
-    let due: BTreeMap<u64, u32> = queue
+    let due: BTreeMap<u64, (u32, u64)> = queue
         .live
         .iter()
-        .filter(|(_, message)| message.deliveries > 0)
+        .filter(|(_, message)| message.deliveries > (0, 0))
         .map(|(seq, message)| (*seq, message.deliveries))
         .collect();
     if counted != due {
@@ -167,6 +167,7 @@ pub(super) fn range(
         stream: STREAM,
         token: 0,
         first_seq: first,
+        skip: 0,
         last_seq: last,
         bytes_max,
     };

@@ -14,7 +14,7 @@ pub(super) struct Message {
     /// What its record follows from.
     pub(super) id: u64,
     /// How often it was delivered, as a requeue has said.
-    pub(super) deliveries: u32,
+    pub(super) deliveries: (u32, u64),
 }
 
 /// A queue that has had messages.
@@ -88,7 +88,7 @@ impl State {
         let queue = self.queues.entry(part.queue).or_default();
         queue.next_seq = part.first_seq + part.count;
         for i in 0..part.count {
-            let (id, deliveries) = (part.first_id + i, 0);
+            let (id, deliveries) = (part.first_id + i, (0, 0));
             let message = Message { id, deliveries };
             queue.live.insert(part.first_seq + i, message);
         }
@@ -101,7 +101,7 @@ impl State {
             .into_iter()
             .flat_map(|live| live.range_mut(range.clone()))
         {
-            message.deliveries = run.delivery_count;
+            message.deliveries = (run.delivery_count, run.ready_ms);
         }
     }
 

@@ -248,11 +248,16 @@ impl World {
             return Ok(());
         };
         let delivery_count = self.chance.below(5) as u32;
+        let ready_ms = match delivery_count {
+            4 => 1_900_000_000_000,
+            _ => 0,
+        };
         let runs = self.some_runs(&live).into_iter();
         let runs = runs.map(|run| RequeueRun {
             first_seq: run.first_seq,
             count: run.count,
             delivery_count,
+            ready_ms,
         });
         let runs: Vec<RequeueRun> = runs.collect();
         if runs.is_empty() {

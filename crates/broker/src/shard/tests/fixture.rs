@@ -13,6 +13,7 @@ use leveret_store::log::QueueId;
 use crate::command::{
     ChannelCredit, Command, Holder, NewConsumer, Outcome, Publish, Run, Settle, Shards,
 };
+use crate::delay::search::Place;
 use crate::doubles::{self, WatchedLog};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
@@ -30,6 +31,8 @@ pub(super) enum Seen {
     Counts(u64, u64),
     Got(Option<Delivery>, u64),
     Purged(u64),
+    /// The messages that a search found, how many it cancelled, and where it goes on.
+    Searched(Vec<u64>, u64, Option<Place>),
     Deleted(u64),
     Released,
     Disconnected,
@@ -179,6 +182,11 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
         Reply::Committed => Seen::Committed,
+        Reply::Searched(stretch) => {
+            let found = stretch.found.iter();
+            let found = found.map(|near| number(&near.batch, near.index));
+            Seen::Searched(found.collect(), stretch.cancelled, stretch.next)
+        }
         Reply::Moved { .. } | Reply::Peeked(_) | Reply::Offsets(_) | Reply::OffsetForgotten(_) => {
             panic!("no operator asked")
         }
@@ -222,6 +230,12 @@ impl Fixture {
             next_message: 1,
             next_connection: 1,
         }
+    }
+
+    /// A shard as after a start, on the same log.
+    pub(super) fn new_shard(&self) -> Shard {
+        let (log, queued) = (Box::new(self.log.clone()), Arc::clone(&self.queued));
+        Shard::new(ShardId(0), self.shards.clone(), log, queued)
     }
 
     /// A connection that the shard knows, with an outbox of this many bytes.

@@ -170,6 +170,7 @@ fn requeue(out: &mut Vec<u8>, queue: u64, first_seq: u64, delivery_count: u32) {
         first_seq,
         count: 1,
         delivery_count,
+        ready_ms: 0,
     }];
     entry::requeue(
         out,

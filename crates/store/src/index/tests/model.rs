@@ -11,7 +11,7 @@ type Of = (QueueId, Stream);
 pub(super) struct Message {
     pub(super) location: Location,
     file_seq: u64,
-    deliveries: u32,
+    deliveries: (u32, u64),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,7 +91,7 @@ impl Model {
                 for run in runs {
                     let live = self.live.entry((queue, stream)).or_default();
                     for (_, message) in live.range_mut(run.first_seq..run.first_seq + run.count) {
-                        message.deliveries = run.delivery_count;
+                        message.deliveries = (run.delivery_count, run.ready_ms);
                     }
                 }
             }
@@ -156,7 +156,7 @@ impl Model {
                 let message = Message {
                     location,
                     file_seq,
-                    deliveries: 0,
+                    deliveries: (0, 0),
                 };
                 live.insert(target.first_seq + u64::from(i), message);
             }
@@ -254,12 +254,13 @@ impl Model {
                 let counts = index.deliveries(of.0, of.1, from);
                 let counts: Vec<_> = counts
                     .flat_map(|run| {
-                        (0..run.count).map(move |i| (run.first_seq + i, run.delivery_count))
+                        (0..run.count)
+                            .map(move |i| (run.first_seq + i, (run.delivery_count, run.ready_ms)))
                     })
                     .collect();
                 let expected: Vec<_> = live
                     .range(from..)
-                    .filter(|(_, m)| m.deliveries > 0)
+                    .filter(|(_, m)| m.deliveries > (0, 0))
                     .map(|(seq, m)| (*seq, m.deliveries))
                     .collect();
                 same(

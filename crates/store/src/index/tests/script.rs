@@ -160,6 +160,25 @@ impl Log {
         settled.unwrap();
     }
 
+    fn requeue(
+        &mut self,
+        (queue, stream): (u64, u32),
+        first_seq: u64,
+        count: u64,
+        delivery_count: u32,
+    ) {
+        let run = RequeueRun {
+            first_seq,
+            count,
+            delivery_count,
+            ready_ms: u64::from(delivery_count % 3) * 1_900_000_000_000,
+        };
+        let of = (QueueId(queue), Stream(stream));
+        let requeued =
+            self.write(|out| entry::requeue(out, group(queue), of, Reason::Reject, [run]));
+        requeued.unwrap();
+    }
+
     /// Writes what a step says. Whether it is refused is for the entry to say.
     pub(crate) fn step(&mut self, step: &Step) {
         let next_seq = |log: &Self, queue: u64, stream: u32| {
@@ -194,15 +213,7 @@ impl Log {
             }
             Step::Requeue(queue, stream, first, count, delivery_count) => {
                 let first_seq = first % (next_seq(self, *queue, *stream) + 3);
-                let run = RequeueRun {
-                    first_seq,
-                    count: *count,
-                    delivery_count: *delivery_count,
-                };
-                let of = (QueueId(*queue), Stream(*stream));
-                let requeued =
-                    self.write(|out| entry::requeue(out, group(*queue), of, Reason::Reject, [run]));
-                requeued.unwrap();
+                self.requeue((*queue, *stream), first_seq, *count, *delivery_count);
             }
             Step::Purge(queue, stream, upto) => {
                 let upto = upto % (next_seq(self, *queue, *stream) + 3);
