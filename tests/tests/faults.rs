@@ -6,6 +6,7 @@
 mod backlog;
 mod damage;
 mod dead_letters;
+mod deduplication;
 mod disk;
 mod exchanges;
 mod expiring;

@@ -115,6 +115,8 @@ pub(crate) struct Unacked {
     pub(crate) counted: bool,
     /// Whether they are of a stream: these can only be acknowledged.
     pub(crate) of_stream: bool,
+    /// Whether their queue takes others like them only once they are settled.
+    pub(crate) keeps_out: bool,
 }
 
 impl RunValue for Unacked {

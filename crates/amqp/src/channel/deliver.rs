@@ -67,6 +67,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         seq: run.first_seq,
         counted: true,
         of_stream: run.has_offsets,
+        keeps_out: consumer.keeps_out,
     };
     channel.unacked.insert(Piece {
         first: first_tag,
@@ -232,6 +233,7 @@ pub(crate) fn got(
             seq: got.seq,
             counted: false,
             of_stream: false,
+            keeps_out: queue.settings.deduplicates,
         };
         channel.unacked.insert(Piece {
             first: tag,
@@ -246,6 +248,7 @@ pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>,
     let Unacked {
         queue, shard, seq, ..
     } = piece.value;
+    core.frees |= piece.value.keeps_out;
     let (channel, count) = (channel.number, piece.count);
     core.settle(
         shard,

@@ -41,6 +41,7 @@ impl Session {
                 if done > 0 {
                     self.write_confirms();
                     self.core.traffic.note_messages(&self.core.counts);
+                    self.go_on();
                 }
             }
             Event::Reply(reply) => self.reply(reply),
@@ -82,7 +83,9 @@ impl Session {
     fn refused(&mut self, batch: (ShardId, u64), refused: &[(u32, u32)]) {
         // Otherwise a policy has made the queue refuse since the route was found: then it is not known which publishes these are.
         let is_known = self.core.publisher.may_be_refused(batch);
-        let indexes = refused.iter().flat_map(|(first, count)| *first..first + count);
+        let indexes = refused
+            .iter()
+            .flat_map(|(first, count)| *first..first + count);
         let indexes = indexes.collect();
         for channel in self.channels.iter_mut() {
             match &mut channel.confirms {

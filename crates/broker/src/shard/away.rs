@@ -4,6 +4,7 @@
 use leveret_store::log::{Arrived, QueueId};
 
 use crate::queue::{Asking, Need};
+use crate::shard::unique::forget_lost;
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
@@ -101,6 +102,7 @@ impl Shard {
             let before = queue.held_bytes();
             match arrived {
                 Arrived::Read(wanted, read) => {
+                    forget_lost(queue, &wanted, &read, &mut self.settled);
                     queue.arrived(wanted, read);
                 }
                 Arrived::Chunk(chunk, records) => queue.arrived_chunk(chunk, records),

@@ -31,6 +31,7 @@ fn transact(
         outcome: *outcome,
     });
     Command::Transact(Box::new(Part {
+        passed: 0,
         connection: Some(client.id()),
         transaction: Transaction::new(1),
         bytes: publish.bytes,
