@@ -224,9 +224,7 @@ impl Shard {
                     continue;
                 };
                 for index in run.first..run.first + run.count {
-                    if !self.ask_window(*id, &exchange, (batch, index), refusable, lanes) {
-                        self.refused.push((index, 1));
-                    }
+                    self.ask_window(*id, &exchange, (batch, index), refusable, lanes);
                 }
                 self.note_over(*id);
             }
@@ -242,7 +240,6 @@ impl Shard {
         is_its.then_some((vhost, exchange))
     }
 
-    /// Whether the message was not refused.
     fn ask_window(
         &mut self,
         id: QueueId,
@@ -250,15 +247,15 @@ impl Shard {
         (batch, index): (&Batch, u32),
         refusable: bool,
         lanes: &mut [Filling],
-    ) -> bool {
+    ) {
         let now_ms = self.clock.unix_ms();
         let Some((window, message)) = self.windows.get_mut(&id).zip(batch.message(index)) else {
-            return true;
+            return;
         };
         let properties = Properties::checked(message.properties);
         let headers = properties.headers();
         let Some((_, keys)) = published_to(message.exchange_and_key, headers) else {
-            return true;
+            return;
         };
         let key = Key::of_headers(headers);
         let found = match key.is_some_and(|key| window.knows(key, now_ms)) {
@@ -275,10 +272,10 @@ impl Shard {
         let mut queues = reached.queues;
         if queues.is_empty() {
             // It was nowhere: if it comes again, it may have somewhere to go.
-            return true;
+            return;
         }
         if !reserve(&queues) && refusable {
-            return false;
+            return self.refused.push((index, 1));
         }
         // That it went somewhere was counted when it came to the window.
         exchange.note_published(0, queues.len() as u64 - 1);
@@ -292,7 +289,7 @@ impl Shard {
         vhost.keep_recent(&reached.visited, new, &body);
         add_moved(lanes, &mut queues, new, &body, message.died);
         let Some(key) = key.filter(|_| found == Found::New) else {
-            return true;
+            return;
         };
         let until_ms = until_ms(headers, &exchange.settings.window, now_ms);
         let settled = &mut self.settled;
@@ -305,7 +302,6 @@ impl Shard {
             let record = record(key, until_ms);
             self.targets.push_key(of, Stream(KEYS), seq, &record);
         }
-        true
     }
 
     /// Messages enter the queues of this shard and go to the others, and what is `told` happens: all of it, or nothing. Where it is a part of a transaction
