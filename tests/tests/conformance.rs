@@ -12,6 +12,8 @@ mod connection;
 mod consume;
 mod content;
 mod dead_letter;
+mod deduplication;
+mod deduplication_exchange;
 mod delayed_message;
 mod delayed_retry;
 mod delivery_limit;

@@ -107,6 +107,11 @@ fn check(name: &str) {
 }
 
 #[test]
+fn deduplication() {
+    check("deduplication.md");
+}
+
+#[test]
 fn exchanges() {
     check("exchanges.md");
 }

@@ -6,6 +6,7 @@
 mod backlog;
 mod damage;
 mod dead_letters;
+mod deduplication;
 mod delayed;
 mod disk;
 mod exchanges;

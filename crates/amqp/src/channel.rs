@@ -115,6 +115,8 @@ pub(crate) struct Unacked {
     pub(crate) counted: bool,
     /// Which reader of a stream they were delivered to: these can only be acknowledged. 0 where they are of no stream.
     pub(crate) reader: u32,
+    /// Whether their queue takes others like them only once they are settled.
+    pub(crate) keeps_out: bool,
 }
 
 impl RunValue for Unacked {

@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) publishing: Vec<u16>,
     /// Settled messages for each shard.
     settles: Vec<Vec<Settle>>,
+    /// Whether some of these let others into their queues: what is published behind them has to come behind them.
+    pub(crate) frees: bool,
     /// A bit for each shard that knows this connection.
     connected: u64,
     /// Whether shards have to look again at consumers that lacked their channel's credit.
@@ -75,6 +77,8 @@ pub(crate) struct ConsumerEntry {
     pub(crate) tag: Name,
     pub(crate) prefix: DeliverPrefix,
     pub(crate) no_ack: bool,
+    /// See [`Unacked::keeps_out`](crate::channel::Unacked::keeps_out).
+    pub(crate) keeps_out: bool,
     pub(crate) exclusive: bool,
     pub(crate) prefetch: u16,
     pub(crate) arguments: Table,
@@ -192,6 +196,7 @@ impl Core {
             unfinished_bytes: 0,
             publishing: Vec::new(),
             settles: (0..shards).map(|_| Vec::new()).collect(),
+            frees: false,
             connected: 0,
             credit_returned: false,
             done: vec![0; shards],
@@ -272,6 +277,7 @@ impl Core {
             }
         }
         let connection = self.connection();
+        self.frees = false;
         for shard in 0..self.settles.len() {
             if !self.settles[shard].is_empty() {
                 let settles = take_gathered(&mut self.settles[shard]);

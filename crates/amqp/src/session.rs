@@ -18,8 +18,10 @@ use crate::channel::content::unexpected;
 use crate::channel::{Channel, Channels, Next, Question, carry_out, is_gathered};
 use crate::core::Core;
 use crate::exception::{Exception, Level};
+use crate::session::behind::Behind;
 
 mod alarm;
+mod behind;
 mod contents;
 mod describe;
 mod events;
@@ -72,6 +74,8 @@ pub(crate) struct Session {
     pub(crate) core: Core,
     channels: Channels,
     waiting: Option<Waiting>,
+    /// A method that came behind messages which are not in their queues yet.
+    behind: Option<Behind>,
     /// What has to come after the answer that is awaited: deliveries after `recover-ok`, cancels of a channel's consumers after its `delete-ok`.
     deferred: Vec<Event>,
     /// The alarms that are on.
@@ -93,6 +97,7 @@ impl Session {
             core,
             channels: Channels::default(),
             waiting: None,
+            behind: None,
             deferred: Vec::new(),
             ended: None,
         }
@@ -104,7 +109,7 @@ impl Session {
     }
 
     fn takes_frames(&self) -> bool {
-        self.waiting.is_none() && self.ended.is_none() && !self.blocked
+        self.waiting.is_none() && self.behind.is_none() && self.ended.is_none() && !self.blocked
     }
 
     /// Reads nothing for a while, where more was published than may be.
@@ -210,6 +215,9 @@ impl Session {
         };
         if !is_gathered(&method) {
             self.hand_over();
+            if self.core.publisher.has_passing() {
+                return self.put_behind(number, ids, arguments);
+            }
         }
         let Some(channel) = self.channels.get(number) else {
             let opens = matches!(method, Method::Channel(method::channel::Method::Open(_)));
@@ -339,6 +347,7 @@ impl Session {
     }
 
     fn disconnect(&mut self, then: Ended) {
+        self.behind = None;
         self.tell_end();
         let connection = self.core.connection();
         let shards = self.core.command_all(|| Command::Disconnect(connection));

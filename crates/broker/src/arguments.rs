@@ -24,7 +24,7 @@ mod words;
 
 pub use consumer::ConsumerSettings;
 pub use equivalence::{Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument};
-pub use exchange::{ExchangeSettings, HashOn, HashProperty};
+pub use exchange::{ExchangeSettings, HashOn, HashProperty, WindowSettings};
 pub(crate) use queue::max_age;
 pub use queue::{
     DeadLetterSettings, DelayedRetrySettings, LengthLimit, PlacementSettings, QueueArguments,

@@ -13,7 +13,7 @@ use crate::broker::Broker;
 use crate::command::Shards;
 use crate::definitions::{self, DefinedBinding, Definition, RecentMessage, Setting, Unreadable};
 use crate::exchange::ExchangeDeclaration;
-use crate::queue_handle::QueueDeclaration;
+use crate::queue_handle::{QueueDeclaration, WINDOW_PREFIX};
 use crate::shard::Shard;
 use crate::shard::recover::RecoveredQueue;
 
@@ -219,29 +219,14 @@ impl Sorted {
             let vhost = broker.vhost_or_new(&vhost);
             vhost.recover_recent(&message.exchange, message.number, message.batch);
         }
-        for (vhost, id, declaration) in queues {
-            let name = declaration.name.clone();
-            let handle = broker.vhost_or_new(&vhost).recover_queue(id, declaration);
-            let handle = handle.ok_or(RecoverError::Queue(vhost, name))?;
-            let found = found.remove(&id).unwrap_or_default();
-            let vhost = broker.vhost_or_new(&handle.vhost_name);
-            let is_over = |exchange| vhost.find_exchange(exchange).is_none();
-            if handle.delays().is_some_and(is_over) {
-                // Its exchange went, and the end came before this could go too.
-                vhost.forget_queue(&handle);
-                if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
-                    shard.forget_undefined(id);
-                }
-                continue;
-            }
-            let offsets = offsets.remove(&id).unwrap_or_default();
+        for queue in queues {
+            let found = found.remove(&queue.1).unwrap_or_default();
+            let offsets = offsets.remove(&queue.1).unwrap_or_default();
             let recovered = found.recovered(is_running, offsets);
-            if let Some(shard) = shards.get_mut(usize::from(handle.shard.0)) {
-                shard.recover(handle, recovered);
-            }
+            put_back_queue(queue, recovered, broker, shards)?;
         }
         for vhost in broker.all_vhosts() {
-            vhost.recover_delays();
+            vhost.recover_exchanges();
         }
         for (vhost, binding) in bindings {
             if !broker.vhost_or_new(&vhost).recover_binding(&binding) {
@@ -271,4 +256,37 @@ fn forget_offsets(broker: &Broker, offsets: Offsets) {
             broker.forget_offset(id, &name);
         }
     }
+}
+
+/// Puts a queue back, with what the log has of it.
+fn put_back_queue(
+    (vhost, id, declaration): (Name, QueueId, QueueDeclaration),
+    recovered: RecoveredQueue,
+    broker: &Broker,
+    shards: &mut [Shard],
+) -> Result<(), RecoverError> {
+    let name = declaration.name.clone();
+    let vhost = broker.vhost_or_new(&vhost);
+    let (_, shard) = broker.place(id);
+    let Some(shard) = shards.get_mut(usize::from(shard.0)) else {
+        return Ok(());
+    };
+    if name.starts_with(WINDOW_PREFIX) {
+        match vhost.recover_window(id, declaration) {
+            Some(window) => shard.recover(window, recovered),
+            None => shard.forget_undefined(id),
+        }
+        return Ok(());
+    }
+    let handle = vhost.recover_queue(id, declaration);
+    let handle = handle.ok_or_else(|| RecoverError::Queue(vhost.name.clone(), name))?;
+    let is_over = |exchange| vhost.find_exchange(exchange).is_none();
+    if handle.delays().is_some_and(is_over) {
+        // Its exchange went, and the end came before this could go too.
+        vhost.forget_queue(&handle);
+        shard.forget_undefined(id);
+    } else {
+        shard.recover(handle, recovered);
+    }
+    Ok(())
 }

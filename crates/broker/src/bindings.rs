@@ -110,9 +110,10 @@ impl<D> Index<D> {
         match kind {
             ExchangeKind::Direct => Self::Direct(HashMap::new()),
             // A delayed exchange has the bindings of the type that it routes as.
-            ExchangeKind::Fanout | ExchangeKind::RecentHistory | ExchangeKind::Delayed => {
-                Self::Fanout(Postings::default())
-            }
+            ExchangeKind::Fanout
+            | ExchangeKind::RecentHistory
+            | ExchangeKind::Deduplication
+            | ExchangeKind::Delayed => Self::Fanout(Postings::default()),
             ExchangeKind::Topic => Self::Topic(Trie::new()),
             ExchangeKind::Headers => Self::Headers(HeadersIndex::default()),
             ExchangeKind::ConsistentHash => Self::Weighted(Rendezvous::default()),

@@ -109,6 +109,8 @@ pub struct Part {
     pub settles: Vec<Settle>,
     /// Whether room was reserved for them in their queues, so that none refuses any.
     pub reserved: bool,
+    /// How many windows of exchanges the messages have passed.
+    pub passed: u8,
 }
 
 impl Part {
@@ -116,7 +118,7 @@ impl Part {
     pub(crate) fn moved(
         transaction: Transaction,
         (batch, runs): (Arc<Batch>, Vec<Run>),
-        reserved: bool,
+        (reserved, passed): (bool, u8),
     ) -> Self {
         Self {
             connection: None,
@@ -126,6 +128,7 @@ impl Part {
             runs,
             settles: Vec::new(),
             reserved,
+            passed,
         }
     }
 }

@@ -14,6 +14,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::backing::{FoundMessages, FoundQueue};
 use crate::command::Shards;
 use crate::placement::Placement;
+use crate::queue::Level;
 use crate::vhost::Vhost;
 
 /// A vhost that writes nothing down.
@@ -114,18 +115,20 @@ impl WatchedLog {
         found.retain(|queue, _| !watched.deleted.contains(queue));
         drop(watched);
         for (queue, of) in &mut found {
-            of.messages.extend(self.live(*queue));
+            let streams = [Stream(0), Level::default().keys()].into_iter();
+            let live = streams.filter_map(|stream| self.live(*queue, stream));
+            of.messages.extend(live);
         }
         found.into_values().collect()
     }
 
-    /// What is live in a queue without priorities.
-    fn live(&self, queue: QueueId) -> Option<FoundMessages> {
+    /// What is live in a stream of a queue.
+    fn live(&self, queue: QueueId, stream: Stream) -> Option<FoundMessages> {
         let mut watched = self.lock();
         let mut arrived = Vec::new();
         watched.log.read(Wanted {
             queue,
-            stream: Stream(0),
+            stream,
             token: 0,
             first_seq: 0,
             skip: 0,
@@ -138,7 +141,7 @@ impl WatchedLog {
                 let (first, last) = (read.runs.first()?, read.runs.last()?);
                 let count = read.runs.iter().map(|run| run.count).sum();
                 Some(FoundMessages {
-                    stream: 0,
+                    stream: stream.0,
                     first_seq: first.first_seq,
                     last_seq: last.first_seq + (last.count - 1),
                     count,

@@ -51,6 +51,8 @@ pub struct Exchange {
     alternate: RwLock<Option<Name>>,
     /// Where it holds messages back, if it can. Set under the vhost's door only.
     pub(crate) delay: OnceLock<Arc<QueueHandle>>,
+    /// Where it knows what came through it, if it does. Set under the vhost's door only.
+    pub(crate) window: OnceLock<Arc<QueueHandle>>,
     /// Its last messages, where it keeps them.
     pub(crate) history: Option<Mutex<History>>,
     /// Where this exchange is a destination. Touched under the vhost's door only.
@@ -122,6 +124,7 @@ impl Exchange {
             routes_as,
             alternate: RwLock::new(settings.alternate_exchange.clone()),
             delay: OnceLock::new(),
+            window: OnceLock::new(),
             durable,
             auto_delete,
             internal,

@@ -11,6 +11,7 @@ pub mod broker;
 pub mod command;
 pub mod connections;
 pub mod dead_letter;
+pub mod deduplication;
 pub mod definitions;
 pub mod delay;
 #[cfg(test)]

@@ -96,6 +96,8 @@ pub struct Publisher {
     routes: Vec<Route>,
     /// Batches with messages that a queue may refuse, as far as their routes say, until they are done.
     refusable: BTreeSet<(ShardId, u64)>,
+    /// Batches with messages for windows, until they are done.
+    passing: BTreeSet<(ShardId, u64)>,
     tallies: Vec<Tally>,
     /// The tallies that are not empty.
     tallied: Vec<usize>,
@@ -123,6 +125,7 @@ impl Publisher {
             lanes,
             routes: Vec::new(),
             refusable: BTreeSet::new(),
+            passing: BTreeSet::new(),
             tallies: Vec::new(),
             tallied: Vec::new(),
             published: 0,
@@ -289,6 +292,20 @@ impl Publisher {
         places
     }
 
+    /// A message is published next on a route that was not remembered: those to windows are never.
+    #[cold]
+    pub fn note_passing(&mut self, route: RouteIndex) {
+        let windows = self.routes[route.0].windows.iter();
+        let batches = windows.map(|shard| (shard, self.lanes[shard.0 as usize].number + 1));
+        self.passing.extend(batches);
+    }
+
+    /// Whether messages that were handed over may be on their way to a window still, and so to their queues.
+    #[inline]
+    pub fn has_passing(&self) -> bool {
+        !self.passing.is_empty()
+    }
+
     /// Adds a message to the batches of the shards its route leads to, and says which these are.
     ///
     /// **Effect**: in this connection's memory only, until [`Publisher::hand_over`]. **Cost**: copies into one buffer per shard.
@@ -371,6 +388,10 @@ impl Publisher {
         if !self.refusable.is_empty() {
             let done = (shard, 0)..=(shard, number);
             self.refusable.extract_if(done, |_| true).for_each(drop);
+        }
+        if !self.passing.is_empty() {
+            let done = (shard, 0)..=(shard, number);
+            self.passing.extract_if(done, |_| true).for_each(drop);
         }
     }
 

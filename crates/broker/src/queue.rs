@@ -24,6 +24,7 @@ use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::counts::Counts;
 use crate::queue::groups::Groups;
 use crate::queue::holders::Holders;
+use crate::queue::keys::Keys;
 use crate::queue::length::{BodyBytes, Length};
 use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
@@ -36,6 +37,7 @@ pub mod consumers;
 pub mod counts;
 pub mod groups;
 mod holders;
+pub mod keys;
 mod length;
 mod lifetime;
 mod line;
@@ -53,7 +55,7 @@ mod tests;
 
 pub use groups::Group;
 pub use peek::{Look, Seen};
-pub use pieces::{Held, Home, Level, Place, Ready, Taken, in_memory};
+pub use pieces::{Held, Home, KEYS, Level, Place, Ready, Taken, in_memory};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 
@@ -88,6 +90,8 @@ pub struct Queue {
     length: Length,
     /// Where its messages are in groups.
     pub groups: Option<Box<Groups>>,
+    /// Where it keeps duplicates out.
+    pub keys: Option<Box<Keys>>,
     unacked: Holders,
     waiting: Waiting,
     /// Who consumes from it.
@@ -140,6 +144,7 @@ impl Queue {
             failures_max: settling::failures_max(&settings),
             consumers: Consumers::new(settings.single_active_consumer),
             groups: groups(&settings),
+            keys: None,
             settings,
             handle,
             lines: Lines::default(),

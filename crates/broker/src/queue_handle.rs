@@ -19,6 +19,9 @@ use crate::vhost::Vhost;
 /// What the names of queues begin with that hold messages of an exchange back: no client can declare such.
 pub const DELAYED_PREFIX: &str = "amq.delayed.";
 
+/// What the names of queues begin with that have the keys of an exchange which lets no duplicates through: nobody finds such by their names.
+pub const WINDOW_PREFIX: &str = "amq.deduplication.";
+
 /// What a declaration says of a queue.
 #[derive(Clone, Debug)]
 pub struct QueueDeclaration {
@@ -119,6 +122,11 @@ impl QueueHandle {
         self.name().strip_prefix(DELAYED_PREFIX)
     }
 
+    /// The exchange of which it has the keys; none of a queue that has messages.
+    pub fn is_window_of(&self) -> Option<&str> {
+        self.name().strip_prefix(WINDOW_PREFIX)
+    }
+
     /// What its arguments and policies say together.
     pub fn governed(&self) -> QueueSettings {
         self.governed.lock().clone()
@@ -139,6 +147,11 @@ impl QueueHandle {
     /// Whether it may refuse what is published to it.
     pub fn may_refuse(&self) -> bool {
         self.may_refuse.load(Ordering::Acquire)
+    }
+
+    /// Whether it may refuse what is published to it, or keep it out for want of room for its key, or leads to queues that do.
+    pub fn may_turn_away(&self) -> bool {
+        self.may_refuse() || self.settings.deduplicates || self.is_window_of().is_some()
     }
 
     /// Takes room for a message that it must not refuse, until its shard has it. Whether there was some: always, where it refuses nothing.

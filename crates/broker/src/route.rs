@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_message::properties::Properties;
+use leveret_message::table::TableRef;
 
+use crate::deduplication::HEADER;
 use crate::delay::delay_ms;
 use crate::exchange::{Destination, Exchange};
 use crate::queue_handle::QueueHandle;
@@ -57,6 +59,26 @@ pub struct Reached {
 ///
 /// **Cost**: a lookup for each exchange visited and key; compares queues pairwise below 32 of them.
 pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> Reached {
+    route_past(vhost, exchange, message, None)
+}
+
+/// What the window of the exchange that a route begins at has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The message was not there before.
+    New,
+    /// It was: no binding takes it.
+    Duplicate,
+}
+
+/// As [`route`], for a message that has come to the window of `exchange`, which has found something.
+pub fn route_past(
+    vhost: &Vhost,
+    exchange: &Arc<Exchange>,
+    message: &Routed<'_>,
+    found: Option<Found>,
+) -> Reached {
+    let past = found.map(|found| (exchange, found));
     let (routing_keys, headers) = (message.routing_keys, message.properties.headers());
     let mut reached = Reached::default();
     let mut next = vec![Arc::clone(exchange)];
@@ -87,6 +109,13 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
             reached.queues.push(Arc::clone(delay));
             continue;
         }
+        let found = past.and_then(|(past, found)| Arc::ptr_eq(past, &exchange).then_some(found));
+        if let Some(window) = window_for(&exchange, headers)
+            && found.is_none()
+        {
+            reached.queues.push(Arc::clone(window));
+            continue;
+        }
         let mut matched = false;
         let mut reach = |destination: &Destination| {
             matched = true;
@@ -97,7 +126,7 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
         };
         if exchange.routes_as.picks_one() {
             exchange.pick(pick::number(&exchange, message), reach);
-        } else {
+        } else if found != Some(Found::Duplicate) {
             for routing_key in routing_keys {
                 exchange.matches(routing_key, headers, &mut reach);
             }
@@ -112,6 +141,16 @@ pub fn route(vhost: &Vhost, exchange: &Arc<Exchange>, message: &Routed<'_>) -> R
     reached.fleeting |= vhost.is_traced();
     remove_duplicates(&mut reached.queues);
     reached
+}
+
+/// The window of an exchange, if a message with these headers is to come to it: there is something to tell it by, and somewhere to go.
+fn window_for<'e>(
+    exchange: &'e Exchange,
+    headers: Option<TableRef<'_>>,
+) -> Option<&'e Arc<QueueHandle>> {
+    let window = exchange.window.get()?;
+    headers?.find(HEADER)?;
+    (exchange.bindings_count() > 0).then_some(window)
 }
 
 fn remove_duplicates(queues: &mut Vec<Arc<QueueHandle>>) {

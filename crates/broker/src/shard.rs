@@ -12,6 +12,8 @@ use leveret_store::log::{Arrived, ChunkId, Log, Position, QueueId};
 use rustc_hash::FxHashMap;
 
 use crate::command::{Command, Shards};
+use crate::deduplication::KeyLimit;
+use crate::deduplication::window::Window;
 use crate::delay::Delay;
 use crate::error::Error;
 use crate::figures::MessageCounts;
@@ -21,13 +23,15 @@ use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
 use crate::shard::due::Due;
+use crate::shard::loading::Loading;
 use crate::shard::overdue::look_after;
 use crate::shard::peek::Peeks;
 use crate::shard::peer::Peer;
-use crate::shard::publish::{Targets, Withheld};
+use crate::shard::publish::Withheld;
 use crate::shard::recover::RecoveredQueue;
 use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
+use crate::shard::targets::Targets;
 use crate::stream::Stream;
 
 mod away;
@@ -43,6 +47,7 @@ mod expiry;
 mod get;
 mod grouped;
 mod lifetime;
+mod loading;
 mod moving;
 mod observe;
 mod overdue;
@@ -55,10 +60,13 @@ mod retry;
 mod settle;
 mod settled;
 mod streams;
+mod targets;
 pub mod task;
 #[cfg(test)]
 mod tests;
 mod transact;
+mod unique;
+mod windows;
 
 /// How much all queues together may hold in memory.
 #[derive(Debug)]
@@ -66,7 +74,12 @@ pub struct QueuedBytes {
     held: AtomicI64,
     budget: i64,
     max: i64,
+    /// How many keys may be known beside.
+    pub(crate) keys: Arc<KeyLimit>,
 }
+
+/// Which part of the most that queues may hold in memory keys may take beside it.
+const KEYS_PART: usize = 4;
 
 impl QueuedBytes {
     /// Nothing held yet. Above `budget` bytes messages leave memory; above `max`, because they could not, publishers wait.
@@ -75,6 +88,7 @@ impl QueuedBytes {
             held: AtomicI64::new(0),
             budget: i64::try_from(budget).unwrap_or(i64::MAX),
             max: i64::try_from(max).unwrap_or(i64::MAX),
+            keys: Arc::new(KeyLimit::new(max / KEYS_PART)),
         }
     }
 
@@ -106,6 +120,11 @@ pub struct Shard {
     touched_streams: Vec<QueueId>,
     stream_looks: Due,
     offset_writes: Due,
+    /// What exchanges have let through, by the queues that have the keys, and when keys are over.
+    windows: FxHashMap<QueueId, Window>,
+    window_dues: Due,
+    /// Allowance of connections for what went from windows to other shards, which is there when the log is durable so far.
+    passing: VecDeque<(Position, ConnectionId, usize)>,
     peers: FxHashMap<ConnectionId, Peer>,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
@@ -126,6 +145,10 @@ pub struct Shard {
     dead: Vec<Dead>,
     /// What queues have refused of the batch that is being published.
     refused: Vec<Refused>,
+    /// Whether duplicates were dropped, of what may not be durable yet.
+    has_duplicates: bool,
+    /// Keys that are to be read before anything is carried out.
+    loading: Option<Box<Loading>>,
     /// Queues that may refuse messages, and were full, or to which letters come that must not be refused.
     narrow: VecDeque<QueueId>,
     /// Whether room was reserved for what is published now.
@@ -183,6 +206,9 @@ impl Shard {
             touched_streams: Vec::new(),
             stream_looks: Due::default(),
             offset_writes: Due::default(),
+            windows: FxHashMap::default(),
+            window_dues: Due::default(),
+            passing: VecDeque::new(),
             peers: FxHashMap::default(),
             touched: Vec::new(),
             spoken_to: Vec::new(),
@@ -196,6 +222,8 @@ impl Shard {
             settled: Settled::default(),
             dead: Vec::new(),
             refused: Vec::new(),
+            has_duplicates: false,
+            loading: None,
             narrow: VecDeque::new(),
             reserved: false,
             resident_max: usize::MAX,
@@ -235,6 +263,15 @@ impl Shard {
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
         self.clock.set(now);
+        if self.loading.is_none() {
+            return self.work(commands, now);
+        }
+        if let Some(commands) = self.load_keys(commands) {
+            self.work(commands.into_iter(), now);
+        }
+    }
+
+    fn work(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
         for id in std::mem::take(&mut self.recovered) {
             self.used(id);
             self.look_at_stream(id);
@@ -258,6 +295,7 @@ impl Shard {
         self.ask_again();
         self.expire_queues(now);
         self.run_delays(now);
+        self.forget_over(now);
         self.end_waits(now);
         self.touch_expired(now);
         self.take_overdue(now);
@@ -269,6 +307,7 @@ impl Shard {
         self.report_committed();
         self.count_held();
         self.relieve();
+        self.give_back_passed(now);
         self.give_back_withheld(now);
         self.speak();
     }
@@ -280,6 +319,7 @@ impl Shard {
             withheld,
             self.expiries.next(),
             self.delay_dues.next(),
+            self.window_dues.next(),
             self.stream_looks.next(),
             self.offset_writes.next(),
             self.retries.next(),
@@ -297,6 +337,9 @@ impl Shard {
         if handle.delays().is_some() {
             return self.declare_delay(handle, &[], 0);
         }
+        if handle.is_window_of().is_some() {
+            return self.declare_window(handle, 0);
+        }
         if handle.is_stream() {
             self.created += 1;
             return self.declare_stream(Stream::new(handle));
@@ -308,9 +351,20 @@ impl Shard {
         }
         let id = handle.id;
         self.created += 1;
-        self.queues.insert(id, Queue::new(handle));
+        let queue = self.new_queue(handle);
+        self.queues.insert(id, queue);
         self.note_room(id);
         self.used(id);
+    }
+
+    /// An empty queue.
+    fn new_queue(&mut self, handle: Arc<QueueHandle>) -> Queue {
+        let mut queue = Queue::new(handle);
+        if queue.settings.deduplicates {
+            queue.know_keys(&self.queued.keys);
+            self.settled.set_keyed(queue.id, true);
+        }
+        queue
     }
 
     fn govern(&mut self, handle: &QueueHandle) {

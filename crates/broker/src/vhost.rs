@@ -30,6 +30,7 @@ pub mod limits;
 pub mod reply;
 #[cfg(test)]
 mod tests;
+mod windows;
 
 /// The argument that names a queue's type.
 const QUEUE_TYPE: &str = "x-queue-type";

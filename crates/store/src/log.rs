@@ -129,7 +129,7 @@ pub trait Log: Send {
     fn delete_queue(&mut self, group: Group, queue: QueueId) -> Position;
 
     /// What is told from here on, up to [`Log::end_part`], is this log's part of a transaction: it becomes durable together with the parts that
-    /// other logs are told, or not at all. What is told behind it waits with it. **Waits**: for no other shard, and never for the disk.
+    /// other logs are told, or not at all. Where two begin at the same place, both become durable together, or neither. What is told behind it waits with it. **Waits**: for no other shard, and never for the disk.
     fn begin_part(&mut self, transaction: Transaction);
 
     /// The part is complete. Once all are, they are made durable soon; the position is the part's last one, where anything was told in it.

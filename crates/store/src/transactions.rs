@@ -3,7 +3,7 @@
 //! Each shard stages its part when it comes to it, and waits for no other. As long as a part is missing, the commit leaves behind what was staged from
 //! the beginning of the other parts on: a staging is taken up to there. So a group's entries stay in order, and what is left behind waits for as long
 //! as a shard takes to get to a command. A transaction that is complete is left behind as well where, in one of its stagings, it comes after the
-//! part of another one that is.
+//! part of another one that is. Two that begin at the same place of a staging are taken together: neither is before the other there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Definitions out and in: a broker made of another one's, one of RabbitMQ's, and a document that cannot be taken.
 
+use amq_protocol::protocol::basic::AMQPProperties;
 use leveret_tests::broker::{self, Broker};
-use leveret_tests::client::{Connection, Login};
+use leveret_tests::client::{Connection, Login, table, text};
 use leveret_tests::http::Http;
 use leveret_tests::node::Node;
 use serde_json::{Value, json};
@@ -162,4 +163,49 @@ fn what_operators_set_survives_a_kill() {
     let api = Http::guest(broker.management());
     assert_eq!(parts(&api.get("/definitions")), told);
     broker.kill();
+}
+
+#[test]
+fn deduplication_comes_in_and_out_unchanged() {
+    let (broker, api) = start();
+    let declared = [
+        (
+            "/queues/%2F/unique",
+            json!({"durable": true, "arguments": {"x-message-deduplication": true}}),
+        ),
+        (
+            "/exchanges/%2F/once",
+            json!({"type": "x-message-deduplication", "durable": true, "arguments": {
+                "x-cache-size": 10, "x-cache-ttl": "60000", "x-cache-persistence": "disk"
+            }}),
+        ),
+    ];
+    for (path, body) in &declared {
+        assert_eq!(api.put(path, body).0, 201);
+    }
+    let bind = json!({"routing_key": "", "arguments": {}});
+    api.post("/bindings/%2F/e/once/q/unique", &bind);
+    let channel = Connection::open_at(broker.amqp, &Login::default()).channel(1);
+    let headers = table([("x-deduplication-header", text("a"))]);
+    for _ in 0..2 {
+        let properties = AMQPProperties::default().with_headers(headers.clone());
+        channel.publish_with("once", "", properties, "a");
+    }
+    channel.await_ready("unique", 1);
+    let exported = api.get("/definitions");
+    for (path, body) in &declared {
+        let shown = api.get(path);
+        assert_eq!(shown["arguments"], body["arguments"]);
+    }
+    // What the exchange knows is no queue of anybody's.
+    let queues = exported["queues"].as_array().expect("a list");
+    let names: Vec<&str> = queues
+        .iter()
+        .filter_map(|queue| queue["name"].as_str())
+        .collect();
+    assert_eq!(names, ["unique"]);
+    let (other, second) = start();
+    assert_eq!(second.post("/definitions", &exported).status, 204);
+    assert_eq!(parts(&second.get("/definitions")), parts(&exported));
+    drop(other);
 }

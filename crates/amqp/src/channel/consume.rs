@@ -188,6 +188,7 @@ pub(super) fn consume(
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
         tag,
         no_ack: consume.no_ack,
+        keeps_out: queue.settings.deduplicates,
         exclusive: consume.exclusive,
         prefetch: channel.prefetch,
         arguments: consume.arguments.to_owned(),

@@ -66,6 +66,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         seq: run.first_seq,
         counted: true,
         reader: consumer.reader,
+        keeps_out: consumer.keeps_out,
     };
     channel.unacked.insert(Piece {
         first: first_tag,
@@ -208,6 +209,7 @@ pub(crate) fn got(
             seq: got.seq,
             counted: false,
             reader: 0,
+            keeps_out: queue.settings.deduplicates,
         };
         channel.unacked.insert(Piece {
             first: tag,
@@ -226,6 +228,7 @@ pub(crate) fn settle(core: &mut Core, channel: &Channel, piece: &Piece<Unacked>,
         reader,
         ..
     } = piece.value;
+    core.frees |= piece.value.keeps_out;
     let (channel, count) = (channel.number, piece.count);
     core.settle(
         shard,

@@ -117,6 +117,9 @@ pub(crate) fn publish(
     if channel.transaction.is_some() {
         return tx::gather(core, channel, (route, message.mandatory), new, &body);
     }
+    if remembered.is_none() {
+        core.publisher.note_passing(route);
+    }
     if core.publisher.may_refuse(route) {
         note_refusable(core, channel, route);
     }

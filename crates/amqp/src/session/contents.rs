@@ -24,6 +24,9 @@ impl Session {
         arguments: &[u8],
         rest: &[u8],
     ) -> usize {
+        if self.core.frees {
+            self.hand_over();
+        }
         let Some(channel) = self.channels.get(number) else {
             self.no_channel(number, PUBLISH, false);
             return 0;
@@ -123,6 +126,9 @@ impl Session {
 
     /// The content of a channel has come whole: it is published.
     fn finish_content(&mut self, number: u16) {
+        if self.core.frees {
+            self.hand_over();
+        }
         let Some(channel) = self.channels.get(number) else {
             return;
         };

@@ -41,6 +41,7 @@ impl Session {
                 if done > 0 {
                     self.write_confirms();
                     self.core.traffic.note_messages(&self.core.counts);
+                    self.go_on();
                 }
             }
             Event::Reply(reply) => self.reply(reply),

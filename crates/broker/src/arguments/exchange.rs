@@ -1,10 +1,12 @@
 //! What the arguments of an exchange say: `alternate-exchange` of any, the others of one type.
 
+use std::time::Duration;
+
 use leveret_message::name::Name;
 use leveret_message::table::{TableRef, Value};
 
 use super::term::Term;
-use super::{ArgumentError, Reader, Refusal, Result};
+use super::{ArgumentError, DURATION_MAX, Reader, Refusal, Result};
 use crate::bindings::ExchangeKind;
 
 /// How many messages an `x-recent-history` exchange keeps where its declaration does not say.
@@ -21,8 +23,19 @@ pub struct ExchangeSettings {
     pub hash_on: HashOn,
     /// `x-recent-history-length` of an `x-recent-history` exchange: how many messages it keeps at most; no other keeps any.
     pub history_length: u64,
+    /// Of an `x-message-deduplication` exchange, how many messages it knows, and for how long.
+    pub window: WindowSettings,
     /// `x-delayed-type` of an `x-delayed-message` exchange: what it routes as.
     pub delayed_type: Option<ExchangeKind>,
+}
+
+/// How many messages an exchange knows, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowSettings {
+    /// `x-cache-size`. Never zero where there is a window.
+    pub size: u64,
+    /// `x-cache-ttl`; without it, until others need the room.
+    pub ttl: Option<Duration>,
 }
 
 /// What of a message decides where it goes.
@@ -59,6 +72,7 @@ impl ExchangeSettings {
             name => name,
         };
         let (mut hash_on, mut history_length) = (HashOn::default(), 0);
+        let mut window = WindowSettings::default();
         let delayed_type = match kind {
             ExchangeKind::Delayed => Some(reader.delayed_type()?),
             _ => None,
@@ -66,12 +80,14 @@ impl ExchangeSettings {
         match delayed_type.unwrap_or(kind) {
             ExchangeKind::ConsistentHash => hash_on = reader.hash_on()?,
             ExchangeKind::RecentHistory => history_length = reader.history_length()?,
+            ExchangeKind::Deduplication => window = reader.window()?,
             _ => {}
         }
         Ok(Self {
             alternate_exchange,
             hash_on,
             history_length,
+            window,
             delayed_type,
         })
     }
@@ -104,11 +120,53 @@ impl Reader<'_> {
             _ => None,
         });
         let kind = name.and_then(ExchangeKind::from_name);
-        let kind = kind.filter(|kind| *kind != ExchangeKind::Delayed);
+        // What was delayed would come past the window.
+        let is_taken = |kind: &ExchangeKind| {
+            !matches!(kind, ExchangeKind::Delayed | ExchangeKind::Deduplication)
+        };
+        let kind = kind.filter(is_taken);
         kind.ok_or_else(|| {
             let sentence = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
             ArgumentError::new(TYPE, Refusal::Sentence(sentence.into()))
         })
+    }
+
+    fn window(self) -> Result<WindowSettings> {
+        let refused = |argument, sentence: &str| {
+            let refusal = Refusal::Sentence(sentence.into());
+            ArgumentError::new(argument, refusal)
+        };
+        let size = self.count("x-cache-size").flatten().ok_or_else(|| {
+            let sentence =
+                "Missing or invalid argument, 'x-cache-size' must be an integer greater than 0";
+            refused("x-cache-size", sentence)
+        })?;
+        let ttl = match self.count("x-cache-ttl") {
+            None => None,
+            Some(Some(ms)) => Some(Duration::from_millis(ms).min(DURATION_MAX)),
+            Some(None) => {
+                let sentence = "Invalid argument, 'x-cache-ttl' must be an integer greater than 0";
+                return Err(refused("x-cache-ttl", sentence));
+            }
+        };
+        match self.0.find("x-cache-persistence") {
+            None | Some(Value::LongStr(b"disk" | b"memory")) => {}
+            Some(_) => {
+                let sentence =
+                    "Invalid argument, 'x-cache-persistence' must be either 'disk' or 'memory'";
+                return Err(refused("x-cache-persistence", sentence));
+            }
+        }
+        Ok(WindowSettings { size, ttl })
+    }
+
+    /// A number above zero, which may be written in digits: whether the argument is there, and what it says.
+    fn count(self, argument: &str) -> Option<Option<u64>> {
+        let value = self.0.find(argument)?;
+        let written = || value.as_str()?.parse().ok();
+        let count = value.as_integer().or_else(written);
+        let count = count.and_then(|count| u64::try_from(count).ok());
+        Some(count.filter(|count| *count > 0))
     }
 
     fn history_length(self) -> Result<u64> {

@@ -84,6 +84,8 @@ pub struct QueueArguments {
     pub placement: PlacementSettings,
     /// `x-leveret-message-group`: the header whose value says which messages go to one consumer at a time.
     pub message_group: Option<Box<str>>,
+    /// `x-message-deduplication`: whether a message stays out as long as one with the same `x-deduplication-header` is there.
+    pub deduplicates: bool,
     /// `x-leveret-durability`: instead of what its vhost says.
     pub durability: Option<Durability>,
 }
@@ -193,6 +195,7 @@ impl QueueArguments {
             member_tag: None,
         },
         message_group: None,
+        deduplicates: false,
         durability: None,
     };
 
@@ -237,6 +240,7 @@ impl QueueArguments {
             delayed_retry: delayed_retry(from)?,
             name_prefix: name_prefix(from)?,
             message_group: from.string("x-leveret-message-group")?.map(Into::into),
+            deduplicates: from.boolean("x-message-deduplication")?.unwrap_or_default(),
             durability: durability(from)?,
         })
     }

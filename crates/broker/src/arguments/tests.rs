@@ -263,7 +263,6 @@ fn every_type_takes_every_argument() {
         });
         let ms = |ms| Some(Duration::from_millis(ms));
         let expected = QueueArguments {
-            message_group: None,
             queue_type: QueueType::from_name(kind).unwrap(),
             name_prefix: Some("tmp-".into()),
             expires: ms(1000),
@@ -299,6 +298,7 @@ fn every_type_takes_every_argument() {
                 member_tag: Some("ssd".into()),
             },
             durability: Some(Durability::Os),
+            ..QueueArguments::default()
         };
         assert_eq!(**settings.as_ref().unwrap(), expected);
         assert_eq!(settings.unwrap().queue_type.as_str(), kind);

@@ -21,13 +21,15 @@ pub enum ExchangeKind {
     LocalRandom,
     /// To all bindings; a new one gets the last messages.
     RecentHistory,
+    /// To all bindings, what was not there before.
+    Deduplication,
     /// As another type does, which an argument names; messages may be held back before.
     Delayed,
 }
 
 impl ExchangeKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Direct,
         Self::Fanout,
         Self::Headers,
@@ -35,6 +37,7 @@ impl ExchangeKind {
         Self::ConsistentHash,
         Self::Delayed,
         Self::LocalRandom,
+        Self::Deduplication,
         Self::ModulusHash,
         Self::Random,
         Self::RecentHistory,
@@ -57,6 +60,7 @@ impl ExchangeKind {
             Self::Random => "x-random",
             Self::LocalRandom => "x-local-random",
             Self::RecentHistory => "x-recent-history",
+            Self::Deduplication => "x-message-deduplication",
             Self::Delayed => "x-delayed-message",
         }
     }
@@ -73,6 +77,7 @@ impl ExchangeKind {
             Self::Random => "Randomly picks a binding (queue) to route via (to).",
             Self::LocalRandom => "Picks one random local binding (queue) to route via (to).",
             Self::RecentHistory => "Recent History Exchange.",
+            Self::Deduplication => "Message Deduplication Exchange.",
             Self::Delayed => "Delayed Message Exchange.",
         }
     }

@@ -215,6 +215,7 @@ impl Publisher {
                 runs,
                 settles,
                 reserved: false,
+                passed: 0,
             };
             (shard, part)
         };

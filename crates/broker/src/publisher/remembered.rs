@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) shards: ShardSet,
     /// How many groups of queues it leads to, each of which has an entry of the log of its own.
     pub(super) groups: usize,
+    /// The shards in which it comes to the window of an exchange first.
+    pub(super) windows: ShardSet,
     /// Whether one of the queues may refuse it.
     pub(super) may_refuse: bool,
     /// What [`changes`] was when it was last found to hold.
@@ -46,6 +48,10 @@ impl Route {
         let groups = handles
             .iter()
             .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
+        let windows = handles
+            .iter()
+            .filter(|queue| queue.is_window_of().is_some())
+            .fold(0, |bits, window| bits | 1 << window.shard.0);
         let handles: Arc<[Arc<QueueHandle>]> = handles.into();
         Self {
             key,
@@ -55,6 +61,7 @@ impl Route {
             handles,
             lanes,
             shards: ShardSet(bits),
+            windows: ShardSet(windows),
             groups: groups.count_ones() as usize,
             held_at: changes,
         }
@@ -71,5 +78,5 @@ impl Route {
 }
 
 fn may_refuse(queues: &[Arc<QueueHandle>]) -> bool {
-    queues.iter().any(|queue| queue.may_refuse())
+    queues.iter().any(|queue| queue.may_turn_away())
 }

@@ -19,6 +19,9 @@ pub enum Home {
     Log,
 }
 
+/// The first stream with keys; those with messages are below.
+pub const KEYS: u32 = 256;
+
 /// The priority of messages in their queue: 0 in one without priorities. In the log it is the stream they are in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(pub u8);
@@ -27,6 +30,11 @@ impl Level {
     /// As the log names it.
     pub fn stream(self) -> Stream {
         Stream(u32::from(self.0))
+    }
+
+    /// The stream beside it, with the keys of its messages.
+    pub fn keys(self) -> Stream {
+        Stream(KEYS + u32::from(self.0))
     }
 
     /// The one that the log names so.

@@ -24,6 +24,7 @@ impl Queue {
             line.purge(log, |first, count| gone(level, first, count));
         }
         self.forget_bodies();
+        self.forget_keys_of_ready();
         count
     }
 

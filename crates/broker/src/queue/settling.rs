@@ -61,11 +61,15 @@ impl Queue {
             return 0;
         };
         let (consumers, groups) = (&mut self.consumers, &mut self.groups);
+        let keys = &mut self.keys;
         let (mut count_gone, mut bytes_gone) = (0, 0);
         held.remove(numbers(run), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);
             note_back(piece, consumers, groups);
+            if let Some(keys) = keys {
+                keys.forget(piece.first, piece.count);
+            }
             if piece.value.home == Home::Log {
                 gone(piece.value.level, piece.first, piece.count);
             }
@@ -87,14 +91,18 @@ impl Queue {
     ) {
         let mut back = SmallVec::<[Piece<Held>; 1]>::new();
         let has_dead_letters = self.has_dead_letters();
-        let taken = self.take_held(holder, run, |piece| match outcome {
-            Outcome::Ack => each(Fate::Gone, &piece),
-            Outcome::Discard if !has_dead_letters => each(Fate::Gone, &piece),
+        let leaves = match outcome {
+            Outcome::Ack => true,
+            Outcome::Discard => !has_dead_letters,
+            Outcome::Return | Outcome::Fail => false,
+        };
+        let taken = self.take_held(holder, run, leaves, |piece| match outcome {
+            _ if leaves => each(Fate::Gone, &piece),
             Outcome::Discard if piece.value.batch.is_some() => {
                 each(Fate::Dead(Reason::Rejected), &piece);
             }
             // A policy brought the dead letter exchange when the message had left memory already. It comes round again rather than being lost.
-            Outcome::Discard | Outcome::Return | Outcome::Fail => back.push(piece),
+            _ => back.push(piece),
         });
         if outcome == Outcome::Ack {
             self.counts.note_acked(taken);
@@ -108,22 +116,29 @@ impl Queue {
         }
     }
 
-    /// Takes what a channel holds of a run from it, and gives credit back. Returns how many messages these were.
+    /// Takes what a channel holds of a run from it, where it may leave the queue, and gives credit back. Returns how many messages these were.
     fn take_held(
         &mut self,
         holder: Holder,
         run: (u64, u64),
+        leaves: bool,
         mut taken: impl FnMut(Piece<Held>),
     ) -> u64 {
         let Some(held) = self.unacked.get_mut(holder) else {
             return 0;
         };
         let (consumers, groups) = (&mut self.consumers, &mut self.groups);
+        let keys = &mut self.keys;
         let (mut count_gone, mut bytes_gone) = (0, 0);
         held.take(numbers(run), |piece| {
             count_gone += piece.count;
             bytes_gone += piece.value.size(piece.count);
             note_back(&piece, consumers, groups);
+            if let Some(keys) = keys
+                && leaves
+            {
+                keys.forget(piece.first, piece.count);
+            }
             taken(piece);
         });
         self.unacked_count -= count_gone;
@@ -140,7 +155,7 @@ impl Queue {
         mut each: impl FnMut(Fate, &Piece<Held>),
     ) {
         let mut back = Vec::new();
-        self.take_held(holder, (0, u64::MAX), |piece| back.push(piece));
+        self.take_held(holder, (0, u64::MAX), false, |piece| back.push(piece));
         self.unacked.remove(holder);
         for piece in back {
             match failed {
@@ -159,7 +174,10 @@ impl Queue {
         piece.value.failed = piece.value.failed.saturating_add(1);
         let is_too_often = u64::from(piece.value.failed) > self.failures_max;
         match is_too_often {
-            true if !self.has_dead_letters() => each(Fate::Gone, &piece),
+            true if !self.has_dead_letters() => {
+                self.forget_keys(piece.first, piece.count);
+                each(Fate::Gone, &piece);
+            }
             true if piece.value.batch.is_some() => {
                 each(Fate::Dead(Reason::DeliveryLimit), &piece);
             }

@@ -32,7 +32,7 @@ pub(super) fn is_fleeting(exchange: &Exchange) -> bool {
     }
     match exchange.routes_as {
         // It has to hear of each message.
-        ExchangeKind::Headers | ExchangeKind::RecentHistory => true,
+        ExchangeKind::Headers | ExchangeKind::RecentHistory | ExchangeKind::Deduplication => true,
         ExchangeKind::Random | ExchangeKind::LocalRandom => true,
         ExchangeKind::ConsistentHash => exchange.settings.hash_on != HashOn::RoutingKey,
         ExchangeKind::Direct

@@ -4,6 +4,7 @@
 use leveret_store::log::{Arrived, QueueId, Read, Wanted};
 
 use crate::queue::{Asking, Need, Queue};
+use crate::shard::unique::forget_lost;
 use crate::shard::{Shard, list_resident, touch};
 
 /// How many bytes a queue whose consumers can take messages keeps when memory is short.
@@ -103,7 +104,8 @@ impl Shard {
 
     fn arrived_read(&mut self, wanted: Wanted, read: Read) {
         let id = wanted.queue;
-        if self.queues.contains_key(&id) {
+        if let Some(queue) = self.queues.get_mut(&id) {
+            forget_lost(queue, &wanted, &read, &mut self.settled);
             self.arrived_in(id, |queue| {
                 queue.arrived(wanted, read);
             });

@@ -9,14 +9,13 @@ use leveret_message::batch::NewMessage;
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 use leveret_store::entry::Stream;
-use leveret_store::log::{Position, QueueId, Transaction};
+use leveret_store::log::{Position, QueueId};
 
 use crate::arguments::QueueSettings;
-use crate::command::{Command, Part};
 use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::{Home, Queue, Ready, Taken};
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::queue_handle::QueueHandle;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
 use crate::runs::{Piece, split_front};
@@ -95,8 +94,13 @@ impl Shard {
                 let went = publish_dead(&dead, unix_secs, &mut lanes, kept);
                 if went == 0 && kept {
                     self.keep_dead(dead);
-                } else if dead.piece.value.home == Home::Log {
-                    let Piece { first, count, .. } = dead.piece;
+                    continue;
+                }
+                let Piece { first, count, .. } = dead.piece;
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.forget_keys(first, count);
+                }
+                if dead.piece.value.home == Home::Log {
                     left.push((id, dead.piece.value.level.stream(), first, count));
                 }
             }
@@ -118,35 +122,19 @@ impl Shard {
     /// shard. Where room is `reserved` for them, no queue refuses any.
     pub(super) fn move_messages(
         &mut self,
-        lanes: Vec<Filling>,
+        mut lanes: Vec<Filling>,
         left: Vec<Left>,
         reserved: bool,
     ) -> Option<Position> {
-        let own = self.id;
-        let is_concerned = |(shard, lane): &(ShardId, Filling)| {
-            !lane.is_empty() || (*shard == own && !left.is_empty())
-        };
-        let lanes = (0..).map(ShardId).zip(lanes);
-        let concerned: Vec<_> = lanes.filter(is_concerned).collect();
-        let transaction = Transaction::new(concerned.len());
-        let mut position = None;
-        for (shard, mut lane) in concerned {
-            if shard == own {
-                let (mut batch, runs) = lane.seal();
-                self.stamp(&mut batch);
-                ((), position) = self.in_part(transaction, |this| {
-                    this.reserved = reserved;
-                    this.enter(&batch, &runs);
-                    this.reserved = false;
-                    this.refused.clear();
-                    this.leave(&left);
-                });
-            } else {
-                let part = Part::moved(transaction, lane.seal(), reserved);
-                self.shards.send(shard, Command::Transact(Box::new(part)));
-            }
-        }
-        position
+        let own = self.take_own(&mut lanes);
+        let passed = self.pass_windows(own, lanes, (0, false));
+        let left = (!left.is_empty()).then_some(left);
+        let entered = self.enter_passed(passed, None, reserved, left.is_some(), |this| {
+            left.iter().for_each(|left| this.leave(left));
+        });
+        // Nobody waits for these.
+        self.refused.clear();
+        entered.last
     }
 
     /// Messages that are in the log leave their queues.
@@ -159,15 +147,20 @@ impl Shard {
 
 /// Messages have left the front of their queue: they are gone, or dead.
 pub(super) fn let_go(
-    queue: &Queue,
+    queue: &mut Queue,
     piece: Piece<Ready>,
     reason: Reason,
     dead: &mut Vec<Dead>,
     settled: &mut Settled,
 ) {
     if queue.has_dead_letters() {
-        dead.push(Dead::of(queue, piece, reason));
-    } else if piece.value.home == Home::Log {
+        if !queue.keeps_dead() {
+            queue.forget_keys(piece.first, piece.count);
+        }
+        return dead.push(Dead::of(queue, piece, reason));
+    }
+    queue.forget_keys(piece.first, piece.count);
+    if piece.value.home == Home::Log {
         let stream = piece.value.level.stream();
         settled.push(queue.id, stream, piece.first, piece.count);
     }
@@ -184,7 +177,7 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
 }
 
 /// Takes room for a letter in all queues, or in none. Whether there was some.
-fn reserve(queues: &[Arc<QueueHandle>]) -> bool {
+pub(super) fn reserve(queues: &[Arc<QueueHandle>]) -> bool {
     let reserved = queues.iter().take_while(|queue| queue.reserve()).count();
     if reserved < queues.len() {
         queues.iter().take(reserved).for_each(|queue| queue.came(1));

@@ -170,15 +170,17 @@ pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut 
         if let Some(timeout) = turn.timeout {
             look_after(table.looks, queue, timeout, table.clock);
         }
-    } else if taken.piece.value.home == Home::Log {
+    } else {
         let Piece {
             first,
             count,
             value,
         } = taken.piece;
-        table
-            .settled
-            .push(queue.id, value.level.stream(), first, count);
+        queue.forget_keys(first, count);
+        if value.home == Home::Log {
+            let stream = value.level.stream();
+            table.settled.push(queue.id, stream, first, count);
+        }
     }
 }
 

@@ -72,6 +72,7 @@ impl Shard {
             self.drop_queue(queue);
             self.drop_stream(queue);
             self.drop_delay(queue);
+            self.drop_window(queue);
         }
         (done.0)();
     }
@@ -82,6 +83,7 @@ impl Shard {
             return 0;
         };
         self.held_bytes -= queue.held_bytes() as i64;
+        self.settled.set_keyed(id, false);
         let ready = queue.ready_count();
         self.deleted += 1;
         self.ended += queue.message_counts();

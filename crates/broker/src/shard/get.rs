@@ -67,8 +67,11 @@ impl Shard {
         };
         if !no_ack {
             queue.hold(holder, taken, None, tick);
-        } else if taken.piece.value.home == Home::Log {
-            self.settled.push(id, level.stream(), got.seq, 1);
+        } else {
+            queue.forget_keys(got.seq, 1);
+            if taken.piece.value.home == Home::Log {
+                self.settled.push(id, level.stream(), got.seq, 1);
+            }
         }
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         if !no_ack {

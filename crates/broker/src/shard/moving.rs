@@ -98,6 +98,7 @@ impl Shard {
                 continue;
             }
             moved += 1;
+            queue.forget_keys(piece.first, piece.count);
             if piece.value.home == Home::Log {
                 left.push((id, piece.value.level.stream(), piece.first, piece.count));
             }

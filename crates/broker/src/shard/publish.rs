@@ -9,12 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use leveret_message::batch::{Arrivals, Batch, ToldApart};
-use leveret_store::entry::{NewEnqueue, Stream, Target};
-use leveret_store::log::{GROUPS, Group, Log, Position, QueueId, Urgency};
+use leveret_store::log::{Position, QueueId, Urgency};
 
 use crate::command::{Publish, Run};
 use crate::link::ConnectionId;
-use crate::queue::{Home, Level, Place, Queue};
+use crate::queue::{Home, Level, Place};
 use crate::shard::deal::{Table, deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};
 
@@ -37,9 +36,19 @@ pub(super) struct Withheld {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Safe {
     /// Once the log has come so far.
-    position: Position,
+    pub(super) position: Position,
     /// Whether it has to be synced so far, or written.
-    urgency: Urgency,
+    pub(super) urgency: Urgency,
+}
+
+impl Safe {
+    /// Once the log is synced so far.
+    pub(super) fn synced(position: Position) -> Self {
+        Self {
+            position,
+            urgency: Urgency::Synced,
+        }
+    }
 }
 
 impl Default for Safe {
@@ -52,141 +61,9 @@ impl Default for Safe {
     }
 }
 
-/// Messages of a batch that are to be in the log, for the queues of one group after the other.
-#[derive(Debug)]
-pub(super) struct Targets {
-    /// For each group of queues, in the order of the batch.
-    by_group: Vec<Vec<Target>>,
-    /// The groups that have some.
-    groups: Vec<Group>,
-    /// How many messages these are, each counted for every queue.
-    covered: u32,
-    /// Whether one of the queues wants them synced before their publisher hears that they are safe.
-    sync: bool,
-    /// What goes into one entry where a batch does not go as a whole.
-    records: Vec<u8>,
-    starts: Vec<u32>,
-}
-
-impl Default for Targets {
-    fn default() -> Self {
-        Self {
-            by_group: (0..=GROUPS).map(|_| Vec::new()).collect(),
-            groups: Vec::new(),
-            covered: 0,
-            sync: false,
-            records: Vec::new(),
-            starts: Vec::new(),
-        }
-    }
-}
-
-impl Targets {
-    /// Messages are the next of a queue.
-    fn push(&mut self, queue: &Queue, level: Level, run: (u32, u32)) {
-        let of = (queue.id, queue.syncs);
-        self.push_at(of, level.stream(), queue.next_seq(), run);
-    }
-
-    /// Messages enter a stream of a queue, which wants them synced or not, with sequence numbers from `first_seq` on.
-    #[inline]
-    pub(super) fn push_at(
-        &mut self,
-        (queue, syncs): (QueueId, bool),
-        stream: Stream,
-        first_seq: u64,
-        (first, count): (u32, u32),
-    ) {
-        self.sync |= syncs;
-        self.covered += count;
-        let group = Group::of(queue);
-        let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
-            return;
-        };
-        if targets.is_empty() {
-            self.groups.push(group);
-        }
-        targets.push(Target {
-            queue,
-            stream,
-            first,
-            count,
-            flags: 0,
-            first_seq,
-            expires_ms: 0,
-        });
-    }
-
-    /// Appends an entry for each group. Returns when all of them are safe.
-    pub(super) fn append(&mut self, batch: &Batch, log: &mut dyn Log) -> Option<Safe> {
-        let urgency = match std::mem::take(&mut self.sync) {
-            true => Urgency::Synced,
-            false => Urgency::Written,
-        };
-        let covers_all = std::mem::take(&mut self.covered) >= batch.len();
-        let whole = self.groups.len() == 1 && covers_all && !batch.has_shared_bodies();
-        let unix_ms = batch.arrivals().of(0);
-        let mut safe = None;
-        for group in self.groups.drain(..) {
-            let Some(targets) = self.by_group.get_mut(usize::from(group.0)) else {
-                continue;
-            };
-            let new = if whole {
-                entry(unix_ms, targets, batch.starts(), batch.bytes())
-            } else {
-                self.records.clear();
-                self.starts.clear();
-                copy_targets(targets, batch, &mut self.records, &mut self.starts);
-                entry(unix_ms, targets, &self.starts, &self.records)
-            };
-            let position = log.enqueue(group, new, urgency);
-            targets.clear();
-            safe = Some(Safe { position, urgency });
-        }
-        safe
-    }
-}
-
-/// Copies the messages that targets take, and lets the targets name them there.
-fn copy_targets(
-    targets: &mut [Target],
-    batch: &Batch,
-    records: &mut Vec<u8>,
-    starts: &mut Vec<u32>,
-) {
-    let mut copied = None;
-    for target in targets {
-        let run = (target.first, target.count);
-        target.first = match copied {
-            Some((same, at)) if same == run => at,
-            _ => {
-                let at = starts.len() as u32;
-                batch.copy_records(run.0, run.1, records, starts);
-                at
-            }
-        };
-        copied = Some((run, target.first));
-    }
-}
-
-fn entry<'a>(
-    unix_ms: u64,
-    targets: &'a [Target],
-    starts: &'a [u32],
-    records: &'a [u8],
-) -> NewEnqueue<'a> {
-    NewEnqueue {
-        unix_ms,
-        targets,
-        starts,
-        records,
-        bodies: &[],
-    }
-}
-
 /// Cuts messages where they belong to different places in a queue, which keeps persistent ones or does not, and has priorities up to `max`.
 #[inline]
-fn places(
+pub(super) fn places(
     batch: &Batch,
     (first, count): (u32, u32),
     kept: bool,
@@ -217,8 +94,23 @@ impl Shard {
             runs,
         } = publish;
         self.stamp(&mut batch);
+        if self.lead_to_windows(&runs) {
+            return self.publish_through((connection, number, bytes), (batch, runs), now);
+        }
         let (safe, slow) = self.enter(&batch, &runs);
         self.give_back(connection, bytes, slow, now);
+        self.note_done(connection, number, safe);
+    }
+
+    /// A batch of a connection is done once it is safe, and that of which it had duplicates is.
+    #[inline]
+    pub(super) fn note_done(&mut self, connection: ConnectionId, number: u64, safe: Option<Safe>) {
+        let safe = match self.known_at() {
+            Some(known) => Some(Safe::synced(
+                safe.map_or(known, |safe| safe.position.max(known)),
+            )),
+            None => safe,
+        };
         let refused = std::mem::take(&mut self.refused);
         if !refused.is_empty()
             && let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection)
@@ -246,6 +138,7 @@ impl Shard {
     }
 
     /// Puts a batch into its queues and the log: when that is safe, and one of the queues whose consumers cannot keep up.
+    #[inline]
     pub(super) fn enter(
         &mut self,
         batch: &Arc<Batch>,
@@ -283,6 +176,9 @@ impl Shard {
             self.put_elsewhere(id, batch, run);
             return false;
         };
+        if may_refuse && queue.keys.is_some() {
+            return self.enqueue_unique(id, batch, run);
+        }
         if may_refuse && queue.refuses() {
             return self.enqueue_fitting(id, batch, run);
         }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use leveret_store::log::{Group, QueueId};
 
 use crate::backing::{FoundMessages, FoundReturned};
-use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
 use crate::stream::Stream;
@@ -33,6 +32,11 @@ impl Shard {
             self.recovered_delays.push((handle, recovered));
             return;
         }
+        if handle.is_window_of().is_some() {
+            self.load_later(handle.id, &recovered.messages);
+            self.declare_window(handle, recovered.next_seq);
+            return;
+        }
         if handle.is_stream() {
             let id = handle.id;
             let first = recovered.messages.first().map(|found| found.first_seq);
@@ -44,7 +48,10 @@ impl Shard {
             return;
         }
         let id = handle.id;
-        let mut queue = Queue::new(handle);
+        let mut queue = self.new_queue(handle);
+        if queue.keys.is_some() {
+            self.load_later(id, &recovered.messages);
+        }
         queue.recover(recovered);
         self.queues.insert(id, queue);
         self.recovered.push(id);

@@ -42,7 +42,11 @@ impl Shard {
         batch: &Arc<Batch>,
         run: (u32, u32),
     ) -> bool {
-        let is_slow = self.put(id, batch, run, false);
+        let is_unique = |queue: &Queue| queue.keys.is_some();
+        let is_slow = match self.queues.get(&id).is_some_and(is_unique) {
+            true => self.enqueue_unique(id, batch, run),
+            false => self.put(id, batch, run, false),
+        };
         self.note_room(id);
         if let Some(queue) = self.queues.get_mut(&id).filter(|queue| queue.refuses()) {
             queue.handle.came(run.1);
@@ -90,7 +94,7 @@ impl Shard {
         is_slow
     }
 
-    fn refuse(&mut self, id: QueueId, batch: &Arc<Batch>, index: u32) {
+    pub(super) fn refuse(&mut self, id: QueueId, batch: &Arc<Batch>, index: u32) {
         match self.refused.last_mut() {
             Some((first, count)) if *first + *count == index => *count += 1,
             _ => self.refused.push((index, 1)),

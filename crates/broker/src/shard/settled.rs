@@ -2,6 +2,9 @@
 
 use leveret_store::entry::{QueueRun, Reason, Run, Stream};
 use leveret_store::log::{GROUPS, Group, Log, QueueId};
+use rustc_hash::FxHashSet;
+
+use crate::queue::Level;
 
 /// See the module.
 #[derive(Debug)]
@@ -10,6 +13,8 @@ pub(super) struct Settled {
     by_group: Vec<Vec<QueueRun>>,
     /// The groups that have some.
     groups: Vec<Group>,
+    /// Queues whose messages have keys beside them, which go with them.
+    keyed: FxHashSet<QueueId>,
 }
 
 impl Default for Settled {
@@ -17,6 +22,7 @@ impl Default for Settled {
         Self {
             by_group: (0..=GROUPS).map(|_| Vec::new()).collect(),
             groups: Vec::new(),
+            keyed: FxHashSet::default(),
         }
     }
 }
@@ -41,6 +47,14 @@ impl Settled {
         }
     }
 
+    /// What is settled of a queue goes with the keys beside it from now on, or no more.
+    pub(super) fn set_keyed(&mut self, queue: QueueId, is_keyed: bool) {
+        match is_keyed {
+            true => self.keyed.insert(queue),
+            false => self.keyed.remove(&queue),
+        };
+    }
+
     /// Tells the log. To be called before anything is said of a queue that must not come before its settled messages: its end.
     pub(super) fn tell(&mut self, log: &mut dyn Log) {
         for group in self.groups.drain(..) {
@@ -52,10 +66,24 @@ impl Settled {
                 runs.sort_unstable_by_key(key);
             }
             runs.dedup_by(|next, last| join(last, next));
+            if !self.keyed.is_empty() {
+                add_keys(runs, &self.keyed);
+            }
             log.settle(group, Reason::Ack, runs);
             runs.clear();
         }
     }
+}
+
+/// Adds the keys of messages to these.
+fn add_keys(runs: &mut Vec<QueueRun>, keyed: &FxHashSet<QueueId>) {
+    let of = runs.iter().filter(|of| keyed.contains(&of.queue));
+    let keys = of.filter_map(|of| {
+        let stream = Level::of(of.stream)?.keys();
+        Some(QueueRun { stream, ..*of })
+    });
+    let keys: Vec<QueueRun> = keys.collect();
+    runs.extend(keys);
 }
 
 /// Adds a run to one that it continues, if it does.

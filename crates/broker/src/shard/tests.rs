@@ -22,3 +22,5 @@ mod property;
 mod ranked;
 mod stage;
 mod transact;
+mod unique;
+mod windows;

@@ -11,6 +11,9 @@ use crate::shard::{Shard, peer};
 impl Shard {
     pub(super) fn transact(&mut self, mut part: Part, now: Instant) {
         self.stamp(&mut part.batch);
+        if self.lead_to_windows(&part.runs) {
+            return self.transact_through(part, now);
+        }
         let connection = part.connection;
         let (slow, last) = self.in_part(part.transaction, |this| {
             this.reserved = part.reserved;
@@ -24,7 +27,7 @@ impl Shard {
             slow
         });
         // What it rejected goes to the dead letters right behind it, and is waited for as well.
-        let last = last.max(self.bury());
+        let last = last.max(self.bury()).max(self.known_at());
         let Some(connection) = connection else {
             return;
         };
@@ -41,12 +44,27 @@ impl Shard {
         transaction: Transaction,
         told: impl FnOnce(&mut Self) -> T,
     ) -> (T, Option<Position>) {
+        self.in_parts(&[transaction], told)
+    }
+
+    /// As [`Shard::in_part`] for several transactions. They begin at the same place, and so the log has them together or not at all.
+    pub(super) fn in_parts<T>(
+        &mut self,
+        transactions: &[Transaction],
+        told: impl FnOnce(&mut Self) -> T,
+    ) -> (T, Option<Position>) {
         // What was settled before is of no transaction.
         self.settled.tell(&mut *self.log);
-        self.log.begin_part(transaction);
+        for transaction in transactions {
+            self.log.begin_part(*transaction);
+        }
         let done = told(self);
         self.settled.tell(&mut *self.log);
-        (done, self.log.end_part(transaction))
+        let mut last = None;
+        for transaction in transactions {
+            last = self.log.end_part(*transaction);
+        }
+        (done, last)
     }
 
     /// Answers connections whose transactions, or whatever else they asked for, are durable.

@@ -66,12 +66,13 @@ impl Vhost {
         }
     }
 
-    /// After everything was put back: each exchange that delays messages has a place for them.
-    pub(crate) fn recover_delays(&self) {
+    /// After everything was put back: each exchange that needs a place for messages or keys has one.
+    pub(crate) fn recover_exchanges(&self) {
         let _door = self.door.lock();
         for exchange in self.exchanges() {
-            // The name was short enough when it was declared.
+            // The names were short enough when they were declared.
             let _ = self.give_delay(&exchange);
+            let _ = self.give_window(&exchange);
         }
     }
 }

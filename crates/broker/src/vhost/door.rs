@@ -24,6 +24,7 @@ use crate::vhost::Vhost;
 use crate::vhost::declarations::{
     check_equivalent_exchange, check_equivalent_queue, check_stream, unacceptable,
 };
+use crate::vhost::windows::window_name;
 
 /// Names that begin like this are the broker's own.
 const RESERVED_PREFIX: &str = "amq.";
@@ -169,8 +170,12 @@ impl Vhost {
         let settings = ExchangeSettings::parse(declaration.kind, declaration.arguments.view())
             .map_err(|e| unacceptable(&e, self.named(Kind::Exchange, &name)))?;
         let exchange = Exchange::new(declaration, settings, self.name.clone());
+        if exchange.kind == ExchangeKind::Deduplication {
+            window_name(&exchange.name)?;
+        }
         self.define_exchange(&exchange);
         self.give_delay(&exchange)?;
+        self.give_window(&exchange)?;
         self.govern_exchange(&exchange);
         self.events.exchange_created(&exchange);
         let kept = IsKept(exchange.durable);
@@ -396,6 +401,7 @@ impl Vhost {
         self.exchanges
             .remove_if(&exchange.name, |_, there| Arc::ptr_eq(there, exchange));
         self.end_delay(exchange);
+        self.end_window(exchange);
         let from = exchange.take_bindings();
         self.forget_recent(exchange);
         for (key, arguments, to) in from.iter() {

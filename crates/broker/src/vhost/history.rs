@@ -180,7 +180,7 @@ impl Vhost {
         let concerned: Vec<_> = lanes.filter(|(_, lane)| !lane.is_empty()).collect();
         let transaction = Transaction::new(concerned.len());
         for (shard, mut lane) in concerned {
-            let part = Part::moved(transaction, lane.seal(), false);
+            let part = Part::moved(transaction, lane.seal(), (false, 0));
             self.shards.send(shard, Command::Transact(Box::new(part)));
         }
     }

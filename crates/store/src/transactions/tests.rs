@@ -98,6 +98,25 @@ fn what_is_behind_a_part_waits_for_the_other_parts_and_what_is_before_it_does_no
 }
 
 #[test]
+fn two_that_begin_at_the_same_place_are_taken_together() {
+    let mut rig = Rig::new();
+    let (one, other) = (Transaction::new(2), Transaction::new(2));
+    rig.push(0, 1);
+    rig.begin(one, 0);
+    assert_eq!(rig.take(), [vec![1], vec![], vec![]]);
+    rig.begin(other, 0);
+    rig.push(0, 2);
+    rig.end(one, 0);
+    rig.part(one, 1, &[3]);
+    assert_eq!(rig.take(), [vec![], vec![], vec![]], "one is complete");
+    rig.end(other, 0);
+    assert_eq!(rig.take(), [vec![], vec![], vec![]], "a part is missing");
+    rig.part(other, 2, &[4]);
+    assert_eq!(rig.take(), [vec![2], vec![3], vec![4]]);
+    assert!(rig.transactions.open.lock().is_empty());
+}
+
+#[test]
 fn a_complete_transaction_waits_behind_one_that_is_not() {
     let mut rig = Rig::new();
     let (first, second, third) = (

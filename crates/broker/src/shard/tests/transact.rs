@@ -32,6 +32,7 @@ fn transact(
         reader: 0,
     });
     Command::Transact(Box::new(Part {
+        passed: 0,
         connection: Some(client.id()),
         transaction: Transaction::new(1),
         bytes: publish.bytes,

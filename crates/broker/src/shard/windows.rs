@@ -1,0 +1,382 @@
+//! Messages on their way through the windows of `x-message-deduplication` exchanges: see `deduplication/window.rs`.
+//!
+//! A window is asked in the shard that it is in. What it has not seen goes on to the queues that its exchange leads to, in one transaction with its key;
+//! of a duplicate the exchange's alternate exchange gets what there is, as of any message that no binding takes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use leveret_message::batch::{Batch, NewMessage};
+use leveret_message::properties::Properties;
+use leveret_message::table::TableRef;
+use leveret_store::entry::Stream;
+use leveret_store::log::{Position, QueueId, Transaction};
+use smallvec::SmallVec;
+
+use crate::arguments::WindowSettings;
+use crate::command::{Command, Part, Run};
+use crate::dead_letter::published_to;
+use crate::deduplication::window::{FOR_EVER, Window, record};
+use crate::deduplication::{Key, TTL_HEADER};
+use crate::exchange::Exchange;
+use crate::link::{ConnectionId, Reply};
+use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::queue::KEYS;
+use crate::queue_handle::{QueueHandle, ShardId};
+use crate::route::pick::Chances;
+use crate::route::{Found, Routed, route_past};
+use crate::shard::Shard;
+use crate::shard::bury::reserve;
+use crate::shard::publish::Safe;
+use crate::vhost::Vhost;
+
+/// How many windows a message passes on its way; then it ends: exchanges that forget at once may lead to each other.
+const PASSED_MAX: u8 = 64;
+
+/// How many keys that are over are forgotten in a turn.
+const OVER_MAX: usize = 4096;
+
+/// A batch and which of its messages goes where.
+type Bound = (Arc<Batch>, Vec<Run>);
+
+/// Messages behind the windows of this shard.
+#[derive(Debug)]
+pub(super) struct Passed {
+    /// What enters queues of this shard.
+    own: SmallVec<[Bound; 1]>,
+    /// What goes to other shards.
+    lanes: Vec<Filling>,
+    /// How many windows they have passed at the most.
+    pub(super) count: u8,
+}
+
+/// Until when a message is known that comes through now.
+fn until_ms(headers: Option<TableRef<'_>>, of: &WindowSettings, now_ms: u64) -> u64 {
+    let ttl = headers.and_then(|headers| headers.find(TTL_HEADER)?.as_integer());
+    let ttl = ttl.and_then(|ms| u64::try_from(ms).ok());
+    let ttl = ttl.or_else(|| of.ttl.map(|ttl| ttl.as_millis() as u64));
+    ttl.map_or(FOR_EVER, |ms| now_ms.saturating_add(ms))
+}
+
+/// What came of messages that entered queues.
+#[derive(Debug)]
+pub(super) struct Entered {
+    /// A queue whose consumers cannot keep up.
+    slow: Option<QueueId>,
+    /// Up to where the log has to be durable for all of it to be.
+    pub(super) last: Option<Position>,
+    /// Whether some went to other shards.
+    is_elsewhere: bool,
+}
+
+impl Shard {
+    /// An exchange that lets no duplicates through; its next key has this sequence number.
+    pub(super) fn declare_window(&mut self, handle: Arc<QueueHandle>, next_seq: u64) {
+        let limit = Arc::clone(&self.queued.keys);
+        let id = handle.id;
+        self.windows
+            .insert(id, Window::new(handle, next_seq, limit));
+    }
+
+    /// Ends a window: its exchange has gone.
+    pub(super) fn drop_window(&mut self, id: QueueId) {
+        let Some(window) = self.windows.remove(&id) else {
+            return;
+        };
+        self.window_dues.forget(id, window.noted);
+        self.end_handle(&window.handle);
+        if !window.handle.is_kept() {
+            // Its keys are in the log all the same.
+            self.settled.tell(&mut *self.log);
+            self.log.delete_queue(window.handle.group, id);
+        }
+    }
+
+    /// Forgets keys that are over.
+    pub(super) fn forget_over(&mut self, now: Instant) {
+        let now_ms = self.clock.unix_ms();
+        while let Some(id) = self.window_dues.pop(now) {
+            let Some(window) = self.windows.get_mut(&id) else {
+                continue;
+            };
+            window.noted = None;
+            let settled = &mut self.settled;
+            let is_left = window.forget_over(now_ms, OVER_MAX, |seq| {
+                settled.push(id, Stream(KEYS), seq, 1);
+            });
+            self.note_over(id);
+            if is_left {
+                return;
+            }
+        }
+    }
+
+    /// Notes when the first key of a window is over.
+    pub(super) fn note_over(&mut self, id: QueueId) {
+        if let Some(window) = self.windows.get_mut(&id)
+            && let Some(due) = window.next_ms().and_then(|ms| self.clock.instant(ms))
+        {
+            self.window_dues.add(id, &mut window.noted, due);
+        }
+    }
+
+    /// Whether some messages are for windows of this shard.
+    #[inline]
+    pub(super) fn lead_to_windows(&self, runs: &[Run]) -> bool {
+        !self.windows.is_empty() && self.have_window(runs)
+    }
+
+    fn have_window(&self, runs: &[Run]) -> bool {
+        let mut queues = runs.iter().flat_map(|run| run.queues.iter());
+        queues.any(|queue| self.windows.contains_key(queue))
+    }
+
+    /// Messages of a connection, of which some are for windows.
+    pub(super) fn publish_through(
+        &mut self,
+        (connection, number, bytes): (ConnectionId, u64, usize),
+        published: Bound,
+        now: Instant,
+    ) {
+        let lanes = lanes(&self.shards);
+        let passed = self.pass_windows(published, lanes, (0, true));
+        let entered = self.enter_passed(passed, None, false, false, |_| {});
+        match entered.last.filter(|_| entered.is_elsewhere) {
+            // Or those shards would get more and more of it.
+            Some(last) => self.passing.push_back((last, connection, bytes)),
+            None => self.give_back(connection, bytes, entered.slow, now),
+        }
+        let safe = entered.last.map(Safe::synced);
+        self.note_done(connection, number, safe);
+    }
+
+    /// A part of a transaction with messages of which some are for windows.
+    pub(super) fn transact_through(&mut self, part: Part, now: Instant) {
+        let lanes = lanes(&self.shards);
+        let passed = self.pass_windows((part.batch, part.runs), lanes, (part.passed, false));
+        let (connection, settles) = (part.connection, part.settles);
+        let transaction = Some(part.transaction);
+        let entered = self.enter_passed(passed, transaction, part.reserved, true, |this| {
+            // Only confirms tell of what was refused.
+            this.refused.clear();
+            if let Some(connection) = connection {
+                this.settle(connection, &settles);
+            }
+        });
+        let last = entered.last.max(self.bury()).max(self.known_at());
+        let Some(connection) = connection else {
+            return;
+        };
+        match entered.last.filter(|_| entered.is_elsewhere) {
+            Some(last) => self.passing.push_back((last, connection, part.bytes)),
+            None => self.give_back(connection, part.bytes, entered.slow, now),
+        }
+        self.committing
+            .push_back((last.unwrap_or_default(), connection, Reply::Committed));
+    }
+
+    /// Takes out of lanes what is for this shard, as a batch that comes now.
+    pub(super) fn take_own(&mut self, lanes: &mut [Filling]) -> Bound {
+        let own = lanes.get_mut(usize::from(self.id.0));
+        let (mut batch, runs) = own.map(Filling::seal).unwrap_or_default();
+        self.stamp(&mut batch);
+        (batch, runs)
+    }
+
+    /// Asks the windows of this shard about messages that have come for them. What is to go on is added to `lanes`, and comes out with `first`, where it
+    /// is for this shard. It has passed `count` windows; where somebody hears of it, it is `refusable`: not let through where a queue has no room.
+    pub(super) fn pass_windows(
+        &mut self,
+        first: Bound,
+        lanes: Vec<Filling>,
+        (count, mut refusable): (u8, bool),
+    ) -> Passed {
+        let mut passed = Passed {
+            own: SmallVec::new(),
+            lanes,
+            count,
+        };
+        let mut next = Some(first);
+        while let Some((batch, runs)) = next.take().filter(|(_, runs)| !runs.is_empty()) {
+            if self.lead_to_windows(&runs) {
+                if passed.count < PASSED_MAX {
+                    self.ask_windows(&batch, &runs, refusable, &mut passed.lanes);
+                }
+                refusable = false;
+                passed.count = passed.count.saturating_add(1);
+                next = Some(self.take_own(&mut passed.lanes));
+            }
+            passed.own.push((batch, runs));
+        }
+        passed
+    }
+
+    fn ask_windows(
+        &mut self,
+        batch: &Arc<Batch>,
+        runs: &[Run],
+        refusable: bool,
+        lanes: &mut [Filling],
+    ) {
+        for run in runs {
+            for id in run.queues.iter() {
+                let Some(exchange) = self.exchange_of_window(*id) else {
+                    continue;
+                };
+                for index in run.first..run.first + run.count {
+                    self.ask_window(*id, &exchange, (batch, index), refusable, lanes);
+                }
+                self.note_over(*id);
+            }
+        }
+    }
+
+    /// The exchange that a window is of, and its vhost; none where that has gone meanwhile.
+    fn exchange_of_window(&self, id: QueueId) -> Option<(Arc<Vhost>, Arc<Exchange>)> {
+        let window = self.windows.get(&id)?;
+        let vhost = window.handle.vhost.upgrade()?;
+        let exchange = vhost.find_exchange(window.handle.is_window_of()?)?;
+        let is_its = exchange.window.get().is_some_and(|own| own.id == id);
+        is_its.then_some((vhost, exchange))
+    }
+
+    fn ask_window(
+        &mut self,
+        id: QueueId,
+        (vhost, exchange): &(Arc<Vhost>, Arc<Exchange>),
+        (batch, index): (&Batch, u32),
+        refusable: bool,
+        lanes: &mut [Filling],
+    ) {
+        let now_ms = self.clock.unix_ms();
+        let Some((window, message)) = self.windows.get_mut(&id).zip(batch.message(index)) else {
+            return;
+        };
+        let properties = Properties::checked(message.properties);
+        let headers = properties.headers();
+        let Some((_, keys)) = published_to(message.exchange_and_key, headers) else {
+            return;
+        };
+        let key = Key::of_headers(headers);
+        let found = match key.is_some_and(|key| window.knows(key, now_ms)) {
+            true => Found::Duplicate,
+            false => Found::New,
+        };
+        self.has_duplicates |= found == Found::Duplicate;
+        let routed = Routed {
+            routing_keys: &keys,
+            properties,
+            chance: Chances::new(now_ms ^ u64::from(index)).draw(),
+        };
+        let reached = route_past(vhost, exchange, &routed, Some(found));
+        let mut queues = reached.queues;
+        if queues.is_empty() {
+            // It was nowhere: if it comes again, it may have somewhere to go.
+            return;
+        }
+        if !reserve(&queues) && refusable {
+            return self.refused.push((index, 1));
+        }
+        // That it went somewhere was counted when it came to the window.
+        exchange.note_published(0, queues.len() as u64 - 1);
+        let new = NewMessage {
+            exchange_and_key: message.exchange_and_key,
+            properties: message.properties,
+            persistent: message.persistent,
+            priority: message.priority,
+        };
+        let body = NewBody::from(message.body);
+        vhost.keep_recent(&reached.visited, new, &body);
+        add_moved(lanes, &mut queues, new, &body, message.died);
+        let Some(key) = key.filter(|_| found == Found::New) else {
+            return;
+        };
+        let until_ms = until_ms(headers, &exchange.settings.window, now_ms);
+        let settled = &mut self.settled;
+        let seq = window.add(key, until_ms, exchange.settings.window.size, |seq| {
+            settled.push(id, Stream(KEYS), seq, 1);
+        });
+        // What ends with the process may come again after it.
+        if message.persistent {
+            let of = (id, window.handle.syncs);
+            let record = record(key, until_ms);
+            self.targets.push_key(of, Stream(KEYS), seq, &record);
+        }
+    }
+
+    /// Messages enter the queues of this shard and go to the others, and what is `told` happens: all of it, or nothing. Where it is a part of a transaction
+    /// already, with that. Where it `is_more` than messages, this shard has a part in any case. Where room was `reserved`, no queue refuses any.
+    pub(super) fn enter_passed(
+        &mut self,
+        passed: Passed,
+        of: Option<Transaction>,
+        reserved: bool,
+        is_more: bool,
+        told: impl FnOnce(&mut Self),
+    ) -> Entered {
+        let Passed { own, lanes, count } = passed;
+        let lanes = (0..).map(ShardId).zip(lanes);
+        let others: Vec<_> = lanes.filter(|(_, lane)| !lane.is_empty()).collect();
+        let is_elsewhere = !others.is_empty();
+        let is_here = is_more || !own.is_empty();
+        let mut transactions: SmallVec<[Transaction; 2]> = of.into_iter().collect();
+        if is_elsewhere || (of.is_none() && is_here) {
+            let transaction = Transaction::new(others.len() + usize::from(is_here));
+            // What has passed a window has room, or must not be refused: its key is known now.
+            let how = (reserved || count > 0, count);
+            for (shard, mut lane) in others {
+                let part = Part::moved(transaction, lane.seal(), how);
+                self.shards.send(shard, Command::Transact(Box::new(part)));
+            }
+            transactions.push(transaction);
+        }
+        let mut slow = None;
+        let mut last = None;
+        if is_here {
+            ((), last) = self.in_parts(&transactions, |this| {
+                slow = this.enter_own(&own, reserved);
+                told(this);
+                this.mark(&own, is_elsewhere);
+            });
+        }
+        Entered {
+            slow,
+            last,
+            is_elsewhere,
+        }
+    }
+
+    fn enter_own(&mut self, own: &[Bound], reserved: bool) -> Option<QueueId> {
+        let mut slow = None;
+        for (at, (batch, runs)) in own.iter().enumerate() {
+            self.reserved = reserved || at > 0;
+            let (_, slower) = self.enter(batch, runs);
+            slow = slow.or(slower);
+        }
+        self.reserved = false;
+        slow
+    }
+
+    /// Has something in the log in any case where messages went from a window to other shards: who waits for them waits for that. It says of a
+    /// key that never was that it is gone.
+    fn mark(&mut self, own: &[Bound], is_elsewhere: bool) {
+        let mut queues = own
+            .iter()
+            .flat_map(|(_, runs)| runs)
+            .flat_map(|run| run.queues.iter());
+        let window = queues.find(|queue| self.windows.contains_key(queue));
+        if let Some(window) = window.filter(|_| is_elsewhere) {
+            self.settled.push(*window, Stream(KEYS), 0, 1);
+        }
+    }
+
+    /// Gives allowance back for what is in other shards by now.
+    pub(super) fn give_back_passed(&mut self, now: Instant) {
+        let durable = self.log.durable();
+        while let Some((_, connection, bytes)) =
+            self.passing.pop_front_if(|(last, ..)| *last <= durable)
+        {
+            self.give_back(connection, bytes, None, now);
+        }
+    }
+}
