@@ -211,10 +211,11 @@ impl Queue {
         self.is_drained
     }
 
-    /// To be called when it has been dealt from.
+    /// To be called when it has been dealt from. Whether nothing is ready and nothing waits.
     #[inline]
-    pub fn look_whether_drained(&mut self) {
+    pub fn look_whether_drained(&mut self) -> bool {
         self.is_drained = self.ready_count() == 0 && self.waiting_count() == 0;
+        self.is_drained
     }
 
     /// As [`Queue::held_bytes`]; where it `has_others`, which are not unacked, is known to the caller.

@@ -183,7 +183,7 @@ impl Shard {
             return self.enqueue_fitting(id, batch, run);
         }
         // Then it is dealt while the queue is at hand, and as the end of the turn would.
-        let is_idle = !queue.touched && queue.is_drained();
+        let is_idle = !queue.touched && (queue.is_drained() || queue.look_whether_drained());
         let passes = is_idle && queue.groups.is_none();
         let before = queue.held_bytes_if(!is_idle);
         let is_crowded = !is_idle && self.queued.is_over_budget() && queue.has_away();
