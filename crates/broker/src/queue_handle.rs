@@ -89,7 +89,8 @@ impl QueueHandle {
             declaration,
             governed: Mutex::new(settings.clone()),
             may_refuse: AtomicBool::new(false),
-            room: AtomicI64::new(0),
+            // A new one is empty; of one that was there before its shard says more before anybody asks.
+            room: AtomicI64::new(settings.length.room()),
             coming: AtomicI64::new(0),
             settings,
             vhost,

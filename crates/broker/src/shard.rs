@@ -415,6 +415,7 @@ impl Shard {
             settled.push(id, level.stream(), first, count)
         });
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+        self.note_room(id);
         self.answer_gets(id);
         Ok(count)
     }

@@ -206,6 +206,8 @@ fn exchanges_behind_each_other_know_for_themselves() {
     // And round.
     bind(&second, &first);
     publish(&channel, &second, "a", "a");
+    // It comes to the first one by another way than this: what is behind a method finds it there.
+    channel.sync();
     publish(&channel, &first, "a", "a duplicate");
     publish(&channel, &first, "b", "b");
     assert_eq!(drained(&channel, &of_first), ["a", "b"]);

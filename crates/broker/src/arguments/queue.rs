@@ -146,6 +146,12 @@ pub struct PlacementSettings {
 }
 
 impl LengthLimit {
+    /// How many messages an empty queue has room for.
+    pub fn room(&self) -> i64 {
+        let messages = self.messages.unwrap_or(u64::MAX);
+        i64::try_from(messages).unwrap_or(i64::MAX)
+    }
+
     /// Whether new messages may be refused.
     pub fn may_refuse(&self) -> bool {
         let has_limit = self.messages.is_some() || self.bytes.is_some();

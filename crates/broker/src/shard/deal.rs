@@ -62,6 +62,9 @@ impl Shard {
                 drop_head(queue, &mut self.dead, &mut self.settled);
             }
             queue.look_whether_drained();
+            if queue.refuses() {
+                queue.handle.note_room(queue.room());
+            }
             let (expires, waits) = (queue.expires, queue.waiting_count() > 0);
             if waits {
                 self.note_retry(id);

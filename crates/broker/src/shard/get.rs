@@ -55,6 +55,9 @@ impl Shard {
             return Ok(Reply::Got(None));
         };
         queue.counts.note_got(no_ack, taken.redelivered);
+        if queue.refuses() {
+            queue.handle.note_room(queue.room());
+        }
         let level = taken.piece.value.level;
         let got = Got {
             queue: id,
