@@ -233,6 +233,8 @@ fn what_does_not_fit_into_memory_comes_once_and_in_order_after_a_kill() {
         .map(|(number, _)| number)
         .collect();
     assert_eq!(expected.len(), COUNT as usize);
+    // Nothing is to be seen before that.
+    thread::sleep(Duration::from_secs(24).saturating_sub(began.elapsed()));
     channel.await_counts("target", |counts| counts.message_count > 0);
     broker.kill();
     let broker = node.start();

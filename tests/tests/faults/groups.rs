@@ -1,7 +1,7 @@
 //! The broker is killed with signal 9 while consumers share a queue whose messages are in groups: each group goes on in its order.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc;
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 
 use amq_protocol::protocol::queue;
@@ -52,10 +52,18 @@ fn prepare(broker: &Running, ledger: &mut Ledger) {
 /// Each consumer acks one message after the other until the broker is gone.
 fn kill_while_acking(broker: Running, ledger: &mut Ledger, acks: u64) {
     let (acked, heard) = mpsc::channel();
+    // A consumer that is still connecting when the broker is killed would see something wrong.
+    let connected = Arc::new(Barrier::new(CONSUMERS));
     let consumers: Vec<_> = (0..CONSUMERS)
         .map(|_| {
             let (address, acked) = (broker.amqp, acked.clone());
-            thread::spawn(move || consume(&Connection::open_at(address, &Login::default()), &acked))
+            let connected = Arc::clone(&connected);
+            thread::spawn(move || {
+                let connection = Connection::open_at(address, &Login::default());
+                let consumer = Consumer::open(&connection, QUEUE, 5);
+                connected.wait();
+                consume(consumer, &acked)
+            })
         })
         .collect();
     drop(acked);
@@ -69,8 +77,7 @@ fn kill_while_acking(broker: Running, ledger: &mut Ledger, acks: u64) {
 }
 
 /// What comes of each group comes in its order.
-fn consume(connection: &Connection, told: &mpsc::Sender<()>) -> Vec<Message> {
-    let mut consumer = Consumer::open(connection, QUEUE, 5);
+fn consume(mut consumer: Consumer, told: &mpsc::Sender<()>) -> Vec<Message> {
     let mut last: BTreeMap<u64, u64> = BTreeMap::new();
     let mut acked = Vec::new();
     while let Some(taken) = consumer.take() {
