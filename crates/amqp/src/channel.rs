@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use leveret_broker::command::ChannelCredit;
 use leveret_broker::error::Error;
@@ -25,12 +26,14 @@ use leveret_wire::types::ShortString;
 use leveret_wire::{Method, ReplyCode, method};
 use rustc_hash::FxHashMap;
 
+use crate::channel::breakdown::Breakdown;
 use crate::channel::confirm::Confirms;
 use crate::channel::content::Content;
 use crate::channel::tx::Transaction;
 use crate::core::Core;
 use crate::exception::Exception;
 
+pub(crate) mod breakdown;
 pub(crate) mod confirm;
 pub(crate) mod consume;
 pub(crate) mod content;
@@ -67,6 +70,10 @@ pub(crate) struct Channel {
     pub(crate) transaction: Option<Box<Transaction>>,
     /// What its client sent and was sent. What was confirmed, `confirms` knows.
     pub(crate) counts: MessageCounts,
+    /// The same by exchange and queue, but for what its consumers count.
+    pub(crate) breakdown: Breakdown,
+    /// When something last happened on it.
+    pub(crate) used_at: Instant,
 }
 
 /// How many deliveries the channel may hold unacked: what `basic.qos` with `global` says, or else the broker's limit.
@@ -111,10 +118,17 @@ pub(crate) struct Unacked {
     pub(crate) shard: ShardId,
     /// The sequence number that belongs to the first tag.
     pub(crate) seq: u64,
-    /// Whether they take the channel's credit; those of `basic.get` do not.
-    pub(crate) counted: bool,
+    /// Their consumer, which may be gone; none where they were the answer to `basic.get`.
+    pub(crate) consumer: Option<ConsumerSlot>,
     /// Whether they are of a stream: these can only be acknowledged.
     pub(crate) of_stream: bool,
+}
+
+impl Unacked {
+    /// Whether they take the channel's credit; those of `basic.get` do not.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.consumer.is_some()
+    }
 }
 
 impl RunValue for Unacked {
@@ -170,7 +184,7 @@ pub(crate) enum Question {
 }
 
 impl Channel {
-    pub(crate) fn new(number: u16, prefetch: u16) -> Self {
+    pub(crate) fn new(number: u16, prefetch: u16, now: Instant) -> Self {
         Self {
             number,
             closing: false,
@@ -185,6 +199,8 @@ impl Channel {
             confirms: None,
             transaction: None,
             counts: MessageCounts::default(),
+            breakdown: Breakdown::default(),
+            used_at: now,
         }
     }
 

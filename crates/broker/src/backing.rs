@@ -68,6 +68,8 @@ pub struct FoundMessages {
     pub last_seq: u64,
     /// How many there are.
     pub count: u64,
+    /// About how many bytes their records have.
+    pub bytes: u64,
 }
 
 /// A queue of which the log knows something.

@@ -32,6 +32,7 @@ use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
 
 mod away;
+mod bodies;
 pub mod consumers;
 pub mod counts;
 pub mod groups;
@@ -104,6 +105,8 @@ pub struct Queue {
     pub touched: bool,
     /// Whether it is in its shard's list of queues with messages in memory.
     pub is_resident: bool,
+    /// When messages, consumers or a get were its last, in milliseconds since 1970; 0 where nothing was since the broker was started.
+    pub used_ms: u64,
     /// When it was last used, and when its shard will look whether it expires; kept only for queues that can.
     pub used_at: Option<Instant>,
     /// See `used_at`.
@@ -148,6 +151,7 @@ impl Queue {
             handed_out: false,
             touched: false,
             is_resident: false,
+            used_ms: 0,
             used_at: None,
             expiry_due: None,
             lifetime_due: None,

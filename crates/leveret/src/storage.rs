@@ -140,6 +140,7 @@ fn found(applied: &Applied) -> Found {
                 first_seq: first.first_seq,
                 last_seq,
                 count: state.count,
+                bytes: index.live_bytes(queue, stream),
             }));
     }
     Found {

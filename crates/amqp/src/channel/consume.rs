@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leveret_broker::arguments::ConsumerSettings;
 use leveret_broker::command::{Command, Holder, NewConsumer};
 use leveret_broker::error::{Error, Kind};
+use leveret_broker::figures::DeliveryCounts;
 use leveret_broker::link::ConsumerSlot;
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
@@ -145,10 +146,9 @@ pub(super) fn consume(
         true => None,
         false => Some(readable(core, channel, consume.queue)?),
     };
-    let tag = if consume.consumer_tag.is_empty() {
-        generated_name("amq.ctag-")
-    } else {
-        Name::new(consume.consumer_tag)?
+    let tag = match consume.consumer_tag {
+        "" => generated_name("amq.ctag-"),
+        tag => Name::new(tag)?,
     };
     if channel.consumers.contains_key(&tag) {
         let explanation = format!("attempt to reuse consumer tag '{tag}'");
@@ -175,16 +175,18 @@ pub(super) fn consume(
     let slot = core.consumers.add(ConsumerEntry {
         channel: channel.number,
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
-        tag,
+        tag: tag.clone(),
         no_ack: consume.no_ack,
         exclusive: consume.exclusive,
         prefetch: channel.prefetch,
         arguments: consume.arguments.to_owned(),
         shard: queue.shard,
         queue: Arc::clone(&queue),
+        counts: DeliveryCounts::default(),
     });
     let new = NewConsumer {
         slot,
+        tag,
         no_ack: consume.no_ack,
         exclusive: consume.exclusive,
         prefetch: channel.prefetch,
@@ -291,6 +293,7 @@ pub(super) fn cancelled(
     if channel.consumers.remove(tag).is_some()
         && let Some(consumer) = core.consumers.remove(slot)
     {
+        *channel.breakdown.of(&consumer.queue) += consumer.counts;
         forget_replies(channel, &consumer);
         core.consumer_deleted(tag, &consumer);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leveret_broker::command::{Outcome, Settle};
+use leveret_broker::figures::DeliveryCounts;
 use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
@@ -23,7 +24,7 @@ const DELIVERY_COUNT: &str = "x-delivery-count";
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
     core.unwritten_deliveries += batch.size(run.first, run.count);
-    let Some(consumer) = core.consumers.get(run.consumer) else {
+    let Some(consumer) = core.consumers.get_mut(run.consumer) else {
         return;
     };
     let Some(channel) = channels.get(consumer.channel) else {
@@ -33,13 +34,22 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         return;
     }
     let first_tag = channel.last_tag + 1;
-    let counts = &mut channel.counts;
+    channel.used_at = core.now;
+    let (counts, of_consumer) = (&mut channel.counts, &mut consumer.counts);
+    let count = u64::from(run.count);
     match consumer.no_ack {
-        true => counts.delivered_no_ack += u64::from(run.count),
-        false => counts.delivered += u64::from(run.count),
+        true => {
+            counts.delivered_no_ack += count;
+            of_consumer.delivered_no_ack += count;
+        }
+        false => {
+            counts.delivered += count;
+            of_consumer.delivered += count;
+        }
     }
     if run.redelivered {
-        counts.redelivered += u64::from(run.count);
+        counts.redelivered += count;
+        of_consumer.redelivered += count;
     }
     channel.last_tag += u64::from(run.count);
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
@@ -65,7 +75,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         queue: run.queue,
         shard: consumer.shard,
         seq: run.first_seq,
-        counted: true,
+        consumer: Some(run.consumer),
         of_stream: run.has_offsets,
     };
     channel.unacked.insert(Piece {
@@ -181,7 +191,11 @@ pub(crate) fn got(
     got: Option<Got>,
 ) {
     let Some(got) = got else {
-        channel.counts.got_empty += 1;
+        let found_nothing = DeliveryCounts {
+            got_empty: 1,
+            ..DeliveryCounts::default()
+        };
+        note_got(channel, queue, found_nothing);
         let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
         return core.send(channel.number, AMQPClass::Basic(empty));
     };
@@ -189,23 +203,22 @@ pub(crate) fn got(
         return;
     };
     channel.last_tag += 1;
-    match no_ack {
-        true => channel.counts.got_no_ack += 1,
-        false => channel.counts.got += 1,
-    }
-    channel.counts.redelivered += u64::from(got.redelivered);
+    note_got(
+        channel,
+        queue,
+        DeliveryCounts::of_got(no_ack, got.redelivered),
+    );
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
     let count = (DELIVERY_COUNT, i64::from(got.failed));
     let counted = (got.failed > 0).then(|| with_header(message.properties, count));
     let properties = counted.flatten();
-    let key = message.exchange_and_key;
     encode::get_ok(
         core.out.buffer(),
         number,
         tag,
         got.redelivered,
-        key,
+        message.exchange_and_key,
         remaining,
     );
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
@@ -230,7 +243,7 @@ pub(crate) fn got(
             queue: got.queue,
             shard: queue.shard,
             seq: got.seq,
-            counted: false,
+            consumer: None,
             of_stream: false,
         };
         channel.unacked.insert(Piece {
@@ -239,6 +252,12 @@ pub(crate) fn got(
             value,
         });
     }
+}
+
+/// Counts a get.
+fn note_got(channel: &mut Channel, queue: &Arc<QueueHandle>, counts: DeliveryCounts) {
+    channel.counts += counts.into();
+    *channel.breakdown.of(queue) += counts;
 }
 
 /// Hands a piece of unacked messages to its shard with what becomes of it. The channel's credit is the caller's to give back.

@@ -36,8 +36,11 @@ impl Session {
 }
 
 fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
-    let slots = channel.consumers.values();
-    let consumers = slots.filter_map(|slot| core.consumers.get(*slot));
+    let consumers = || {
+        let slots = channel.consumers.values();
+        slots.filter_map(|slot| core.consumers.get(*slot))
+    };
+    let running = consumers().map(|consumer| (&consumer.queue, consumer.counts));
     let (published, confirmed) = channel
         .confirms
         .as_ref()
@@ -56,7 +59,7 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
         unconfirmed: published - confirmed,
         uncommitted,
         acks_uncommitted,
-        consumers: consumers
+        consumers: consumers()
             .map(|consumer| ConsumerFigures {
                 tag: consumer.tag.clone(),
                 queue: consumer.queue.name().clone(),
@@ -70,5 +73,8 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
             confirmed,
             ..channel.counts
         },
+        published_to: channel.breakdown.published_to(),
+        delivered_from: channel.breakdown.delivered_from(running),
+        idle_for: core.now.saturating_duration_since(channel.used_at),
     }
 }

@@ -14,8 +14,8 @@ use crate::route::Reached;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Route {
-    /// The tally of the exchange that it begins at.
-    pub(super) tally: usize,
+    /// The exchange that it begins at.
+    pub(super) exchange: Arc<Exchange>,
     pub(super) visited: Vec<(Arc<Exchange>, u64)>,
     pub(super) handles: Arc<[Arc<QueueHandle>]>,
     pub(super) lanes: SmallVec<[(ShardId, RunQueues); 1]>,
@@ -26,10 +26,12 @@ pub(super) struct Route {
     pub(super) may_refuse: bool,
     /// What [`changes`] was when it was last found to hold.
     pub(super) held_at: u64,
+    /// Whether its exchange knows that this connection publishes to it.
+    pub(super) is_known: bool,
 }
 
 impl Route {
-    pub(super) fn new(reached: Reached, tally: usize, changes: u64) -> Self {
+    pub(super) fn new(reached: Reached, exchange: Arc<Exchange>, changes: u64) -> Self {
         let mut handles = reached.queues;
         let lanes: SmallVec<[_; 1]> = by_shard(&mut handles).collect();
         let bits = lanes.iter().fold(0, |bits, (shard, _)| bits | 1 << shard.0);
@@ -38,7 +40,7 @@ impl Route {
             .fold(0_u128, |groups, queue| groups | 1 << Group::of(queue.id).0);
         let handles: Arc<[Arc<QueueHandle>]> = handles.into();
         Self {
-            tally,
+            exchange,
             may_refuse: may_refuse(&handles),
             visited: reached.visited,
             handles,
@@ -46,6 +48,7 @@ impl Route {
             shards: ShardSet(bits),
             groups: groups.count_ones() as usize,
             held_at: changes,
+            is_known: false,
         }
     }
 

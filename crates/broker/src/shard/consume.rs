@@ -30,6 +30,7 @@ impl Shard {
             .ok_or(Error::Unavailable)?;
         let timeout = new.timeout.or(queue.settings.consumer_timeout);
         let timeout = timeout.or(self.consumer_timeout);
+        queue.used_ms = self.clock.unix_ms();
         queue.consumers.add(holder, NewConsumer { timeout, ..new });
         touch(&mut self.touched, queue);
         let (queues, streams) = (&self.queues, &self.streams);

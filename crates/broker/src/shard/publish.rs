@@ -282,6 +282,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return false;
         };
+        queue.used_ms = self.clock.unix_ms();
         let before = queue.held_bytes();
         let is_crowded = self.queued.is_over_budget() && queue.has_away();
         let room = queue.ready_bytes() <= self.resident_max && !is_crowded;

@@ -85,6 +85,7 @@ impl Shard {
                 self.settle_stream(settle.queue, holder, run);
                 continue;
             };
+            queue.used_ms = self.clock.unix_ms();
             let before = queue.held_bytes();
             let run = (settle.first_seq, settle.count);
             let settled = &mut self.settled;

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
+use leveret_message::name::Name;
+
 use crate::command::{ChannelCredit, Holder, NewConsumer};
+use crate::figures::ConsumedBy;
 use crate::link::ConsumerSlot;
 use crate::runs::{Piece, RunValue, Runs};
 use crate::stream::{Filter, Run};
@@ -26,6 +29,7 @@ pub struct Reader {
     pub holder: Holder,
     /// How its connection numbers it.
     pub slot: ConsumerSlot,
+    tag: Name,
     /// The next message it takes.
     seq: u64,
     /// How many more it may take.
@@ -45,6 +49,7 @@ impl Reader {
         Self {
             holder,
             slot: new.slot,
+            tag: new.tag.clone(),
             seq,
             credit: u64::from(new.prefetch),
             channel_credit: new.channel_credit.clone(),
@@ -58,6 +63,15 @@ impl Reader {
 
     pub(super) fn bytes(&self) -> usize {
         self.read_bytes
+    }
+
+    /// What it tells of itself.
+    pub(super) fn consumed_by(&self) -> ConsumedBy {
+        ConsumedBy {
+            holder: self.holder,
+            tag: self.tag.clone(),
+            active: true,
+        }
     }
 
     /// How many messages it has taken and not settled.
