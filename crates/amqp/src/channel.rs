@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use leveret_broker::command::ChannelCredit;
 use leveret_broker::error::Error;
-use leveret_broker::figures::MessageCounts;
+use leveret_broker::figures::{DeliveryCounts, MessageCounts};
 use leveret_broker::link::{ConsumerSlot, Reply};
 use leveret_broker::publisher::gathered::Charge;
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
@@ -30,7 +30,7 @@ use crate::channel::breakdown::Breakdown;
 use crate::channel::confirm::Confirms;
 use crate::channel::content::Content;
 use crate::channel::tx::Transaction;
-use crate::core::Core;
+use crate::core::{ConsumerEntry, Core};
 use crate::exception::Exception;
 
 pub(crate) mod breakdown;
@@ -68,9 +68,9 @@ pub(crate) struct Channel {
     pub(crate) confirms: Option<Confirms>,
     /// Present on a transactional channel.
     pub(crate) transaction: Option<Box<Transaction>>,
-    /// What its client sent and was sent. What was confirmed, `confirms` knows.
+    /// What its client sent and was sent. What was confirmed, `confirms` knows; what its consumers were sent, they know.
     pub(crate) counts: MessageCounts,
-    /// The same by exchange and queue, but for what its consumers count.
+    /// The same by exchange and queue.
     pub(crate) breakdown: Breakdown,
     /// When something last happened on it.
     pub(crate) used_at: Instant,
@@ -202,6 +202,15 @@ impl Channel {
             breakdown: Breakdown::default(),
             used_at: now,
         }
+    }
+
+    /// A consumer is gone: what it has counted stays.
+    pub(crate) fn take_counts(&mut self, consumer: &ConsumerEntry) {
+        if consumer.counts == DeliveryCounts::default() {
+            return;
+        }
+        self.counts += consumer.counts.into();
+        *self.breakdown.of(&consumer.queue) += consumer.counts;
     }
 
     /// The queue that a method names; the empty name is the last one declared on this channel.

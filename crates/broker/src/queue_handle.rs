@@ -156,6 +156,7 @@ impl QueueHandle {
     }
 
     /// So many messages that were published to an exchange went here. Told once for each stretch of them.
+    #[inline]
     pub(crate) fn note_published(&self, exchange: &Arc<Exchange>, count: u64) {
         self.incoming.note(exchange, count);
     }

@@ -293,7 +293,7 @@ pub(super) fn cancelled(
     if channel.consumers.remove(tag).is_some()
         && let Some(consumer) = core.consumers.remove(slot)
     {
-        *channel.breakdown.of(&consumer.queue) += consumer.counts;
+        channel.take_counts(&consumer);
         forget_replies(channel, &consumer);
         core.consumer_deleted(tag, &consumer);
     }
@@ -316,6 +316,7 @@ pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
         return;
     };
     channel.consumers.remove(&consumer.tag);
+    channel.take_counts(&consumer);
     forget_replies(channel, &consumer);
     core.consumer_deleted(&consumer.tag, &consumer);
     if core.client.consumer_cancel_notify && !channel.closing {

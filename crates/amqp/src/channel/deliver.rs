@@ -35,23 +35,15 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     }
     let first_tag = channel.last_tag + 1;
     channel.used_at = core.now;
-    let (counts, of_consumer) = (&mut channel.counts, &mut consumer.counts);
     let count = u64::from(run.count);
     match consumer.no_ack {
-        true => {
-            counts.delivered_no_ack += count;
-            of_consumer.delivered_no_ack += count;
-        }
-        false => {
-            counts.delivered += count;
-            of_consumer.delivered += count;
-        }
+        true => consumer.counts.delivered_no_ack += count,
+        false => consumer.counts.delivered += count,
     }
     if run.redelivered {
-        counts.redelivered += count;
-        of_consumer.redelivered += count;
+        consumer.counts.redelivered += count;
     }
-    channel.last_tag += u64::from(run.count);
+    channel.last_tag += count;
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
     let tagged = (first_tag..).zip(messages);

@@ -80,7 +80,6 @@ fn settle(
     let mut counted = 0;
     unacked.take(first..=last, |piece| {
         if outcome == Outcome::Ack {
-            channel.counts.acked += piece.count;
             note_acked(core, channel, &piece);
         }
         if piece.value.is_counted() {
@@ -94,7 +93,7 @@ fn settle(
     Ok(())
 }
 
-/// Deliveries were acknowledged: counted where it is known of which queue.
+/// Deliveries were acknowledged.
 #[inline]
 pub(super) fn note_acked(core: &mut Core, channel: &mut Channel, piece: &Piece<Unacked>) {
     let Unacked {
@@ -103,7 +102,10 @@ pub(super) fn note_acked(core: &mut Core, channel: &mut Channel, piece: &Piece<U
     let consumer = consumer.and_then(|slot| core.consumers.get_mut(slot));
     match consumer.filter(|consumer| consumer.queue.id == queue) {
         Some(consumer) => consumer.counts.acked += piece.count,
-        None => channel.breakdown.note_acked(queue, piece.count),
+        None => {
+            channel.counts.acked += piece.count;
+            channel.breakdown.note_acked(queue, piece.count);
+        }
     }
 }
 

@@ -213,9 +213,6 @@ pub(super) fn gather_settles(
         return Ok(());
     };
     channel.unacked.take(tags, |piece| {
-        if outcome == Outcome::Ack {
-            transaction.counts.acked += piece.count;
-        }
         transaction.gathered.keep_settled();
         transaction.settled.push((piece, outcome));
     });

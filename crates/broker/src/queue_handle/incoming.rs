@@ -2,8 +2,8 @@
 //!
 //! Whoever publishes tells it, from many threads. Most queues get all from one exchange: that one has a counter of its own, the others share a lock.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
@@ -12,18 +12,17 @@ use crate::exchange::Exchange;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    /// The first exchange that something came from. The queue does not keep it alive; its address is not used again while it stands here.
-    first: OnceLock<Weak<Exchange>>,
+    /// The address of the first exchange that something came from; 0 before that. It is among `all`, so that no other exchange gets its address.
+    first: AtomicUsize,
     from_first: AtomicU64,
-    /// The others that are there.
-    others: Mutex<Vec<(Weak<Exchange>, u64)>>,
+    /// The exchanges that are there, and how many messages came from each; of the first one `from_first` says it. They are not kept alive.
+    all: Mutex<Vec<(Weak<Exchange>, u64)>>,
 }
 
 impl Incoming {
     #[inline]
     pub(super) fn note(&self, exchange: &Arc<Exchange>, count: u64) {
-        let first = self.first.get_or_init(|| Arc::downgrade(exchange));
-        if first.as_ptr() == Arc::as_ptr(exchange) {
+        if self.first.load(Ordering::Relaxed) == address(Arc::as_ptr(exchange)) {
             self.from_first.fetch_add(count, Ordering::Relaxed);
         } else {
             self.note_other(exchange, count);
@@ -31,31 +30,38 @@ impl Incoming {
     }
 
     fn note_other(&self, exchange: &Arc<Exchange>, count: u64) {
-        let mut others = self.others.lock();
-        let is_same =
-            |(other, _): &&mut (Weak<Exchange>, u64)| other.as_ptr() == Arc::as_ptr(exchange);
-        if let Some((_, sum)) = others.iter_mut().find(is_same) {
+        let mut all = self.all.lock();
+        let at = address(Arc::as_ptr(exchange));
+        if let Some((_, sum)) = all.iter_mut().find(|(of, _)| address(of.as_ptr()) == at) {
             *sum += count;
             return;
         }
-        // As many as there are exchanges.
-        others.retain(|(other, _)| other.strong_count() > 0);
-        others.push((Arc::downgrade(exchange), count));
+        // So there are no more than there are exchanges.
+        let first = self.first.load(Ordering::Relaxed);
+        all.retain(|(of, _)| of.strong_count() > 0 || address(of.as_ptr()) == first);
+        all.push((Arc::downgrade(exchange), count));
+        if first == 0 {
+            self.first.store(at, Ordering::Relaxed);
+        }
     }
 
     /// Those that are still there.
     pub(super) fn all(&self) -> Vec<(Arc<Exchange>, u64)> {
-        let first = self.first.get().map(Weak::upgrade);
-        let from_first = self.from_first.load(Ordering::Relaxed);
-        let first = first.flatten().map(|exchange| (exchange, from_first));
-        let others = self.others.lock();
-        let others = others
-            .iter()
-            .filter_map(|(of, count)| Some((of.upgrade()?, *count)));
-        first
-            .into_iter()
-            .chain(others)
-            .filter(|(of, _)| !of.is_deleted())
-            .collect()
+        let (first, from_first) = (&self.first, &self.from_first);
+        let all = self.all.lock();
+        let there = all.iter().filter_map(|(of, count)| {
+            let is_first = address(of.as_ptr()) == first.load(Ordering::Relaxed);
+            let more = if is_first {
+                from_first.load(Ordering::Relaxed)
+            } else {
+                0
+            };
+            Some((of.upgrade()?, count + more))
+        });
+        there.filter(|(of, _)| !of.is_deleted()).collect()
     }
+}
+
+fn address(exchange: *const Exchange) -> usize {
+    exchange.addr()
 }
