@@ -1,6 +1,7 @@
 //! The management API of a running broker: what it tells, what it changes, and what clients over AMQP see of that.
 
 mod access;
+mod breakdowns;
 mod cli;
 mod definitions;
 mod delayed;

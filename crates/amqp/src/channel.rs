@@ -10,10 +10,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
 
 use leveret_broker::command::ChannelCredit;
 use leveret_broker::error::Error;
-use leveret_broker::figures::MessageCounts;
+use leveret_broker::figures::{DeliveryCounts, MessageCounts};
 use leveret_broker::link::{ConsumerSlot, Reply};
 use leveret_broker::publisher::gathered::Charge;
 use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
@@ -25,12 +26,14 @@ use leveret_wire::types::ShortString;
 use leveret_wire::{Method, ReplyCode, method};
 use rustc_hash::FxHashMap;
 
+use crate::channel::breakdown::Breakdown;
 use crate::channel::confirm::Confirms;
 use crate::channel::content::Content;
 use crate::channel::tx::Transaction;
-use crate::core::Core;
+use crate::core::{ConsumerEntry, Core};
 use crate::exception::Exception;
 
+pub(crate) mod breakdown;
 pub(crate) mod confirm;
 pub(crate) mod consume;
 pub(crate) mod content;
@@ -65,8 +68,12 @@ pub(crate) struct Channel {
     pub(crate) confirms: Option<Confirms>,
     /// Present on a transactional channel.
     pub(crate) transaction: Option<Box<Transaction>>,
-    /// What its client sent and was sent. What was confirmed, `confirms` knows.
+    /// What its client sent and was sent. What was confirmed, `confirms` knows; what its consumers were sent, they know.
     pub(crate) counts: MessageCounts,
+    /// The same by exchange and queue.
+    pub(crate) breakdown: Breakdown,
+    /// When something last happened on it.
+    pub(crate) used_at: Instant,
 }
 
 /// How many deliveries the channel may hold unacked: what `basic.qos` with `global` says, or else the broker's limit.
@@ -111,12 +118,19 @@ pub(crate) struct Unacked {
     pub(crate) shard: ShardId,
     /// The sequence number that belongs to the first tag.
     pub(crate) seq: u64,
-    /// Whether they take the channel's credit; those of `basic.get` do not.
-    pub(crate) counted: bool,
+    /// Their consumer, which may be gone; none where they were the answer to `basic.get`.
+    pub(crate) consumer: Option<ConsumerSlot>,
     /// Which reader of a stream they were delivered to: these can only be acknowledged. 0 where they are of no stream.
     pub(crate) reader: u32,
     /// Whether their queue takes others like them only once they are settled.
     pub(crate) keeps_out: bool,
+}
+
+impl Unacked {
+    /// Whether they take the channel's credit; those of `basic.get` do not.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.consumer.is_some()
+    }
 }
 
 impl RunValue for Unacked {
@@ -172,7 +186,7 @@ pub(crate) enum Question {
 }
 
 impl Channel {
-    pub(crate) fn new(number: u16, prefetch: u16) -> Self {
+    pub(crate) fn new(number: u16, prefetch: u16, now: Instant) -> Self {
         Self {
             number,
             closing: false,
@@ -187,7 +201,18 @@ impl Channel {
             confirms: None,
             transaction: None,
             counts: MessageCounts::default(),
+            breakdown: Breakdown::default(),
+            used_at: now,
         }
+    }
+
+    /// A consumer is gone: what it has counted stays.
+    pub(crate) fn take_counts(&mut self, consumer: &ConsumerEntry) {
+        if consumer.counts == DeliveryCounts::default() {
+            return;
+        }
+        self.counts += consumer.counts.into();
+        *self.breakdown.of(&consumer.queue) += consumer.counts;
     }
 
     /// The queue that a method names; the empty name is the last one declared on this channel.

@@ -198,6 +198,7 @@ impl Connection {
                 Stage::Header => self.protocol_header(rest),
                 Stage::Handshake(_) => self.handshake(rest, now),
                 Stage::Open(session) => {
+                    session.core.now = now;
                     let step = session.input(&mut self.decoder, rest);
                     session.pause(now);
                     self.end_session(now);
@@ -292,7 +293,7 @@ impl Connection {
         match progress {
             Ok(Progress::Send(method)) => encode::method(self.out.buffer(), 0, method),
             Ok(Progress::Tuned(tuned)) => self.tuned(tuned),
-            Ok(Progress::Open(opened)) => self.open(*opened),
+            Ok(Progress::Open(opened)) => self.open(*opened, now),
             Ok(Progress::Refused(exception)) => self.refuse(exception, now),
             Err(exception) => self.send_close(exception, ids, now),
         }
@@ -306,8 +307,8 @@ impl Connection {
         }
     }
 
-    fn open(&mut self, opened: Opened) {
-        let mut core = Core::new(opened, std::mem::take(&mut self.out));
+    fn open(&mut self, opened: Opened, now: Instant) {
+        let mut core = Core::new(opened, std::mem::take(&mut self.out), now);
         let open_ok = connection_class::AMQPMethod::OpenOk(connection_class::OpenOk {});
         core.send(0, AMQPClass::Connection(open_ok));
         self.stage = Stage::Open(Box::new(Session::new(core)));
@@ -330,7 +331,10 @@ impl Connection {
                 continue;
             };
             match (&mut self.stage, event) {
-                (Stage::Open(session), event) => session.event(event),
+                (Stage::Open(session), event) => {
+                    session.core.now = now;
+                    session.event(event);
+                }
                 // There is nobody yet who could understand a close.
                 (Stage::Header | Stage::Handshake(_), Event::Close(_)) => self.stage = Stage::Over,
                 _ => {}

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use leveret_broker::broker::Broker;
 use leveret_broker::command::{Command, Settle};
-use leveret_broker::figures::{MessageCounts, Traffic};
+use leveret_broker::figures::{DeliveryCounts, MessageCounts, Traffic};
 use leveret_broker::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use leveret_broker::mailbox::take_gathered;
 use leveret_broker::publisher::Publisher;
@@ -69,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) credit_returned: bool,
     /// The highest batch that each shard has done.
     pub(crate) done: Vec<u64>,
+    /// When something was last heard, of the client or of a shard.
+    pub(crate) now: Instant,
 }
 
 /// A consumer, as its connection knows it.
@@ -87,6 +89,8 @@ pub(crate) struct ConsumerEntry {
     pub(crate) shard: ShardId,
     /// Which one it is of all that ever read a stream; 0 where it reads none.
     pub(crate) reader: u32,
+    /// What it was sent, and acknowledged.
+    pub(crate) counts: DeliveryCounts,
 }
 
 /// The consumers of a connection, by the numbers under which the shards know them.
@@ -158,7 +162,7 @@ pub(crate) struct Opened {
 }
 
 impl Core {
-    pub(crate) fn new(opened: Opened, out: Output) -> Self {
+    pub(crate) fn new(opened: Opened, out: Output, now: Instant) -> Self {
         let Opened {
             broker,
             settings,
@@ -200,6 +204,7 @@ impl Core {
             connected: 0,
             credit_returned: false,
             done: vec![0; shards],
+            now,
         }
     }
 
@@ -270,6 +275,7 @@ impl Core {
         } = self;
         publisher.hand_over(|shard| connect(broker, connected, link, shard));
         self.counts.published = self.publisher.published();
+        self.note_published(channels);
         for number in std::mem::take(&mut self.publishing) {
             if let Some(confirms) = channels.get(number).and_then(|c| c.confirms.as_mut()) {
                 confirms.handed_over(|shard| self.publisher.number(shard));
@@ -290,11 +296,21 @@ impl Core {
         self.traffic.note_messages(&self.counts);
     }
 
-    /// Sends what a transaction has gathered to the shards; how many these are, and what it takes until they have answered. Calls `returned` with
+    /// Lets channels know what they have published where.
+    fn note_published(&mut self, channels: &mut Channels) {
+        for told in self.publisher.take_told() {
+            if let Some(channel) = channels.get(told.channel) {
+                channel.used_at = self.now;
+                channel.breakdown.note_published(told.exchange, told.count);
+            }
+        }
+    }
+
+    /// Sends what the transaction of a channel has gathered to the shards; how many these are, and what it takes until they have answered. Calls `returned` with
     /// the output and each message that is to come back.
     pub(crate) fn commit(
         &mut self,
-        gathered: Gathered,
+        (channel, gathered): (u16, Gathered),
         mut returned: impl FnMut(&mut Vec<u8>, &Message<'_>),
     ) -> (usize, Charge) {
         let Self {
@@ -306,7 +322,9 @@ impl Core {
             ..
         } = self;
         let first = |shard| connect(broker, connected, link, shard);
-        let sent = publisher.commit(gathered, first, |message| returned(out.buffer(), message));
+        let sent = publisher.commit((channel, gathered), first, |message| {
+            returned(out.buffer(), message)
+        });
         self.counts.published = self.publisher.published();
         sent
     }

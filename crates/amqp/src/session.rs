@@ -246,17 +246,20 @@ impl Session {
                 let text = "unexpected 'channel.close-ok'";
                 self.close(Exception::connection(ReplyCode::CommandInvalid, text), ids);
             }
-            method => match carry_out_for_user(&mut self.core, channel, method) {
-                Ok(Next::Done) => {}
-                Ok(Next::Wait(question)) => {
-                    self.waiting = Some(Waiting::Method {
-                        channel: number,
-                        ids,
-                        question,
-                    });
+            method => {
+                channel.used_at = self.core.now;
+                match carry_out_for_user(&mut self.core, channel, method) {
+                    Ok(Next::Done) => {}
+                    Ok(Next::Wait(question)) => {
+                        self.waiting = Some(Waiting::Method {
+                            channel: number,
+                            ids,
+                            question,
+                        });
+                    }
+                    Err(exception) => self.fail(number, exception, ids),
                 }
-                Err(exception) => self.fail(number, exception, ids),
-            },
+            }
         }
     }
 
@@ -287,7 +290,8 @@ impl Session {
             return self.close(exception, ids);
         }
         let prefetch = self.core.settings.default_consumer_prefetch;
-        self.channels.add(Channel::new(number, prefetch));
+        self.channels
+            .add(Channel::new(number, prefetch, self.core.now));
         let count = self.channels.count();
         self.core.traffic.note_channels(count, true);
         self.core.channel_created(number);

@@ -68,6 +68,8 @@ pub struct FoundMessages {
     pub last_seq: u64,
     /// How many there are.
     pub count: u64,
+    /// About how many bytes their records have.
+    pub bytes: u64,
 }
 
 /// Messages of one stream of a queue in the log that were handed out before.

@@ -188,6 +188,8 @@ pub type ChannelCredit = Arc<std::sync::atomic::AtomicI64>;
 pub struct NewConsumer {
     /// How its connection numbers it.
     pub slot: ConsumerSlot,
+    /// Its tag, unique on its channel.
+    pub tag: Name,
     /// Whether messages are settled by being sent.
     pub no_ack: bool,
     /// Whether nobody else may consume from the queue.

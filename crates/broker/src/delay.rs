@@ -176,12 +176,16 @@ impl Delay {
             unacked: 0,
             waiting: 0,
             consumers: 0,
-            exclusive_consumer: false,
+            exclusive_tag: None,
+            active_tag: None,
+            used_ms: None,
+            bodies: None,
             ready_away: count.saturating_sub(self.near.count()),
             ready_bytes: self.near.bytes() as u64,
             unacked_bytes: 0,
             counts: MessageCounts::default(),
             consumed_by: Vec::new(),
+            held_by: Vec::new(),
         }
     }
 

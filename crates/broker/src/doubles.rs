@@ -145,6 +145,7 @@ impl WatchedLog {
                     first_seq: first.first_seq,
                     last_seq: last.first_seq + (last.count - 1),
                     count,
+                    bytes: read.records.len() as u64,
                 })
             }
             other => panic!("{other:?}"),

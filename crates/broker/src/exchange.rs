@@ -10,11 +10,12 @@ use std::sync::{Arc, OnceLock};
 use leveret_message::name::Name;
 use leveret_message::table::{Table, TableRef};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::arguments::ExchangeSettings;
 use crate::bindings::{Bindings, ExchangeKind, Target};
 use crate::error::{Error, Kind, Resource};
+use crate::link::ConnectionId;
 use crate::queue_handle::QueueHandle;
 use crate::route::changed;
 use crate::stable_hash::bytes;
@@ -44,6 +45,8 @@ pub struct Exchange {
     /// Messages that clients published to it, and how often a queue took one of them. Told once for each hand-over of a publisher.
     came: AtomicU64,
     went: AtomicU64,
+    /// The open connections that have published to it. Told once by each.
+    publishers: Mutex<FxHashSet<ConnectionId>>,
     version: AtomicU64,
     deleted: AtomicBool,
     bindings: RwLock<Bindings<Destination>>,
@@ -134,6 +137,7 @@ impl Exchange {
             settings,
             came: AtomicU64::new(0),
             went: AtomicU64::new(0),
+            publishers: Mutex::default(),
             version: AtomicU64::new(0),
             deleted: AtomicBool::new(false),
             bindings: RwLock::new(Bindings::new(routes_as)),
@@ -175,6 +179,21 @@ impl Exchange {
     pub(crate) fn note_published(&self, came: u64, went: u64) {
         self.came.fetch_add(came, Ordering::Relaxed);
         self.went.fetch_add(went, Ordering::Relaxed);
+    }
+
+    /// A connection has published to it.
+    pub(crate) fn note_publisher(&self, connection: ConnectionId) {
+        self.publishers.lock().insert(connection);
+    }
+
+    /// A connection will not publish to it any more.
+    pub(crate) fn forget_publisher(&self, connection: ConnectionId) {
+        self.publishers.lock().remove(&connection);
+    }
+
+    /// The connections that have published to it and are open, in no order.
+    pub fn publishers(&self) -> Vec<ConnectionId> {
+        self.publishers.lock().iter().copied().collect()
     }
 
     /// How many messages clients have published to it since the broker was started, and how often a queue took one of them.

@@ -9,13 +9,17 @@
 
 use std::fmt;
 use std::ops::AddAssign;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use leveret_message::name::Name;
 use leveret_message::table::Table;
 use leveret_store::log::QueueId;
 
 use crate::command::Holder;
+use crate::exchange::Exchange;
+use crate::queue_handle::QueueHandle;
 
 /// What became of a queue's messages, or of what a channel sent and was sent. Counts of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,8 +77,14 @@ pub struct QueueFigures {
     pub waiting: u64,
     /// Consumers.
     pub consumers: u64,
-    /// Whether one of them has the queue for itself.
-    pub exclusive_consumer: bool,
+    /// The tag of the consumer that has the queue for itself.
+    pub exclusive_tag: Option<Name>,
+    /// The tag of the only one that gets messages, where that is one at a time.
+    pub active_tag: Option<Name>,
+    /// When it was used last, in milliseconds since 1970; none where it was not since the broker was started.
+    pub used_ms: Option<u64>,
+    /// The bodies of its messages; none where it does not know of them.
+    pub bodies: Option<BodyFigures>,
     /// Ready messages that are not in memory.
     pub ready_away: u64,
     /// The memory that ready messages take, in bytes.
@@ -83,8 +93,34 @@ pub struct QueueFigures {
     pub unacked_bytes: u64,
     /// What became of its messages.
     pub counts: MessageCounts,
-    /// The channels that consume from it; told only where that was asked for.
-    pub consumed_by: Vec<Holder>,
+    /// The consumers; told only where that was asked for.
+    pub consumed_by: Vec<ConsumedBy>,
+    /// The channels that hold some of its messages; told only where that was asked for.
+    pub held_by: Vec<Holder>,
+}
+
+/// What bodies a queue has. Exact while all is in memory and little, else as the part that was looked at says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BodyFigures {
+    /// Bytes of the bodies of ready messages.
+    pub ready_bytes: u64,
+    /// Bytes of the bodies of unacked messages, and of those that wait before they are ready again.
+    pub unacked_bytes: u64,
+    /// How many messages of all these survive a restart.
+    pub persistent: u64,
+    /// Bytes of their bodies.
+    pub persistent_bytes: u64,
+}
+
+/// A consumer, as its queue knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumedBy {
+    /// Its channel.
+    pub holder: Holder,
+    /// Its tag, unique on that channel.
+    pub tag: Name,
+    /// Whether it gets messages: not while another one is the only one that does.
+    pub active: bool,
 }
 
 /// How much is told of each queue.
@@ -238,6 +274,70 @@ pub struct ChannelFigures {
     pub consumers: Vec<ConsumerFigures>,
     /// What it sent and was sent.
     pub counts: MessageCounts,
+    /// What it sent, by exchange.
+    pub published_to: Vec<(Arc<Exchange>, u64)>,
+    /// What it was sent, by queue: of those that are there.
+    pub delivered_from: Vec<(Arc<QueueHandle>, DeliveryCounts)>,
+    /// For how long nothing has happened on it.
+    pub idle_for: Duration,
+}
+
+/// What a channel was sent from a queue. Counts of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryCounts {
+    /// Sent to consumers that settle.
+    pub delivered: u64,
+    /// Sent to consumers that do not.
+    pub delivered_no_ack: u64,
+    /// Sent in answer to a get, to be settled.
+    pub got: u64,
+    /// Sent in answer to a get, not to be settled.
+    pub got_no_ack: u64,
+    /// Gets that found nothing.
+    pub got_empty: u64,
+    /// Of those that were sent: sent before.
+    pub redelivered: u64,
+    /// Acknowledged.
+    pub acked: u64,
+}
+
+impl DeliveryCounts {
+    /// A message was sent in answer to a get.
+    pub fn of_got(no_ack: bool, redelivered: bool) -> Self {
+        Self {
+            got: u64::from(!no_ack),
+            got_no_ack: u64::from(no_ack),
+            redelivered: u64::from(redelivered),
+            ..Self::default()
+        }
+    }
+}
+
+impl AddAssign for DeliveryCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.delivered += other.delivered;
+        self.delivered_no_ack += other.delivered_no_ack;
+        self.got += other.got;
+        self.got_no_ack += other.got_no_ack;
+        self.got_empty += other.got_empty;
+        self.redelivered += other.redelivered;
+        self.acked += other.acked;
+    }
+}
+
+impl From<DeliveryCounts> for MessageCounts {
+    fn from(counts: DeliveryCounts) -> Self {
+        Self {
+            delivered: counts.delivered,
+            delivered_no_ack: counts.delivered_no_ack,
+            got: counts.got,
+            got_no_ack: counts.got_no_ack,
+            got_empty: counts.got_empty,
+            redelivered: counts.redelivered,
+            acked: counts.acked,
+            ..Self::default()
+        }
+    }
 }
 
 /// A consumer.

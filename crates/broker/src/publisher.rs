@@ -20,6 +20,8 @@ use crate::link::ConnectionId;
 pub use crate::publisher::filling::NewBody;
 pub(crate) use crate::publisher::filling::{Filling, add_moved, by_shard, lanes};
 use crate::publisher::remembered::Route;
+use crate::publisher::told::Stretch;
+pub use crate::publisher::told::{NOBODY, PublishedTo};
 use crate::queue_handle::ShardId;
 use crate::route::pick::Chances;
 use crate::route::{Routed, changes, route};
@@ -31,6 +33,7 @@ pub mod gathered;
 mod remembered;
 #[cfg(test)]
 mod tests;
+mod told;
 
 /// How many bytes of batches a connection may have with each shard before it stops reading.
 pub const ALLOWANCE: usize = 1024 * 1024;
@@ -78,14 +81,6 @@ struct Lane {
     outstanding: usize,
 }
 
-/// What was published to an exchange since the last hand-over.
-#[derive(Debug)]
-struct Tally {
-    exchange: Arc<Exchange>,
-    came: u64,
-    went: u64,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Publisher {
@@ -98,9 +93,12 @@ pub struct Publisher {
     refusable: BTreeSet<(ShardId, u64)>,
     /// Batches with messages for windows, until they are done.
     passing: BTreeSet<(ShardId, u64)>,
-    tallies: Vec<Tally>,
-    /// The tallies that are not empty.
-    tallied: Vec<usize>,
+    /// What was published since the last hand-over.
+    stretches: Vec<Stretch>,
+    /// Who has published to what, as far as it was not asked for yet.
+    told: Vec<PublishedTo>,
+    /// The exchanges that know that this connection publishes to them.
+    known_to: Vec<Arc<Exchange>>,
     /// How many messages were handed over.
     published: u64,
     /// How many queues `routes` lead to, each counted as often as it is named.
@@ -126,8 +124,9 @@ impl Publisher {
             routes: Vec::new(),
             refusable: BTreeSet::new(),
             passing: BTreeSet::new(),
-            tallies: Vec::new(),
-            tallied: Vec::new(),
+            stretches: Vec::new(),
+            told: Vec::new(),
+            known_to: Vec::new(),
             published: 0,
             routed_queues: 0,
             by_key: HashTable::new(),
@@ -201,9 +200,9 @@ impl Publisher {
         let fleeting = reached.fleeting || keys.len() != 1;
         self.routed_queues += reached.queues.len();
         let index = RouteIndex(self.routes.len());
-        let tally = self.tally_of(exchange);
         let key = exchange_and_key.into();
-        self.routes.push(Route::new(key, reached, tally, changes));
+        let route = Route::new(key, reached, Arc::clone(exchange), changes);
+        self.routes.push(route);
         if !fleeting {
             let routes = &self.routes;
             let rehash = |index: &RouteIndex| hash(&routes[index.0].key);
@@ -212,35 +211,6 @@ impl Publisher {
             self.last = Some(index);
         }
         index
-    }
-
-    fn tally_of(&mut self, exchange: &Arc<Exchange>) -> usize {
-        let of = |tally: &Tally| Arc::ptr_eq(&tally.exchange, exchange);
-        // The last ones are the likely ones.
-        self.tallies.iter().rposition(of).unwrap_or_else(|| {
-            self.tallies.push(Tally {
-                exchange: Arc::clone(exchange),
-                came: 0,
-                went: 0,
-            });
-            self.tallies.len() - 1
-        })
-    }
-
-    /// Tells the exchanges what was published to them.
-    fn tell_exchanges(&mut self) {
-        for index in self.tallied.drain(..) {
-            let Tally {
-                exchange,
-                came,
-                went,
-            } = &mut self.tallies[index];
-            // What goes to an internal exchange is the broker's own, such as the firehose's.
-            if !exchange.internal {
-                self.published += *came;
-            }
-            exchange.note_published(std::mem::take(came), std::mem::take(went));
-        }
     }
 
     /// How many messages were handed over.
@@ -256,8 +226,8 @@ impl Publisher {
     }
 
     fn forget_routes(&mut self) {
-        self.tell_exchanges();
-        self.tallies.clear();
+        self.tell();
+        self.known_to.retain(|exchange| !exchange.is_deleted());
         self.routes.clear();
         self.routed_queues = 0;
         self.by_key.clear();
@@ -306,23 +276,25 @@ impl Publisher {
         !self.passing.is_empty()
     }
 
-    /// Adds a message to the batches of the shards its route leads to, and says which these are.
+    /// Adds a message of a channel to the batches of the shards its route leads to, and says which these are.
     ///
     /// **Effect**: in this connection's memory only, until [`Publisher::hand_over`]. **Cost**: copies into one buffer per shard.
     #[inline]
     pub fn publish(
         &mut self,
-        route: RouteIndex,
+        (channel, route): (u16, RouteIndex),
         message: NewMessage<'_>,
         body: &NewBody<'_>,
     ) -> ShardSet {
-        let route = &self.routes[route.0];
-        let tally = &mut self.tallies[route.tally];
-        if tally.came == 0 {
-            self.tallied.push(route.tally);
+        match self.stretches.last_mut() {
+            Some(last) if last.route == route && last.channel == channel => last.count += 1,
+            _ => self.stretches.push(Stretch {
+                channel,
+                route,
+                count: 1,
+            }),
         }
-        tally.came += 1;
-        tally.went += route.handles.len() as u64;
+        let route = &self.routes[route.0];
         for (shard, queues) in &route.lanes {
             self.lanes[shard.0 as usize]
                 .filling
@@ -350,7 +322,7 @@ impl Publisher {
     /// **Order**: batches of one connection reach a shard in the order they were handed over. **Waits**: never.
     pub fn hand_over(&mut self, mut first: impl FnMut(ShardId)) {
         self.changes = UNKNOWN;
-        self.tell_exchanges();
+        self.tell();
         for (shard, lane) in self.lanes.iter_mut().enumerate() {
             let filling = &mut lane.filling;
             if filling.is_empty() {

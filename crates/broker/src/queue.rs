@@ -33,6 +33,7 @@ use crate::queue_handle::QueueHandle;
 use crate::runs::Piece;
 
 mod away;
+mod bodies;
 pub mod consumers;
 pub mod counts;
 pub mod groups;
@@ -84,6 +85,8 @@ pub struct Queue {
     /// Whether it is in its shard's list of queues with messages in memory.
     pub is_resident: bool,
     next_seq: u64,
+    /// When messages, consumers or a get were its last, in milliseconds since 1970; 0 where nothing was since the broker was started.
+    pub used_ms: u64,
     unacked_count: u64,
     unacked_bytes: usize,
     /// How long it may get; see `shard/bury.rs`.
@@ -164,6 +167,7 @@ impl Queue {
             is_drained: true,
             is_resident: false,
             is_watched: false,
+            used_ms: 0,
             used_at: None,
             expiry_due: None,
             lifetime_due: None,

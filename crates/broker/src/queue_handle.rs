@@ -1,7 +1,7 @@
 //! What everyone may know of a queue: its declaration and where it lives. Its messages and consumers belong to its shard (`queue.rs`).
 
-use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Weak};
 
 use leveret_message::name::Name;
 use leveret_message::table::{Table, Value};
@@ -11,10 +11,14 @@ use parking_lot::Mutex;
 
 use crate::arguments::{Durability, QueueSettings, QueueType};
 use crate::error::{Error, Kind, Resource};
-use crate::exchange::Sources;
+use crate::exchange::{Exchange, Sources};
 use crate::link::ConnectionId;
 use crate::route::changed;
 use crate::vhost::Vhost;
+
+mod incoming;
+
+use incoming::Incoming;
 
 /// What the names of queues begin with that hold messages of an exchange back: no client can declare such.
 pub const DELAYED_PREFIX: &str = "amq.delayed.";
@@ -70,6 +74,7 @@ pub struct QueueHandle {
     /// The bindings that lead here. Touched under the vhost's door only.
     pub(crate) sources: Mutex<Sources>,
     deleted: AtomicBool,
+    incoming: Incoming,
 }
 
 impl QueueHandle {
@@ -96,6 +101,7 @@ impl QueueHandle {
             vhost,
             sources: Mutex::default(),
             deleted: AtomicBool::new(false),
+            incoming: Incoming::default(),
         }
     }
 
@@ -193,6 +199,17 @@ impl QueueHandle {
             name: self.declaration.name.clone(),
             vhost: self.vhost_name.clone(),
         }
+    }
+
+    /// So many messages that were published to an exchange went here. Told once for each stretch of them.
+    #[inline]
+    pub(crate) fn note_published(&self, exchange: &Arc<Exchange>, count: u64) {
+        self.incoming.note(exchange, count);
+    }
+
+    /// How many messages came from each exchange that they were published to and that is still there, since the broker was started.
+    pub fn incoming(&self) -> Vec<(Arc<Exchange>, u64)> {
+        self.incoming.all()
     }
 
     /// Whether it is gone. Once true, for ever true.

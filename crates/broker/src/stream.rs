@@ -269,12 +269,16 @@ impl Stream {
             unacked: self.readers.iter().map(Reader::unacked).sum(),
             waiting: 0,
             consumers: self.consumers_count() as u64,
-            exclusive_consumer: false,
+            exclusive_tag: None,
+            active_tag: None,
+            used_ms: None,
+            bodies: None,
             ready_away: self.count().saturating_sub(self.tail.count()),
             ready_bytes: self.bytes() as u64,
             unacked_bytes: 0,
             counts: self.message_counts(),
-            consumed_by: consumed_by.map(|reader| reader.holder).collect(),
+            consumed_by: consumed_by.map(Reader::consumed_by).collect(),
+            held_by: Vec::new(),
         }
     }
 

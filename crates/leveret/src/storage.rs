@@ -147,6 +147,7 @@ fn found(applied: &Applied) -> Found {
                 first_seq: first.first_seq,
                 last_seq,
                 count: state.count.saturating_sub(returned_count),
+                bytes: index.live_bytes(queue, stream),
             }));
     }
     Found {

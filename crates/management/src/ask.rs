@@ -56,6 +56,44 @@ pub(crate) async fn sum(broker: &Broker, queues: &[Arc<QueueHandle>]) -> QueueSu
     sum
 }
 
+/// What queues tell together, and what every shard tells of itself. Each shard is asked once, unless it has more than [`QUEUES_AT_ONCE`].
+pub(crate) async fn sum_and_shards(
+    broker: &Broker,
+    queues: &[Arc<QueueHandle>],
+) -> (QueueSum, Vec<ShardFigures>) {
+    let mut answers = Vec::new();
+    for (shard, ids) in by_shard(broker, &ids(queues)) {
+        let mut rest = ids.chunks(QUEUES_AT_ONCE);
+        let first = rest.next().unwrap_or_default();
+        let ask = |ids: &[QueueId]| observe(broker, shard, ids.to_vec(), Detail::Sum);
+        answers.push((true, ask(first)));
+        answers.extend(rest.map(|ids| (false, ask(ids))));
+    }
+    let (mut sum, mut shards) = (QueueSum::default(), Vec::new());
+    for (is_first, answer) in answers {
+        let Some(figures) = answered(answer).await else {
+            continue;
+        };
+        sum += figures.sum;
+        if is_first {
+            shards.push(figures);
+        }
+    }
+    (sum, shards)
+}
+
+/// Every shard, with those of the queues that it has.
+fn by_shard(
+    broker: &Broker,
+    queues: &[(ShardId, QueueId)],
+) -> impl Iterator<Item = (ShardId, Vec<QueueId>)> {
+    let shards = (0..broker.shards.count() as u16).map(ShardId);
+    shards.map(|shard| {
+        let its = queues.iter().filter(move |(other, _)| *other == shard);
+        (shard, its.map(|(_, id)| *id).collect())
+    })
+}
+
 fn ids(queues: &[Arc<QueueHandle>]) -> Vec<(ShardId, QueueId)> {
     queues.iter().map(|queue| (queue.shard, queue.id)).collect()
 }
@@ -71,9 +109,7 @@ async fn observed(
     detail: Detail,
 ) -> Vec<ShardFigures> {
     let mut answers = Vec::new();
-    for shard in (0..broker.shards.count() as u16).map(ShardId) {
-        let its = queues.iter().filter(|(other, _)| *other == shard);
-        let ids: Vec<QueueId> = its.map(|(_, id)| *id).collect();
+    for (shard, ids) in by_shard(broker, queues) {
         for ids in ids.chunks(QUEUES_AT_ONCE) {
             answers.push(observe(broker, shard, ids.to_vec(), detail));
         }

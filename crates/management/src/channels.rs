@@ -7,10 +7,11 @@ use leveret_broker::figures::ChannelFigures;
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
+use crate::consumers::Activities;
 use crate::figure::{self, Figures};
 use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
-use crate::{ask, connections, consumers, list};
+use crate::{ask, breakdowns, connections, consumers, idle, list};
 
 /// `GET /channels`.
 pub(crate) async fn all(
@@ -59,14 +60,34 @@ pub(crate) async fn one(
     let found = channels.find(|channel| self::name(&facts, channel.number) == name);
     let found = found.ok_or_else(Refusal::not_found)?;
     let key = Key::Channel(facts.link.connection, found.number);
-    let rated = Rates::of_one(&caller.api, key, self::figures(found), &query.ranges()?);
+    let rated = Rates::of_one(
+        &caller.api,
+        key.clone(),
+        self::figures(found),
+        &query.ranges()?,
+    );
     let mut described = describe(&caller, &facts, found, &rated);
+    let activities = Activities::of_channel(&caller, &facts, found).await;
     let consumers = found.consumers.iter();
-    let consumers = consumers.map(|of| consumers::describe(&caller, &facts, found.number, of));
+    let consumers = consumers.map(|of| {
+        let activity = activities.get((facts.link.connection, found.number), &of.tag);
+        consumers::describe(&caller, &facts, found.number, of, activity)
+    });
     described["consumer_details"] = consumers.collect();
-    described["publishes"] = json!([]);
-    described["deliveries"] = json!([]);
+    described["publishes"] = breakdowns::publishes_of_channel(&caller, &key, found);
+    described["deliveries"] = breakdowns::deliveries_of_channel(&caller, &key, found);
     Ok(query.one(described))
+}
+
+/// What other things tell of a channel.
+pub(crate) fn details(caller: &Caller, facts: &ConnectionFacts, number: u16) -> Value {
+    let mut details = connections::short(facts);
+    details["connection_name"] = facts.name.clone().into();
+    details["name"] = name(facts, number).into();
+    details["number"] = number.into();
+    details["node"] = caller.api.node.name.clone().into();
+    details["user"] = connections::user_of(facts).into();
+    details
 }
 
 pub(crate) fn name(facts: &ConnectionFacts, number: u16) -> String {
@@ -122,6 +143,9 @@ fn describe(
         "prefetch_count": channel.prefetch,
         "global_prefetch_count": channel.global_prefetch,
     });
+    if let Some(idle_since) = idle::since(channel.idle_for) {
+        described["idle_since"] = idle_since.into();
+    }
     if let Some(stats) = rated.stats(&[figure::PUBLISHED, figure::DELIVERED]) {
         described["message_stats"] = stats;
     }

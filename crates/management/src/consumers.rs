@@ -1,12 +1,15 @@
 //! Consumers: what is told of them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use axum::extract::{Path, Query as UrlQuery};
 use axum::response::Response;
 use leveret_broker::connections::ConnectionFacts;
-use leveret_broker::figures::{ConsumerFigures, QueueFigures};
-use leveret_broker::queue_handle::QueueHandle;
+use leveret_broker::figures::{ChannelFigures, ConsumerFigures, Detail, QueueFigures};
+use leveret_broker::link::ConnectionId;
+use leveret_broker::queue_handle::{QueueHandle, QueueId};
+use leveret_message::name::Name;
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
@@ -33,8 +36,8 @@ pub(crate) async fn of_queue(
     queue: &QueueHandle,
     figures: Option<&QueueFigures>,
 ) -> Vec<Value> {
-    let holders = figures.into_iter().flat_map(|figures| &figures.consumed_by);
-    let by: HashSet<_> = holders.map(|holder| holder.connection).collect();
+    let consumers = figures.into_iter().flat_map(|figures| &figures.consumed_by);
+    let by: HashSet<_> = consumers.map(|of| of.holder.connection).collect();
     let facts = by
         .iter()
         .filter_map(|connection| caller.api.broker.connections.get(*connection));
@@ -48,15 +51,79 @@ async fn of(
     wanted: impl Fn(&ConsumerFigures) -> bool,
 ) -> Vec<Value> {
     let figures = ask::connections(facts).await;
-    let mut all = Vec::new();
+    let mut found = Vec::new();
     for facts in facts {
         let figures = figures.get(&facts.link.connection);
         for channel in figures.into_iter().flat_map(|figures| &figures.channels) {
             let consumers = channel.consumers.iter().filter(|consumer| wanted(consumer));
-            all.extend(consumers.map(|of| describe(caller, facts, channel.number, of)));
+            found.extend(consumers.map(|of| (facts, channel.number, of)));
         }
     }
-    all
+    let activities = Activities::of_all(caller, found.iter().map(|(facts, _, of)| (*facts, *of)));
+    let activities = activities.await;
+    let described = found.iter().map(|(facts, channel, of)| {
+        let activity = activities.get((facts.link.connection, *channel), &of.tag);
+        describe(caller, facts, *channel, of, activity)
+    });
+    described.collect()
+}
+
+/// Whether a consumer gets messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Activity {
+    /// As any other of its queue.
+    Up,
+    /// It is the only one of its queue that does.
+    SingleActive,
+    /// Another one is.
+    Waiting,
+}
+
+/// Which consumers of queues with a single active one are active.
+#[derive(Debug, Default)]
+pub(crate) struct Activities(HashMap<(ConnectionId, u16, Name), Activity>);
+
+impl Activities {
+    /// Asks the queues of some consumers, where they have a single active one.
+    async fn of_all(
+        caller: &Caller,
+        consumers: impl Iterator<Item = (&ConnectionFacts, &ConsumerFigures)>,
+    ) -> Self {
+        let mut queues: HashMap<QueueId, Arc<QueueHandle>> = HashMap::new();
+        for (facts, consumer) in consumers {
+            let vhost =
+                connections::vhost_of(facts).and_then(|name| caller.api.broker.vhost(name).ok());
+            let queue = vhost.and_then(|vhost| vhost.find_queue(&consumer.queue));
+            if let Some(queue) = queue.filter(|of| of.settings.single_active_consumer) {
+                queues.insert(queue.id, queue);
+            }
+        }
+        let queues: Vec<_> = queues.into_values().collect();
+        let told = ask::queues(&caller.api.broker, &queues, Detail::Consumers).await;
+        let consumers = told.into_values().flat_map(|figures| figures.consumed_by);
+        let known = consumers.map(|of| {
+            let activity = match of.active {
+                true => Activity::SingleActive,
+                false => Activity::Waiting,
+            };
+            ((of.holder.connection, of.holder.channel, of.tag), activity)
+        });
+        Self(known.collect())
+    }
+
+    /// Those of a channel's consumers.
+    pub(crate) async fn of_channel(
+        caller: &Caller,
+        facts: &ConnectionFacts,
+        channel: &ChannelFigures,
+    ) -> Self {
+        Self::of_all(caller, channel.consumers.iter().map(|of| (facts, of))).await
+    }
+
+    pub(crate) fn get(&self, (connection, channel): (ConnectionId, u16), tag: &Name) -> Activity {
+        let found = self.0.get(&(connection, channel, tag.clone()));
+        found.copied().unwrap_or(Activity::Up)
+    }
 }
 
 pub(crate) fn describe(
@@ -64,20 +131,19 @@ pub(crate) fn describe(
     facts: &ConnectionFacts,
     channel: u16,
     consumer: &ConsumerFigures,
+    activity: Activity,
 ) -> Value {
-    let mut details = connections::short(facts);
-    details["connection_name"] = facts.name.clone().into();
-    details["name"] = channels::name(facts, channel).into();
-    details["number"] = channel.into();
-    details["node"] = caller.api.node.name.clone().into();
-    details["user"] = connections::user_of(facts).into();
     json!({
         "consumer_tag": &*consumer.tag,
         "queue": {"name": &*consumer.queue, "vhost": connections::vhost_of(facts)},
-        "channel_details": details,
+        "channel_details": channels::details(caller, facts, channel),
         "ack_required": !consumer.no_ack,
-        "active": true,
-        "activity_status": "up",
+        "active": activity != Activity::Waiting,
+        "activity_status": match activity {
+            Activity::Up => "up",
+            Activity::SingleActive => "single_active",
+            Activity::Waiting => "waiting",
+        },
         "arguments": json::of_table(consumer.arguments.view()),
         "consumer_timeout": "undefined",
         "exclusive": consumer.exclusive,

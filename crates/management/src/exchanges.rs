@@ -19,7 +19,7 @@ use crate::figure::{Figure, Figures};
 use crate::queues::{Conditions, named};
 use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
-use crate::{ask, json, list};
+use crate::{ask, breakdowns, json, list};
 
 /// The name of the default exchange in paths.
 const DEFAULT: &str = "amq.default";
@@ -61,8 +61,8 @@ pub(crate) async fn one(
     let ranges = query.ranges()?;
     let rated = Rates::of_one(&caller.api, key(&exchange), figures(&exchange), &ranges);
     let mut described = describe(&vhost, &exchange, &rated);
-    described["incoming"] = json!([]);
-    described["outgoing"] = json!([]);
+    described["incoming"] = breakdowns::incoming_of_exchange(&caller, &exchange).await;
+    described["outgoing"] = breakdowns::outgoing_of_exchange(&caller, &vhost, &exchange);
     Ok(query.one(described))
 }
 
@@ -127,7 +127,7 @@ pub(crate) async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn key(exchange: &Exchange) -> Key {
+pub(crate) fn key(exchange: &Exchange) -> Key {
     Key::Exchange(exchange.vhost.clone(), exchange.name.clone())
 }
 

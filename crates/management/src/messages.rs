@@ -13,7 +13,7 @@ use leveret_broker::exchange::Exchange;
 use leveret_broker::figures::TrafficFigures;
 use leveret_broker::link::{Event, Got, Reply};
 use leveret_broker::publisher::firehose::Witness;
-use leveret_broker::publisher::{NewBody, Publisher, ShardSet};
+use leveret_broker::publisher::{NOBODY, NewBody, Publisher, ShardSet};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
@@ -108,7 +108,7 @@ pub(crate) async fn publish(
             publisher.route(&exchange, &key, keys.into_iter(), properties)
         }
     };
-    let shards = publisher.publish(route, message, &body);
+    let shards = publisher.publish((NOBODY, route), message, &body);
     publisher.hand_over(|shard| link.connect(shard));
     let routed = is_taken(&mut link, &publisher, shards).await?;
     let done = TrafficFigures {

@@ -51,7 +51,7 @@ pub(crate) async fn overview(
         "product_version": node.product_version,
         "erlang_version": "none",
         "erlang_full_version": "none",
-        "rates_mode": "basic",
+        "rates_mode": "detailed",
         "sample_retention_policies": {
             "global": [600, 3600, 28800, 86400],
             "basic": [600],
@@ -103,8 +103,7 @@ async fn look(api: &Arc<Api>, seer: Option<&Name>) -> Option<(Figures, Value)> {
         (traffic, connections) = of_vhosts(api, &vhosts);
     }
     let queues: Vec<_> = vhosts.iter().flat_map(|vhost| vhost.queues()).collect();
-    let mut sum = ask::sum(broker, &queues).await;
-    let shards = ask::shards(broker).await;
+    let (mut sum, shards) = ask::sum_and_shards(broker, &queues).await;
     if seer.is_none() {
         shards.iter().for_each(|shard| sum.counts += shard.ended);
     }
@@ -270,7 +269,7 @@ fn describe_node(caller: &Caller) -> Value {
         "mem_calculation_strategy": "rss",
         "disk_free_limit": node.disk_free_min,
         "disk_free_alarm": alarms.disk,
-        "rates_mode": "basic",
+        "rates_mode": "detailed",
         "enabled_plugins": [],
         "exchange_types": exchange_types(),
         "auth_mechanisms": [

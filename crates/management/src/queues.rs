@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use leveret_broker::command::Command;
 use leveret_broker::error::Kind;
-use leveret_broker::figures::{Detail, QueueFigures};
+use leveret_broker::figures::{BodyFigures, Detail, QueueFigures};
 use leveret_broker::queue_handle::{QueueDeclaration, QueueHandle};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
@@ -23,7 +23,7 @@ use crate::figure::{self, Figures};
 use crate::messages::not_for_streams;
 use crate::rates::{Key, Rated, Rates};
 use crate::refusal::Refusal;
-use crate::{connections, consumers, json, list};
+use crate::{breakdowns, connections, consumers, idle, json, list};
 
 /// `GET /queues`, `/queues/{vhost}`.
 pub(crate) async fn all(
@@ -72,8 +72,10 @@ pub(crate) async fn one(
     let mut described = describe(&caller, &vhost, &queue, told.zip(rated.as_ref()));
     let consumers = consumers::of_queue(&caller, &queue, told).await;
     described.insert("consumer_details".to_owned(), consumers.into());
-    described.insert("incoming".to_owned(), json!([]));
-    described.insert("deliveries".to_owned(), json!([]));
+    let incoming = breakdowns::incoming_of_queue(&caller, &queue);
+    described.insert("incoming".to_owned(), incoming);
+    let deliveries = breakdowns::deliveries_of_queue(&caller, &queue, told).await;
+    described.insert("deliveries".to_owned(), deliveries);
     Ok(query.one(Value::Object(described)))
 }
 
@@ -216,21 +218,43 @@ fn describe(
             "consumers": figures.consumers,
             "consumer_utilisation": capacity,
             "consumer_capacity": capacity,
-            "exclusive_consumer_tag": null,
-            "single_active_consumer_tag": null,
+            "exclusive_consumer_tag": figures.exclusive_tag.as_deref(),
+            "single_active_consumer_tag": figures.active_tag.as_deref(),
             "memory": figures.ready_bytes + figures.unacked_bytes,
             "messages_ram": kept.saturating_sub(figures.ready_away),
             "messages_ready_ram": figures.ready.saturating_sub(figures.ready_away),
             "messages_unacknowledged_ram": figures.unacked,
             "messages_delayed": figures.waiting,
-            "message_bytes_ram": figures.ready_bytes + figures.unacked_bytes,
+            "messages_paged_out": figures.ready_away,
         })));
+        if let Some(bodies) = &figures.bodies {
+            described.extend(describe_bodies(figures, bodies));
+        }
+        if let Some(idle_since) = figures.used_ms.and_then(idle::since_ms) {
+            described.insert("idle_since".to_owned(), idle_since.into());
+        }
         rated.put(&mut described, figure::LENGTHS);
         if let Some(stats) = rated.stats(&[figure::ENTERED, figure::DELIVERED]) {
             described.insert("message_stats".to_owned(), stats);
         }
     }
     described
+}
+
+fn describe_bodies(figures: &QueueFigures, bodies: &BodyFigures) -> Map<String, Value> {
+    let all = bodies.ready_bytes + bodies.unacked_bytes;
+    // All are taken to be as long as the others.
+    let away = u128::from(bodies.ready_bytes) * u128::from(figures.ready_away);
+    let away = away.checked_div(u128::from(figures.ready)).unwrap_or(0) as u64;
+    object(json!({
+        "message_bytes": all,
+        "message_bytes_ready": bodies.ready_bytes,
+        "message_bytes_unacknowledged": bodies.unacked_bytes,
+        "message_bytes_persistent": bodies.persistent_bytes,
+        "message_bytes_paged_out": away,
+        "message_bytes_ram": all.saturating_sub(away),
+        "messages_persistent": bodies.persistent,
+    }))
 }
 
 pub(crate) fn object(value: Value) -> Map<String, Value> {
@@ -240,7 +264,7 @@ pub(crate) fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn key(queue: &QueueHandle) -> Key {
+pub(crate) fn key(queue: &QueueHandle) -> Key {
     Key::Queue(queue.shard, queue.id)
 }
 

@@ -48,6 +48,8 @@ pub(crate) enum Key {
     Queue(ShardId, QueueId),
     Connection(ConnectionId),
     Channel(ConnectionId, u16),
+    /// What went from one to the other, or the other way.
+    Part(Box<(Key, Key)>),
 }
 
 /// See the module.

@@ -43,6 +43,36 @@ fn failed(words: &[&str]) -> (i32, String) {
 }
 
 #[test]
+fn stop_app_closes_connections_and_reset_is_refused() {
+    let broker = Broker::start(&broker::binary(), &[]);
+    let succeeds = |command: &str| {
+        let output = leveret(&broker, &["rabbitmqctl", command]);
+        assert!(output.status.success(), "{command}: {output:?}");
+        String::from_utf8(output.stdout).expect("it prints text")
+    };
+    let connections = [(); 2].map(|()| Connection::open_at(broker.amqp, &Login::default()));
+    let said = succeeds("stop_app");
+    assert!(
+        said.starts_with("Stopping rabbit application on node "),
+        "{said}"
+    );
+    for connection in &connections {
+        connection.expect_close(
+            320,
+            "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+        );
+    }
+    assert!(succeeds("start_app").starts_with("Starting node "));
+    Connection::open_at(broker.amqp, &Login::default()).close();
+    for command in ["reset", "force_reset"] {
+        let output = leveret(&broker, &["rabbitmqctl", command]);
+        assert_eq!(output.status.code(), Some(70), "{output:?}");
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(errors.contains("remove its data folder"), "{errors}");
+    }
+}
+
+#[test]
 fn queues_are_declared_listed_and_deleted() {
     let name = unique("cli");
     done(&[

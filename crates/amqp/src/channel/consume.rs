@@ -5,6 +5,7 @@ use std::sync::Arc;
 use leveret_broker::arguments::ConsumerSettings;
 use leveret_broker::command::{Command, Holder, NewConsumer};
 use leveret_broker::error::{Error, Kind};
+use leveret_broker::figures::DeliveryCounts;
 use leveret_broker::link::ConsumerSlot;
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
@@ -160,10 +161,9 @@ pub(super) fn consume(
         true => None,
         false => Some(readable(core, channel, consume.queue)?),
     };
-    let tag = if consume.consumer_tag.is_empty() {
-        generated_name("amq.ctag-")
-    } else {
-        Name::new(consume.consumer_tag)?
+    let tag = match consume.consumer_tag {
+        "" => generated_name("amq.ctag-"),
+        tag => Name::new(tag)?,
     };
     check_room(core, channel, &tag)?;
     let settings = ConsumerSettings::parse(consume.arguments).map_err(|error| {
@@ -186,7 +186,7 @@ pub(super) fn consume(
     let slot = core.consumers.add(ConsumerEntry {
         channel: channel.number,
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
-        tag,
+        tag: tag.clone(),
         no_ack: consume.no_ack,
         keeps_out: queue.settings.deduplicates,
         exclusive: consume.exclusive,
@@ -195,9 +195,11 @@ pub(super) fn consume(
         shard: queue.shard,
         queue: Arc::clone(&queue),
         reader,
+        counts: DeliveryCounts::default(),
     });
     let new = NewConsumer {
         slot,
+        tag,
         no_ack: consume.no_ack,
         exclusive: consume.exclusive,
         prefetch: channel.prefetch,
@@ -306,6 +308,7 @@ pub(super) fn cancelled(
     if channel.consumers.remove(tag).is_some()
         && let Some(consumer) = core.consumers.remove(slot)
     {
+        channel.take_counts(&consumer);
         forget_replies(channel, &consumer);
         core.consumer_deleted(tag, &consumer);
     }
@@ -328,6 +331,7 @@ pub(crate) fn lost(core: &mut Core, channel: &mut Channel, slot: ConsumerSlot) {
         return;
     };
     channel.consumers.remove(&consumer.tag);
+    channel.take_counts(&consumer);
     forget_replies(channel, &consumer);
     core.consumer_deleted(&consumer.tag, &consumer);
     if core.client.consumer_cancel_notify && !channel.closing {

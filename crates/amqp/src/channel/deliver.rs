@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use leveret_broker::command::{Outcome, Settle};
+use leveret_broker::figures::DeliveryCounts;
 use leveret_broker::link::{DeliveredRun, Got};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::runs::Piece;
@@ -25,7 +26,7 @@ const STREAM_OFFSET: &str = "x-stream-offset";
 /// Writes a run of messages for a consumer. What has no channel any more is dropped: the shard requeues it when the channel is released.
 pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, run: &DeliveredRun) {
     core.unwritten_deliveries += batch.size(run.first, run.count);
-    let Some(consumer) = core.consumers.get(run.consumer) else {
+    let Some(consumer) = core.consumers.get_mut(run.consumer) else {
         return;
     };
     let Some(channel) = channels.get(consumer.channel) else {
@@ -35,15 +36,16 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         return;
     }
     let first_tag = channel.last_tag + 1;
-    let counts = &mut channel.counts;
+    channel.used_at = core.now;
+    let count = u64::from(run.count);
     match consumer.no_ack {
-        true => counts.delivered_no_ack += u64::from(run.count),
-        false => counts.delivered += u64::from(run.count),
+        true => consumer.counts.delivered_no_ack += count,
+        false => consumer.counts.delivered += count,
     }
     if run.redelivered {
-        counts.redelivered += u64::from(run.count);
+        consumer.counts.redelivered += count;
     }
-    channel.last_tag += u64::from(run.count);
+    channel.last_tag += count;
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);
     let tagged = (first_tag..).zip(messages);
@@ -64,7 +66,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
         queue: run.queue,
         shard: consumer.shard,
         seq: run.first_seq,
-        counted: true,
+        consumer: Some(run.consumer),
         reader: consumer.reader,
         keeps_out: consumer.keeps_out,
     };
@@ -162,7 +164,11 @@ pub(crate) fn got(
     got: Option<Got>,
 ) {
     let Some(got) = got else {
-        channel.counts.got_empty += 1;
+        let found_nothing = DeliveryCounts {
+            got_empty: 1,
+            ..DeliveryCounts::default()
+        };
+        note_got(channel, queue, found_nothing);
         let empty = basic::AMQPMethod::GetEmpty(basic::GetEmpty {});
         return core.send(channel.number, AMQPClass::Basic(empty));
     };
@@ -170,11 +176,11 @@ pub(crate) fn got(
         return;
     };
     channel.last_tag += 1;
-    match no_ack {
-        true => channel.counts.got_no_ack += 1,
-        false => channel.counts.got += 1,
-    }
-    channel.counts.redelivered += u64::from(got.redelivered);
+    note_got(
+        channel,
+        queue,
+        DeliveryCounts::of_got(no_ack, got.redelivered),
+    );
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
     let mut count = AddedHeader::new(DELIVERY_COUNT);
@@ -182,13 +188,12 @@ pub(crate) fn got(
         0 => message.properties,
         failed => count.on(message.properties, i64::from(failed)),
     };
-    let key = message.exchange_and_key;
     encode::get_ok(
         core.out.buffer(),
         number,
         tag,
         got.redelivered,
-        key,
+        message.exchange_and_key,
         remaining,
     );
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
@@ -207,7 +212,7 @@ pub(crate) fn got(
             queue: got.queue,
             shard: queue.shard,
             seq: got.seq,
-            counted: false,
+            consumer: None,
             reader: 0,
             keeps_out: queue.settings.deduplicates,
         };
@@ -217,6 +222,12 @@ pub(crate) fn got(
             value,
         });
     }
+}
+
+/// Counts a get.
+fn note_got(channel: &mut Channel, queue: &Arc<QueueHandle>, counts: DeliveryCounts) {
+    channel.counts += counts.into();
+    *channel.breakdown.of(queue) += counts;
 }
 
 /// Hands a piece of unacked messages to its shard with what becomes of it. The channel's credit is the caller's to give back.

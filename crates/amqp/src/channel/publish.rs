@@ -123,7 +123,7 @@ pub(crate) fn publish(
     if core.publisher.may_refuse(route) {
         note_refusable(core, channel, route);
     }
-    let shards = core.publisher.publish(route, new, &body);
+    let shards = core.publisher.publish((channel.number, route), new, &body);
     note(core, channel, shards, message.mandatory);
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 
 use leveret_broker::command::{Command, Holder, Outcome};
 use leveret_broker::queue_handle::ShardId;
+use leveret_broker::runs::Piece;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::basic::{Ack, Nack, Reject};
 use leveret_wire::protocol::{AMQPClass, basic};
 
 use crate::channel::consume::not_for_streams;
-use crate::channel::{Channel, Next, Question, deliver, tx};
+use crate::channel::{Channel, Next, Question, Unacked, deliver, tx};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -79,9 +80,9 @@ fn settle(
     let mut counted = 0;
     unacked.take(first..=last, |piece| {
         if outcome == Outcome::Ack {
-            channel.counts.acked += piece.count;
+            note_acked(core, channel, &piece);
         }
-        if piece.value.counted {
+        if piece.value.is_counted() {
             counted += piece.count;
         }
         deliver::settle(core, channel, &piece, outcome);
@@ -90,6 +91,22 @@ fn settle(
     // Once for all of them: the shards share the counter.
     core.return_credit(channel, counted);
     Ok(())
+}
+
+/// Deliveries were acknowledged.
+#[inline]
+pub(super) fn note_acked(core: &mut Core, channel: &mut Channel, piece: &Piece<Unacked>) {
+    let Unacked {
+        queue, consumer, ..
+    } = piece.value;
+    let consumer = consumer.and_then(|slot| core.consumers.get_mut(slot));
+    match consumer.filter(|consumer| consumer.queue.id == queue) {
+        Some(consumer) => consumer.counts.acked += piece.count,
+        None => {
+            channel.counts.acked += piece.count;
+            channel.breakdown.note_acked(queue, piece.count);
+        }
+    }
 }
 
 /// What was read from a stream can only be acknowledged.
@@ -161,7 +178,7 @@ pub(super) fn released(core: &mut Core, channel: &mut Channel, shard: ShardId) {
     unacked.take(0..=u64::MAX, |piece| {
         if piece.value.shard != shard {
             channel.unacked.insert(piece);
-        } else if piece.value.counted {
+        } else if piece.value.is_counted() {
             core.return_credit(channel, piece.count);
         }
     });

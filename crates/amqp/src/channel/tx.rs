@@ -17,7 +17,7 @@ use leveret_wire::ReplyCode;
 use leveret_wire::method::tx::Method;
 use leveret_wire::protocol::{AMQPClass, tx};
 
-use crate::channel::{Channel, Next, Question, Unacked, deliver, publish};
+use crate::channel::{Channel, Next, Question, Unacked, deliver, publish, settle};
 use crate::core::Core;
 use crate::exception::Exception;
 
@@ -104,7 +104,10 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
     core.out.buffer().extend_from_slice(&returns);
     let mut counted = 0;
     for (piece, outcome) in settled {
-        if piece.value.counted {
+        if outcome == Outcome::Ack {
+            settle::note_acked(core, channel, &piece);
+        }
+        if piece.value.is_counted() {
             counted += piece.count;
         }
         gathered.settle(
@@ -120,7 +123,7 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
         );
     }
     let (number, frame_max) = (channel.number, core.frame_max);
-    let (shards, charge) = core.commit(gathered, |out, message| {
+    let (shards, charge) = core.commit((number, gathered), |out, message| {
         let body = message.body.as_bytes();
         let message = (message.exchange_and_key, message.properties, body);
         publish::write_return(out, number, message, frame_max);
@@ -211,9 +214,6 @@ pub(super) fn gather_settles(
         return Ok(());
     };
     channel.unacked.take(tags, |piece| {
-        if outcome == Outcome::Ack {
-            transaction.counts.acked += piece.count;
-        }
         transaction.gathered.keep_settled();
         transaction.settled.push((piece, outcome));
     });
@@ -226,7 +226,7 @@ pub(super) fn recover(core: &mut Core, channel: &mut Channel) {
     let mut counted = 0;
     let mut unacked = std::mem::take(&mut channel.unacked);
     unacked.take(0..=u64::MAX, |piece| {
-        if piece.value.counted {
+        if piece.value.is_counted() {
             counted += piece.count;
         }
         deliver::settle(core, channel, &piece, Outcome::Return);

@@ -36,8 +36,11 @@ impl Session {
 }
 
 fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
-    let slots = channel.consumers.values();
-    let consumers = slots.filter_map(|slot| core.consumers.get(*slot));
+    let consumers = || {
+        let slots = channel.consumers.values();
+        slots.filter_map(|slot| core.consumers.get(*slot))
+    };
+    let running = consumers().map(|consumer| (&consumer.queue, consumer.counts));
     let (published, confirmed) = channel
         .confirms
         .as_ref()
@@ -46,6 +49,11 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
     let (uncommitted, acks_uncommitted) = transaction.map_or((0, 0), |of| of.uncommitted());
     let limit = channel.credit.as_ref().map_or(0, Credit::limit);
     let is_own = limit < i64::from(core.settings.unacked_per_channel_max);
+    let mut counts = MessageCounts {
+        confirmed,
+        ..channel.counts
+    };
+    consumers().for_each(|consumer| counts += consumer.counts.into());
     ChannelFigures {
         number: channel.number,
         confirm: channel.confirms.is_some(),
@@ -56,7 +64,7 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
         unconfirmed: published - confirmed,
         uncommitted,
         acks_uncommitted,
-        consumers: consumers
+        consumers: consumers()
             .map(|consumer| ConsumerFigures {
                 tag: consumer.tag.clone(),
                 queue: consumer.queue.name().clone(),
@@ -66,9 +74,9 @@ fn describe_channel(core: &Core, channel: &Channel) -> ChannelFigures {
                 arguments: consumer.arguments.clone(),
             })
             .collect(),
-        counts: MessageCounts {
-            confirmed,
-            ..channel.counts
-        },
+        counts,
+        published_to: channel.breakdown.published_to(),
+        delivered_from: channel.breakdown.delivered_from(running),
+        idle_for: core.now.saturating_duration_since(channel.used_at),
     }
 }

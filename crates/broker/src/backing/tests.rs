@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use leveret_message::batch::{BatchBuilder, NewMessage};
+use leveret_message::name::Name;
 use leveret_message::table::Table;
 
 use super::*;
@@ -339,6 +340,7 @@ fn recovered_queues_are_consumed_from_purged_and_deleted_like_others() {
         ["consumed", "purged", "deleted"].map(|text| running.vhost().queue(text).unwrap());
     let new = NewConsumer {
         slot: ConsumerSlot(1),
+        tag: Name::new("tag 1").expect("short"),
         no_ack: true,
         exclusive: false,
         prefetch: 0,

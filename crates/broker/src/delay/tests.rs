@@ -19,6 +19,7 @@ impl Delay {
             first_seq: stored.first_seq,
             last_seq: stored.last_seq,
             count: stored.count,
+            bytes: 0,
         });
         found.collect()
     }

@@ -13,7 +13,7 @@ use super::{Events, Told};
 use crate::broker::Broker;
 use crate::command::Command;
 use crate::link::{Event, Link};
-use crate::publisher::{NewBody, Publisher};
+use crate::publisher::{NOBODY, NewBody, Publisher};
 use crate::vhost::Vhost;
 
 /// Runs until the program ends; both exchanges are in that vhost.
@@ -73,5 +73,5 @@ fn publish(events: &Events, publisher: &mut Publisher, told: &Told) {
         persistent: told.persistent,
         priority: 0,
     };
-    publisher.publish(route, message, &NewBody::Copied(&told.body));
+    publisher.publish((NOBODY, route), message, &NewBody::Copied(&told.body));
 }

@@ -12,7 +12,7 @@ use leveret_message::exchange_and_key;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableWriter, Value};
 
-use super::{NewBody, Publisher, RouteIndex};
+use super::{NOBODY, NewBody, Publisher, RouteIndex};
 use crate::queue_handle::QueueHandle;
 
 /// The exchange that copies are published to.
@@ -140,7 +140,7 @@ impl Publisher {
             persistent: false,
             priority: 0,
         };
-        self.publish(route, message, body);
+        self.publish((NOBODY, route), message, body);
     }
 }
 

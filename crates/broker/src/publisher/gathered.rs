@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use leveret_message::batch::{Message, NewMessage};
 use leveret_store::log::Transaction;
 
-use super::{Filling, NewBody, Publisher, RouteIndex, ShardSet, Tally, lanes};
+use super::{Filling, NewBody, Publisher, Route, RouteIndex, ShardSet, lanes};
 use crate::command::{Command, Part, Settle, Shards};
+use crate::exchange::Exchange;
 use crate::queue_handle::{QueueHandle, ShardId};
 
 /// How many bytes all transactions together may gather; half of what a batch of the log may have.
@@ -33,6 +34,14 @@ struct Mandatory {
     /// Where it is among what was gathered.
     shard: ShardId,
     index: u32,
+}
+
+/// Messages that are gathered one after the other on the same route.
+#[derive(Debug)]
+struct Gone {
+    exchange: Arc<Exchange>,
+    queues: Arc<[Arc<QueueHandle>]>,
+    count: u64,
 }
 
 /// How much all transactions of a broker have gathered.
@@ -71,7 +80,7 @@ impl Drop for Charge {
 pub struct Gathered {
     /// For each shard.
     lanes: Vec<Filling>,
-    tallies: Vec<Tally>,
+    stretches: Vec<Gone>,
     settles: Vec<Vec<Settle>>,
     mandatory: Vec<Mandatory>,
     charge: Charge,
@@ -86,7 +95,7 @@ impl Gathered {
         };
         Self {
             lanes: lanes(shards),
-            tallies: Vec::new(),
+            stretches: Vec::new(),
             settles: (0..shards.count()).map(|_| Vec::new()).collect(),
             mandatory: Vec::new(),
             charge,
@@ -120,19 +129,20 @@ impl Gathered {
         }
     }
 
-    fn tally(&mut self, of: &Tally, went: u64) {
-        let is_same = |tally: &Tally| Arc::ptr_eq(&tally.exchange, &of.exchange);
-        let at = self.tallies.iter().rposition(is_same).unwrap_or_else(|| {
-            self.tallies.push(Tally {
-                exchange: Arc::clone(&of.exchange),
-                came: 0,
-                went: 0,
-            });
-            self.tallies.len() - 1
-        });
-        if let Some(tally) = self.tallies.get_mut(at) {
-            tally.came += 1;
-            tally.went += went;
+    /// A message on a route is among it.
+    fn note(&mut self, route: &Route) {
+        match self.stretches.last_mut() {
+            Some(last) if Arc::ptr_eq(&last.queues, &route.handles) => last.count += 1,
+            _ => {
+                if !self.stretches.is_empty() {
+                    self.charge.add(size_of::<Gone>());
+                }
+                self.stretches.push(Gone {
+                    exchange: Arc::clone(&route.exchange),
+                    queues: Arc::clone(&route.handles),
+                    count: 1,
+                });
+            }
         }
     }
 }
@@ -149,7 +159,7 @@ impl Publisher {
         gathered: &mut Gathered,
     ) -> ShardSet {
         let route = &self.routes[route.0];
-        gathered.tally(&self.tallies[route.tally], route.handles.len() as u64);
+        gathered.note(route);
         let body_len = match body {
             NewBody::Copied(body) => body.len(),
             NewBody::Shared(body) => body.len(),
@@ -172,31 +182,30 @@ impl Publisher {
         route.shards
     }
 
-    /// Sends what was gathered to the shards as one transaction: how many shards answer it, and what it takes until they have.
+    /// Sends what a channel has gathered to the shards as one transaction: how many shards answer it, and what it takes until they have.
     ///
     /// `first` is called with each shard before something is sent to it, `returned` with each mandatory message whose queues are all gone by now.
     /// **Order**: as [`Publisher::hand_over`], behind what was handed over. **Waits**: never.
     pub fn commit(
         &mut self,
-        gathered: Gathered,
+        (channel, gathered): (u16, Gathered),
         mut first: impl FnMut(ShardId),
         mut returned: impl FnMut(&Message<'_>),
     ) -> (usize, Charge) {
         let Gathered {
             lanes,
-            tallies,
+            stretches,
             settles,
             mandatory,
             charge,
         } = gathered;
-        for Tally {
-            exchange,
-            came,
-            went,
-        } in tallies
-        {
-            self.published += came;
-            exchange.note_published(came, went);
+        for gone in stretches {
+            for queue in gone.queues.iter() {
+                queue.note_published(&gone.exchange, gone.count);
+            }
+            self.make_known(&gone.exchange);
+            let went = gone.count * gone.queues.len() as u64;
+            self.note(channel, gone.exchange, (gone.count, went));
         }
         let of_shards = (0..).map(ShardId).zip(lanes.into_iter().zip(settles));
         let is_concerned = |(_, (filling, settles)): &(ShardId, (Filling, Vec<Settle>))| {

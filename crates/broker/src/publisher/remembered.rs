@@ -19,8 +19,8 @@ const KEY_NEAR: usize = 32;
 pub(super) struct Route {
     /// `u8 length, exchange, u8 length, routing key`.
     pub(super) key: SmallVec<[u8; KEY_NEAR]>,
-    /// The tally of the exchange that it begins at.
-    pub(super) tally: usize,
+    /// The exchange that it begins at.
+    pub(super) exchange: Arc<Exchange>,
     pub(super) visited: Vec<(Arc<Exchange>, u64)>,
     pub(super) handles: Arc<[Arc<QueueHandle>]>,
     pub(super) lanes: SmallVec<[(ShardId, RunQueues); 1]>,
@@ -33,13 +33,15 @@ pub(super) struct Route {
     pub(super) may_refuse: bool,
     /// What [`changes`] was when it was last found to hold.
     pub(super) held_at: u64,
+    /// Whether its exchange knows that this connection publishes to it.
+    pub(super) is_known: bool,
 }
 
 impl Route {
     pub(super) fn new(
         key: SmallVec<[u8; KEY_NEAR]>,
         reached: Reached,
-        tally: usize,
+        exchange: Arc<Exchange>,
         changes: u64,
     ) -> Self {
         let mut handles = reached.queues;
@@ -55,7 +57,7 @@ impl Route {
         let handles: Arc<[Arc<QueueHandle>]> = handles.into();
         Self {
             key,
-            tally,
+            exchange,
             may_refuse: may_refuse(&handles),
             visited: reached.visited,
             handles,
@@ -64,6 +66,7 @@ impl Route {
             windows: ShardSet(windows),
             groups: groups.count_ones() as usize,
             held_at: changes,
+            is_known: false,
         }
     }
 

@@ -118,7 +118,7 @@ impl Fixture {
         };
         let shards = self
             .publisher
-            .publish(route, message, &NewBody::Copied(body));
+            .publish((1, route), message, &NewBody::Copied(body));
         shards.iter().map(|shard| shard.0).collect()
     }
 
@@ -370,7 +370,7 @@ fn shared_bodies_take_allowance_and_stay_where_they_are() {
         priority: 0,
     };
     let shared = NewBody::Shared(body.clone());
-    fixture.publisher.publish(route, message, &shared);
+    fixture.publisher.publish((1, route), message, &shared);
     let sent = fixture.hand_over();
     assert!(!fixture.publisher.has_allowance());
     let publish = &sent[&queue.shard.0][0];

@@ -81,6 +81,10 @@ impl Content {
 #[repr(C)]
 pub(super) struct Away {
     count: u64,
+    /// About how many bytes their records have: what comes back takes its part.
+    size: u64,
+    /// How many are in the log.
+    logged: u64,
     pieces: VecDeque<AwayPiece>,
 }
 
@@ -88,6 +92,16 @@ impl Away {
     /// How many messages.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// About how many bytes their records have.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// How many of them are in the log.
+    pub(super) fn logged(&self) -> u64 {
+        self.logged
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -119,9 +133,11 @@ impl Away {
         })
     }
 
-    /// Messages that the log has are behind all others; there may be fewer than the numbers between.
-    pub(super) fn push_logged(&mut self, first: u64, last: u64, count: u64) {
+    /// Messages that the log has are behind all others, with about so many bytes; there may be fewer than the numbers between.
+    pub(super) fn push_logged(&mut self, (first, last): (u64, u64), count: u64, size: u64) {
         self.count += count;
+        self.logged += count;
+        self.size += size;
         match self.pieces.back_mut() {
             Some(AwayPiece::Logged {
                 last: end,
@@ -142,9 +158,11 @@ impl Away {
         let Ready {
             batch, index, home, ..
         } = &piece.value;
+        let size = batch.size(*index, piece.count as u32) as u64;
         let fills = matches!(self.pieces.back(), Some(AwayPiece::Filling(..)));
         if *home == Home::Log && !fills {
-            self.push_logged(piece.first, piece.first + (piece.count - 1), piece.count);
+            let run = (piece.first, piece.first + (piece.count - 1));
+            self.push_logged(run, piece.count, size);
             return;
         }
         if !fills {
@@ -152,6 +170,8 @@ impl Away {
             self.pieces.push_back(filling);
         }
         self.count += piece.count;
+        self.size += size;
+        self.logged += if *home == Home::Log { piece.count } else { 0 };
         if let Some(AwayPiece::Filling(content, records)) = self.pieces.back_mut() {
             content.push(piece);
             batch.copy_records(*index, piece.count as u32, records, &mut Vec::new());
@@ -170,11 +190,14 @@ impl Away {
         if let Some(AwayPiece::Logged { first, last, count }) = behind.pieces.front()
             && let Some(AwayPiece::Logged { .. }) = self.pieces.back()
         {
-            self.push_logged(*first, *last, *count);
-            behind.count -= count;
+            let (run, count) = ((*first, *last), *count);
+            let size = behind.leave(count, count);
+            self.push_logged(run, count, size);
             behind.pieces.pop_front();
         }
         self.count += behind.count;
+        self.size += behind.size;
+        self.logged += behind.logged;
         self.pieces.append(&mut behind.pieces);
     }
 
@@ -191,8 +214,25 @@ impl Away {
     /// Takes the first piece out.
     pub(super) fn pop_front(&mut self) -> Option<AwayPiece> {
         let piece = self.pieces.pop_front()?;
-        self.count -= piece.count();
+        let (count, logged) = match &piece {
+            AwayPiece::Logged { count, .. } => (*count, *count),
+            AwayPiece::Chunk(_, content) | AwayPiece::Filling(content, _) => {
+                let logged = content.runs.iter().filter(|(_, home)| *home == Home::Log);
+                (content.count, logged.map(|(run, _)| run.count).sum())
+            }
+        };
+        self.leave(count, logged);
         Some(piece)
+    }
+
+    /// So many messages are here no more, of which so many are in the log. Returns about how many bytes that was.
+    fn leave(&mut self, count: u64, logged: u64) -> u64 {
+        let size = u128::from(self.size) * u128::from(count);
+        let size = size.checked_div(u128::from(self.count)).unwrap_or(0) as u64;
+        self.count -= count;
+        self.logged -= logged;
+        self.size -= size;
+        size
     }
 
     /// The first piece is in the log, and so many of its messages, up to before a sequence number, are here or lost.
@@ -203,8 +243,9 @@ impl Away {
         *first = next_seq;
         let gone = gone.min(*count);
         *count -= gone;
-        self.count -= gone;
-        if next_seq > *last {
+        let is_over = next_seq > *last;
+        self.leave(gone, gone);
+        if is_over {
             // A count that is left over here is of messages that the log does not have: there are none.
             self.pop_front();
         }

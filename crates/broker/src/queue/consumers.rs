@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use leveret_message::name::Name;
 use smallvec::SmallVec;
 
 use crate::command::{ChannelCredit, Holder, NewConsumer};
@@ -37,6 +38,8 @@ pub struct Consumer {
     pub holder: Holder,
     /// How its connection numbers it.
     pub slot: ConsumerSlot,
+    /// Its tag, unique on its channel.
+    pub tag: Name,
     /// Whether messages are settled by being sent.
     pub no_ack: bool,
     /// How long it may keep a message unsettled.
@@ -176,6 +179,7 @@ impl Consumers {
             key,
             holder,
             slot: new.slot,
+            tag: new.tag,
             no_ack: new.no_ack,
             timeout: new.timeout.or(timeout).filter(|_| !new.no_ack),
             own_timeout: new.timeout,
@@ -230,6 +234,16 @@ impl Consumers {
     pub fn single_active(&self) -> Option<&Consumer> {
         let at = self.find(self.active?)?;
         self.members.get(at)
+    }
+
+    /// The one that has the queue for itself.
+    pub fn exclusive(&self) -> Option<&Consumer> {
+        self.members.iter().find(|consumer| consumer.exclusive)
+    }
+
+    /// Whether a consumer may get messages: not while another one is the only one that does.
+    pub fn is_active(&self, consumer: &Consumer) -> bool {
+        self.active.is_none_or(|active| active == consumer.key)
     }
 
     /// Whether one of them may have credit.

@@ -53,7 +53,21 @@ impl Holders {
         }
     }
 
+    /// The channels that hold something, in no order.
+    pub(super) fn holders(&self) -> impl Iterator<Item = Holder> {
+        let first = self.first.iter().map(|(holder, runs)| (holder, runs));
+        let all = first.chain(&self.others);
+        all.filter(|(_, runs)| !runs.is_empty())
+            .map(|(holder, _)| *holder)
+    }
+
     /// What all of them hold, in no order.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Runs<Held>> {
+        let first = self.first.iter().map(|(_, runs)| runs);
+        first.chain(self.others.values())
+    }
+
+    /// As [`Holders::values`].
     pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut Runs<Held>> {
         let first = self.first.iter_mut().map(|(_, runs)| runs);
         first.chain(self.others.values_mut())

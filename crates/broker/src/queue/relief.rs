@@ -35,7 +35,7 @@ impl Queue {
             };
             let line = self.lines.get_or_add(level);
             line.away
-                .push_logged(found.first_seq, found.last_seq, found.count);
+                .push_logged((found.first_seq, found.last_seq), found.count, found.bytes);
         }
         self.count_bytes();
         self.next_seq = next_seq.max(1);

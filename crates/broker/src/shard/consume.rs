@@ -28,6 +28,7 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
+        queue.used_ms = self.clock.unix_ms();
         let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
         queue.consumers.add(holder, new, timeout);
         touch(&mut self.touched, queue);

@@ -45,6 +45,7 @@ impl Shard {
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
+        queue.used_ms = self.clock.unix_ms();
         let before = queue.held_bytes();
         if queue.expires {
             expire(queue, true, self.clock, &mut self.dead, &mut self.settled);

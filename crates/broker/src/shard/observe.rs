@@ -12,7 +12,7 @@ impl Shard {
         let mut sum = QueueSum::default();
         let mut told = Vec::new();
         for queue in there {
-            let figures = queue.figures(detail == Detail::Consumers);
+            let figures = queue.figures(detail);
             sum += &figures;
             if detail != Detail::Sum {
                 told.push(figures);

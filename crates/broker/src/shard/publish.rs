@@ -182,6 +182,7 @@ impl Shard {
         if may_refuse && queue.refuses() {
             return self.enqueue_fitting(id, batch, run);
         }
+        queue.used_ms = self.clock.unix_ms();
         // Then it is dealt while the queue is at hand, and as the end of the turn would.
         let is_idle = !queue.touched && (queue.is_drained() || queue.look_whether_drained());
         let passes = is_idle && queue.groups.is_none();

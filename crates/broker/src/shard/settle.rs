@@ -87,6 +87,7 @@ impl Shard {
                 self.settle_stream(settle.queue, (connection, settle.reader), run);
                 continue;
             };
+            queue.used_ms = self.clock.unix_ms();
             let settled = &mut self.settled;
             if settle.outcome == Outcome::Ack {
                 let run = (settle.first_seq, settle.count);

@@ -2,9 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
+use leveret_message::name::Name;
 use leveret_store::log::Read;
 
 use crate::command::{ChannelCredit, Holder, NewConsumer};
+use crate::figures::ConsumedBy;
 use crate::link::{ConnectionId, ConsumerSlot};
 use crate::runs::{Piece, RunValue, Runs};
 use crate::stream::run::{InMemory, Run, runs_of};
@@ -71,6 +73,7 @@ pub struct Reader {
     /// Where it wants to begin.
     pub(super) offset: Offset,
     pub(super) state: State,
+    tag: Name,
     /// The next message it takes.
     seq: u64,
     /// What came before this time is passed over.
@@ -97,6 +100,7 @@ impl Reader {
             seq: 0,
             since_ms: None,
             seek: None,
+            tag: new.tag.clone(),
             credit: u64::from(new.prefetch),
             channel_credit: new.channel_credit.clone(),
             filter: new.filter.clone(),
@@ -128,6 +132,15 @@ impl Reader {
 
     pub(super) fn bytes(&self) -> usize {
         self.read.runs.bytes()
+    }
+
+    /// What it tells of itself.
+    pub(super) fn consumed_by(&self) -> ConsumedBy {
+        ConsumedBy {
+            holder: self.holder,
+            tag: self.tag.clone(),
+            active: self.state == State::Reads,
+        }
     }
 
     /// How many messages it has taken and not settled.

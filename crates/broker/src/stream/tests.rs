@@ -1,6 +1,7 @@
 //! What a stream keeps, where readers begin, and what retention takes.
 
 use leveret_message::batch::{Arrivals, BatchBuilder, NewMessage};
+use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableWriter, Value};
 
@@ -70,6 +71,7 @@ fn holder() -> Holder {
 fn read_from(stream: &mut Stream, offset: Offset, filter: Option<Filter>) -> usize {
     let new = NewConsumer {
         slot: ConsumerSlot(stream.readers.len() as u32),
+        tag: Name::new("tag").expect("short"),
         no_ack: false,
         exclusive: false,
         prefetch: 1000,

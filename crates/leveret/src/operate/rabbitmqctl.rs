@@ -4,7 +4,7 @@
 //! `--formatter json`. Exit codes are RabbitMQ's: 0, 64 for what is not understood, 65 for bad data, 67 for a user that is not there, 69 for
 //! a broker that does not answer, 70 for anything else. <https://www.rabbitmq.com/docs/man/rabbitmqctl.8>
 //!
-//! `words` takes the command line apart, `changes` and `listings` have the commands.
+//! `words` takes the command line apart, `changes`, `node` and `listings` have the commands.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use crate::arguments::Flags;
 
 mod changes;
 mod listings;
+mod node;
 mod words;
 
 use words::Words;
@@ -35,6 +36,8 @@ enum CtlError {
     BadData(String),
     #[error("{0}")]
     Exists(String),
+    #[error("{0}")]
+    NotHere(String),
     #[error(transparent)]
     Failed(#[from] Failure),
 }
@@ -56,7 +59,7 @@ impl CtlError {
         match self {
             Self::Usage(_) => 64,
             Self::BadData(_) => 65,
-            Self::Exists(_) => 70,
+            Self::Exists(_) | Self::NotHere(_) => 70,
             Self::Failed(Failure::Client(ClientError::NoAnswer { .. })) => 69,
             Self::Failed(Failure::Client(ClientError::Refused { status, .. })) => match status {
                 404 if command.contains("user") || command.contains("permission") => NO_SUCH_USER,
@@ -116,6 +119,10 @@ fn carry_out(flags: &Flags, words: &[String]) -> Result<(), CtlError> {
     let words = Words::new(words).map_err(CtlError::Usage)?;
     let client = Client::of(flags, None)?;
     let command = match changes::understand(&words, &client)? {
+        Some(command) => Some(command),
+        None => node::understand(&words, &client)?,
+    };
+    let command = match command {
         Some(command) => command,
         None => listings::understand(&words)?
             .ok_or_else(|| CtlError::Usage(format!("Command '{}' not found", words.command)))?,

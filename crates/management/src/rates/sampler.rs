@@ -53,7 +53,8 @@ async fn figures_of(api: &Arc<Api>, key: &Key) -> Option<Figures> {
             let exchange = broker.vhost(vhost).ok()?.find_exchange(name)?;
             Some(exchanges::figures(&exchange))
         }
-        Key::Queue(..) => None,
+        // Those are asked together, these are never watched.
+        Key::Queue(..) | Key::Part(_) => None,
         Key::Connection(id) => Some(connections::figures(&broker.connections.get(*id)?)),
         Key::Channel(id, number) => {
             let facts = broker.connections.get(*id)?;

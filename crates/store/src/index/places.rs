@@ -121,6 +121,21 @@ impl Places {
             .checked_sub(1)
     }
 
+    /// About how many bytes so many messages take at a place.
+    pub(super) fn bytes_of(&self, place: Location, count: u64) -> u64 {
+        match place {
+            Location::Wal { lsn, .. } => {
+                let file = self.file_of(lsn).and_then(|at| self.files.get(at));
+                file.map_or(0, |file| share(file.bytes, count, file.messages))
+            }
+            Location::Segment { id, extent } => {
+                let segment = self.segments.get(&id);
+                let extent = segment.and_then(|of| of.extents.get(extent as usize));
+                extent.map_or(0, |(extent, _)| share(extent.len, count, extent.count))
+            }
+        }
+    }
+
     /// Messages that were at a place are there no more.
     pub(super) fn leave(&mut self, place: Location, count: u64) {
         match place {

@@ -71,6 +71,15 @@ impl Index {
             .map_or(0, |messages| messages.live.count())
     }
 
+    /// About how many bytes the live messages of a stream take in entries and extents. **Cost**: by the pieces in which they are kept.
+    pub fn live_bytes(&self, queue: QueueId, stream: Stream) -> u64 {
+        let live = self.messages(queue, stream).map(|messages| &messages.live);
+        let places = live.into_iter().flat_map(|live| live.places());
+        places.fold(0, |sum: u64, (place, _, count)| {
+            sum.saturating_add(self.places.bytes_of(place, count))
+        })
+    }
+
     /// The live messages of a stream in their order, from the first at or behind `from_seq` on.
     ///
     /// **Cost**: a tree search, then by runs.

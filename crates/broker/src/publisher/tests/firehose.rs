@@ -32,7 +32,7 @@ fn publish(fixture: &mut Fixture, body: &[u8]) -> usize {
     let publisher = &mut fixture.publisher;
     publisher.trace_published(route, &[b"q"], message, &body, &WITNESS);
     let route = fixture.route("", &["q"]);
-    fixture.publisher.publish(route, message, &body);
+    fixture.publisher.publish((1, route), message, &body);
     let sent = fixture.hand_over();
     let batches = sent.values().flatten();
     batches.map(|publish| publish.batch.len() as usize).sum()

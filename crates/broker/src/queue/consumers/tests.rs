@@ -18,6 +18,7 @@ fn holder() -> Holder {
 fn new(slot: u32, priority: i64, prefetch: u16) -> NewConsumer {
     NewConsumer {
         slot: ConsumerSlot(slot),
+        tag: Name::new(&format!("tag {}", slot)).expect("short"),
         no_ack: false,
         exclusive: false,
         prefetch,

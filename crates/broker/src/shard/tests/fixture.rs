@@ -383,6 +383,7 @@ impl Fixture {
 pub(super) fn consumer(slot: u32) -> NewConsumer {
     NewConsumer {
         slot: ConsumerSlot(slot),
+        tag: Name::new(&format!("tag {slot}")).expect("short"),
         no_ack: false,
         exclusive: false,
         prefetch: 0,

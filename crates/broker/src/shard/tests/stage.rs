@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use leveret_message::batch::Batch;
+use leveret_message::name::Name;
 use leveret_store::log::QueueId;
 
 use super::fixture::{Client, Delivery, Fixture, Seen};
@@ -277,6 +278,7 @@ impl Stage {
                 of.consumers.insert(slot, (queue.id, channel, new.no_ack));
                 let new = NewConsumer {
                     slot: ConsumerSlot(slot),
+                    tag: Name::new(&format!("tag {slot}")).expect("short"),
                     no_ack: new.no_ack,
                     exclusive: new.exclusive,
                     prefetch: new.prefetch,

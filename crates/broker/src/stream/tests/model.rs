@@ -244,6 +244,7 @@ impl Beside {
         self.readers += 1;
         let new = NewConsumer {
             slot: ConsumerSlot(self.readers),
+            tag: leveret_message::name::Name::new("a reader").unwrap(),
             no_ack: false,
             exclusive: false,
             prefetch,

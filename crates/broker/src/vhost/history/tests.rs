@@ -97,7 +97,7 @@ impl Fixture {
         };
         let body = NewBody::Copied(body);
         self.publisher.keep_recent(route, message, &body);
-        self.publisher.publish(route, message, &body);
+        self.publisher.publish((1, route), message, &body);
         assert!(self.publisher.remembered(&key).is_none());
     }
 

@@ -289,8 +289,9 @@ fn help() -> String {
     format!(
         "Commands that tell something:\n  {}\n  status cluster_status version report ping await_startup check_running \
          check_alarms check_port_listener check_protocol_listener export_definitions\n\
-         Commands that change something:\n  {}",
+         Commands that change something:\n  {} {}",
         lists.join(" "),
         super::changes::COMMANDS.join(" "),
+        super::node::COMMANDS.join(" "),
     )
 }
