@@ -81,8 +81,8 @@ pub struct FoundReturned {
     pub first_seq: u64,
     /// How many there are; all numbers up to the last are there.
     pub count: u64,
-    /// How often each failed.
-    pub failed: u32,
+    /// How often each was delivered.
+    pub deliveries: u32,
     /// When they are ready again, in milliseconds since 1970; 0 where they do not wait.
     pub ready_ms: u64,
 }

@@ -56,7 +56,7 @@ mod tests;
 
 pub use groups::Group;
 pub use peek::{Look, Seen};
-pub use pieces::{Held, Home, KEYS, Level, Place, Ready, Taken, in_memory};
+pub use pieces::{Held, Home, KEYS, Level, Place, Ready, Taken, deliveries, failures, in_memory};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 

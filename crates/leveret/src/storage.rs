@@ -179,7 +179,7 @@ fn returned(
         while first_seq < end {
             let known = index.deliveries(queue, stream, first_seq).next();
             let known = known.filter(|run| run.first_seq < end);
-            let (upto, failed, ready_ms) = match known {
+            let (upto, deliveries, ready_ms) = match known {
                 Some(run) if run.first_seq > first_seq => (run.first_seq, 0, 0),
                 Some(run) => (first_seq + run.count, run.delivery_count, run.ready_ms),
                 None => (end, 0, 0),
@@ -189,7 +189,7 @@ fn returned(
                 stream: stream.0,
                 first_seq,
                 count: upto - first_seq,
-                failed,
+                deliveries,
                 ready_ms,
             });
             first_seq = upto;

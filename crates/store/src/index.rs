@@ -369,7 +369,7 @@ impl Messages {
             .take_while(|live| live.first_seq <= last);
         for live in live {
             let part = live.within(run.first_seq, last);
-            self.deliveries.set(Delivered {
+            self.deliveries.raise(Delivered {
                 first_seq: part.first_seq,
                 count: part.count,
                 ..*run

@@ -192,3 +192,13 @@ pub(super) fn size(piece: &Piece<Ready>) -> usize {
         .batch
         .size(piece.value.index, piece.count as u32)
 }
+
+/// How often messages were delivered, as the log is told it: once more than consumers have failed with them.
+pub fn deliveries(failed: u16) -> u32 {
+    u32::from(failed) + 1
+}
+
+/// How often consumers have failed with messages, by what the log tells of their deliveries.
+pub fn failures(deliveries: u32) -> u16 {
+    u16::try_from(deliveries.saturating_sub(1)).unwrap_or(u16::MAX)
+}

@@ -12,7 +12,7 @@ use leveret_store::log::{ChunkId, Log, Position, QueueId, Read, Wanted};
 use crate::queue::Queue;
 use crate::queue::away::{AwayPiece, unpack};
 use crate::queue::line::Line;
-use crate::queue::pieces::{Held, Home, Level, Ready, numbered, size};
+use crate::queue::pieces::{Held, Home, Level, Ready, failures, numbered, size};
 use crate::runs::{Piece, split_front};
 
 /// How many bytes are read from the log at a time.
@@ -334,10 +334,9 @@ pub(super) fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
     let batch = batch_of(read);
     let runs = runs.into_iter().map(|run| (run, Home::Log));
     let pieces = numbered(&batch, runs, level);
-    let failed = returned.iter().map(|run| {
-        let failed = u16::try_from(run.delivery_count).unwrap_or(u16::MAX);
-        (run.first_seq, run.count, failed)
-    });
+    let failed = returned
+        .iter()
+        .map(|run| (run.first_seq, run.count, failures(run.delivery_count)));
     with_failures(pieces, &failed.collect::<Vec<_>>())
 }
 

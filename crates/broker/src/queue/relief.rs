@@ -8,7 +8,7 @@ use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
 use crate::queue::line::Line;
 use crate::queue::overdue::Tick;
-use crate::queue::pieces::{Held, Home, Level, Ready, size};
+use crate::queue::pieces::{Held, Home, Level, Ready, deliveries, failures, size};
 use crate::runs::{Piece, Runs};
 use crate::shard::recover::RecoveredQueue;
 
@@ -57,7 +57,7 @@ impl Queue {
                 index: 0,
                 home: Home::Log,
                 level,
-                failed: u16::try_from(found.failed).unwrap_or(u16::MAX),
+                failed: failures(found.deliveries),
                 consumer: None,
                 handed_at: Tick(0),
             },
@@ -79,7 +79,6 @@ impl Queue {
         let waiting = waiting.map(|(until_ms, piece)| {
             let run = match until_ms {
                 Some(ready_ms) => RequeueRun {
-                    delivery_count: u32::from(piece.value.failed),
                     ready_ms,
                     ..returned_run(piece)
                 },
@@ -136,7 +135,7 @@ fn returned_run(piece: &Piece<Held>) -> RequeueRun {
     RequeueRun {
         first_seq: piece.first,
         count: piece.count,
-        delivery_count: u32::from(piece.value.failed).max(1),
+        delivery_count: deliveries(piece.value.failed),
         ready_ms: 0,
     }
 }
@@ -155,7 +154,7 @@ impl Line {
             runs.push(RequeueRun {
                 first_seq: first,
                 count: marked - first,
-                delivery_count: 1,
+                delivery_count: deliveries(0),
                 ready_ms: 0,
             });
         }

@@ -6,7 +6,7 @@ use leveret_store::log::{Group, Log, QueueId};
 use crate::command::{Holder, Outcome, Settle};
 use crate::dead_letter::Reason;
 use crate::link::ConnectionId;
-use crate::queue::{Fate, Held, Home, Queue, Ready, in_memory};
+use crate::queue::{Fate, Held, Home, Queue, Ready, deliveries, in_memory};
 use crate::runs::Piece;
 use crate::shard::bury::Dead;
 use crate::shard::settled::Settled;
@@ -54,7 +54,7 @@ impl<'a> Fates<'a> {
         let run = RequeueRun {
             first_seq: piece.first,
             count: piece.count,
-            delivery_count: u32::from(piece.value.failed),
+            delivery_count: deliveries(piece.value.failed),
             ready_ms,
         };
         let of = (self.queue, piece.value.level.stream());

@@ -76,6 +76,23 @@ impl Deliveries {
         }
     }
 
+    /// Says that the messages of a run were delivered so often, or more often where that is known, and when they are ready.
+    pub(super) fn raise(&mut self, run: Delivered) {
+        let last = run.last_seq();
+        let known = self.runs_from(run.first_seq);
+        let known = known.take_while(|known| known.first_seq <= last);
+        let known = known.filter(|known| known.delivery_count > run.delivery_count);
+        let known: Vec<Delivered> = known.collect();
+        self.set(run);
+        for known in known {
+            self.set(Delivered {
+                count: known.count.min(last - known.first_seq + 1),
+                ready_ms: run.ready_ms,
+                ..known
+            });
+        }
+    }
+
     /// Says how often the messages of a run were delivered and when they are ready, whatever was known before.
     pub(super) fn set(&mut self, run: Delivered) {
         self.remove(run.first_seq..=run.last_seq());

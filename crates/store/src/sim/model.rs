@@ -101,7 +101,8 @@ impl State {
             .into_iter()
             .flat_map(|live| live.range_mut(range.clone()))
         {
-            message.deliveries = (run.delivery_count, run.ready_ms);
+            let count = run.delivery_count.max(message.deliveries.0);
+            message.deliveries = (count, run.ready_ms);
         }
     }
 

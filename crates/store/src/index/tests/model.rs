@@ -91,7 +91,8 @@ impl Model {
                 for run in runs {
                     let live = self.live.entry((queue, stream)).or_default();
                     for (_, message) in live.range_mut(run.first_seq..run.first_seq + run.count) {
-                        message.deliveries = (run.delivery_count, run.ready_ms);
+                        let count = run.delivery_count.max(message.deliveries.0);
+                        message.deliveries = (count, run.ready_ms);
                     }
                 }
             }
