@@ -6,6 +6,7 @@
 //! Failed expectations panic: all of this runs inside tests.
 
 pub mod broker;
+pub mod chart;
 pub mod client;
 pub mod differences;
 pub mod disk;

@@ -51,6 +51,16 @@ impl RabbitMq {
         Self::start_with_plugins(&format!("[{PLUGINS}]."), config)
     }
 
+    /// Starts a node as it is without plugins, to be measured.
+    pub fn start_plain() -> io::Result<Self> {
+        Self::start_with("[].", "", None)
+    }
+
+    /// Whether there is one to start.
+    pub fn is_installed() -> bool {
+        start_script().exists()
+    }
+
     fn start_with_plugins(plugins: &str, config: &str) -> io::Result<Self> {
         let management = free_address();
         let (ip, port) = (management.ip(), management.port());

@@ -51,6 +51,7 @@ fn printed(command: &str, broker: &Running, folder: &Path) -> String {
             "LEVERET_MANAGEMENT_URL",
             format!("http://guest:guest@{}", broker.management()),
         )
+        .env("LEVERET_PERF_URI", format!("amqp://{}", broker.amqp))
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
@@ -114,6 +115,11 @@ fn deduplication() {
 #[test]
 fn exchanges() {
     check("exchanges.md");
+}
+
+#[test]
+fn perf() {
+    check("perf.md");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! `conformance` holds one test per rule of the protocol, spoken by this crate's own small client;
 //! `interop` holds what other people's clients must be able to do. Both find their broker through
-//! `leveret_tests::broker`. `management` asks and changes over HTTP what clients see over AMQP. `tls` speaks over encrypted sockets and behind
+//! `leveret_tests::broker`. `management` asks and changes over HTTP what clients see over AMQP. `perf` runs `leveret perf`. `tls` speaks over encrypted sockets and behind
 //! proxies. `faults` kills brokers of its own and takes their disks away; `formats` has the
 //! data folders of earlier versions. `docs` runs the examples of the documentation.
 
@@ -12,4 +12,5 @@ mod faults;
 mod formats;
 mod interop;
 mod management;
+mod perf;
 mod tls;

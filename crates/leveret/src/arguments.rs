@@ -10,6 +10,7 @@ use leveret_store::check::Accept;
 
 use crate::config::{Config, ListenAddress, LogFormat};
 use crate::operate::{OperatorCommand, RabbitmqctlArguments};
+use crate::perf::PerfArguments;
 
 /// A RabbitMQ-compatible message broker.
 #[derive(Debug, Parser)]
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Store(StoreCommand),
     /// Understand the words of RabbitMQ's rabbitmqctl, for scripts that call it; `rabbitmqctl help` lists them.
     Rabbitmqctl(RabbitmqctlArguments),
+    /// Load a broker, this one or another of AMQP 0-9-1, and measure it. Exit 0 if no message was lost, doubled or damaged.
+    Perf(PerfArguments),
     #[command(flatten)]
     Operate(OperatorCommand),
 }

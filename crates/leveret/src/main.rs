@@ -34,6 +34,7 @@ mod logging;
 mod machine;
 mod node;
 mod operate;
+mod perf;
 mod serve;
 mod signals;
 mod storage;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         Some(Command::CheckConfig) => check_config(&flags),
         Some(Command::Health) => ask_health(&flags),
         Some(Command::Store(command)) => return store_command::run(&flags, &command),
+        Some(Command::Perf(arguments)) => return perf::run(&arguments),
         Some(Command::Operate(command)) => return operate::run(&flags, &command),
         Some(Command::Rabbitmqctl(words)) => return operate::rabbitmqctl(&flags, &words),
     };

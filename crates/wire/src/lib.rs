@@ -1,8 +1,9 @@
 //! AMQP 0-9-1 between bytes and frames, methods and contents.
 //!
 //! * [`Decoder`] splits what was read into borrowed [`Frame`]s, and takes a small content in one step.
-//! * [`method::decode`] reads what a client may send, in the specification's names.
-//! * [`encode`] writes what the broker sends into a `Vec<u8>`.
+//! * [`method::decode`] reads what a client may send, in the specification's names, and
+//!   [`method::from_server`] what a client is answered.
+//! * [`encode`] writes what the broker sends into a `Vec<u8>`, and by its generator any method.
 //!
 //! No socket, no channel state, no broker. Input never panics and never makes anything be
 //! allocated: all that is decoded borrows from the input, and no length a peer claims is believed

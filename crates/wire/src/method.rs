@@ -1,7 +1,8 @@
 //! The methods a client may send, read from the arguments of a method frame.
 //!
-//! A file for each class, a struct for each method, with the specification's names. Methods that
-//! only a server sends are unknown here. Everything borrows from the frame.
+//! A file for each class, a struct for each method, with the specification's names. Everything
+//! borrows from the frame. Methods that only a server sends are unknown here but for
+//! [`from_server`], which is for clients.
 
 pub mod access;
 pub mod basic;
@@ -9,6 +10,7 @@ pub mod channel;
 pub mod confirm;
 pub mod connection;
 pub mod exchange;
+pub mod from_server;
 pub mod queue;
 pub mod tx;
 

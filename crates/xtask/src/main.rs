@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 mod command;
 mod figures;
+mod perf;
 mod ratchet;
 mod setup;
 mod sim;
@@ -34,6 +35,7 @@ Usage: cargo xtask COMMAND
   ratchet --driver FILE
                       ... of this program instead of a fresh build of `hotpath`
 
+  perf                the same loads on a release build and on RabbitMQ; a table and a chart in target/perf
   suites [NAME...]    the tests that client libraries ship, against a release build and against RabbitMQ
   sim --seeds N       the simulation of the store: N runs, each of another seed
   sim ... --first S   ... from this seed on, else 1
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
             Some(options) => ratchet::run(&options),
             None => return usage(),
         },
+        ["perf"] => perf::run(),
         ["suites", names @ ..] => suites::run(names),
         ["sim", options @ ..] => match sim::Options::parse(options) {
             Some(options) => sim::run(&options),
