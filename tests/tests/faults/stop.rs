@@ -1,7 +1,8 @@
 //! The broker is stopped in order, with SIGTERM: the next one knows what was delivered.
 
-use amq_protocol::protocol::queue;
-use leveret_tests::client::Connection;
+use amq_protocol::protocol::{basic, queue};
+use amq_protocol::types::AMQPValue;
+use leveret_tests::client::{Channel, Connection};
 use leveret_tests::load::{Plan, Publisher, take_all};
 use leveret_tests::node::{Node, Running};
 
@@ -66,4 +67,52 @@ fn messages_that_no_client_had_are_not_marked_after_any_number_of_stops() {
     broker.stop();
     node.start().stop();
     check(&node.start());
+}
+
+#[test]
+fn a_stop_counts_no_failure_and_lowers_no_count() {
+    let node = Node::new();
+    let mut broker = node.start();
+    let connection = broker.connect();
+    connection.channel(9).call(queue::Declare {
+        queue: FAILED.into(),
+        durable: true,
+        ..Default::default()
+    });
+    Publisher::open(&connection, Plan::new(1, FAILED)).publish_all(2);
+    let channel = connection.channel(3);
+    for _ in 0..2 {
+        let got = channel.get(FAILED).expect("there are two");
+        channel.send(basic::Reject {
+            delivery_tag: got.method.delivery_tag,
+            requeue: true,
+        });
+    }
+    for _ in 0..2 {
+        broker.stop();
+        broker = node.start();
+        let channel = broker.connect().channel(1);
+        // Given back, not failed with.
+        assert_eq!(failures(&channel), [Some(2), None]);
+        channel.send(basic::Nack {
+            delivery_tag: 0,
+            multiple: true,
+            requeue: true,
+        });
+        channel.sync();
+    }
+}
+
+const FAILED: &str = "failed";
+
+/// What the two messages say of failures.
+fn failures(channel: &Channel) -> [Option<i64>; 2] {
+    [1, 2].map(|_| {
+        let got = channel.get(FAILED).expect("there are two");
+        let headers = got.properties.headers().clone()?;
+        match headers.inner().get("x-delivery-count")? {
+            AMQPValue::LongLongInt(count) => Some(*count),
+            other => panic!("a count is {other:?}"),
+        }
+    })
 }
