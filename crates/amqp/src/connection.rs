@@ -34,7 +34,8 @@ pub(crate) mod tests;
 /// When this much waits to be written, events are left in the outbox.
 const OUTPUT_GOAL: usize = 256 * 1024;
 
-/// When this much waits to be written, nothing more is read.
+/// When so much besides deliveries waits to be written, nothing more is read. Deliveries have a limit of their own, and do not keep from reading: a client
+/// may have to be rid of its acks before it goes on reading.
 const OUTPUT_MAX: usize = 1024 * 1024;
 
 enum Stage {
@@ -66,6 +67,8 @@ pub struct Connection {
     decoder: Decoder,
     /// The output while no session has it.
     out: Output,
+    /// How much of the output are deliveries, in bytes.
+    delivered: usize,
     /// Events that were taken from the outbox.
     events: VecDeque<Event>,
     /// Until when the present stage has to be left.
@@ -119,6 +122,7 @@ impl Connection {
             stage: Stage::Header,
             decoder: Decoder::new(),
             out: Output::default(),
+            delivered: 0,
             events: VecDeque::new(),
             deadline,
             heartbeat: Heartbeat {
@@ -139,12 +143,17 @@ impl Connection {
             Stage::Open(session) => session.takes_input(),
             Stage::Refused | Stage::Over => false,
         };
-        open && self.output_ref().len() < OUTPUT_MAX
+        open && self.replies_len() < OUTPUT_MAX
+    }
+
+    /// How much waits to be written besides deliveries, in bytes: what was written since counts as such first.
+    fn replies_len(&self) -> usize {
+        self.output_ref().len().saturating_sub(self.delivered)
     }
 
     /// Whether the socket is read on though nothing is taken: where a peer does not read, what it sends is still a sign of life.
     pub(crate) fn listens(&self) -> bool {
-        self.heartbeat.interval.is_some() && self.output_ref().len() >= OUTPUT_MAX
+        self.heartbeat.interval.is_some() && self.replies_len() >= OUTPUT_MAX
     }
 
     /// Something was read that will come to [`Connection::input`] later.
@@ -332,8 +341,13 @@ impl Connection {
             };
             match (&mut self.stage, event) {
                 (Stage::Open(session), event) => {
+                    let is_delivery = matches!(event, Event::Deliveries(_));
+                    let before = session.core.out.len();
                     session.core.now = now;
                     session.event(event);
+                    if is_delivery {
+                        self.delivered += session.core.out.len().saturating_sub(before);
+                    }
                 }
                 // There is nobody yet who could understand a close.
                 (Stage::Header | Stage::Handshake(_), Event::Close(_)) => self.stage = Stage::Over,
@@ -348,6 +362,7 @@ impl Connection {
     pub(crate) fn written(&mut self, now: Instant) {
         self.heartbeat.last_written = now;
         self.heartbeat.last_taken = now;
+        self.delivered = self.delivered.min(self.output_ref().len());
         match &mut self.stage {
             Stage::Open(session) => session.core.written(),
             Stage::CloseOkSent { until } if self.out.is_empty() => {
@@ -395,7 +410,7 @@ impl Connection {
         let Some(interval) = self.heartbeat.interval else {
             return Due::GoOn;
         };
-        if self.output_ref().len() >= OUTPUT_MAX {
+        if self.replies_len() >= OUTPUT_MAX {
             // Nothing is taken because the peer does not read. If it does after all, that is a sign of life as well.
             self.heartbeat.last_read = self.heartbeat.last_read.max(self.heartbeat.last_taken);
         } else if !self.takes_input() {
