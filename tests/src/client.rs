@@ -22,7 +22,7 @@ use amq_protocol::protocol::{AMQPClass, channel as channel_class, connection};
 pub use channel::{Channel, Content};
 pub use frame::{END, Frame, Kind, header_payload, method_payload};
 pub use method::{Method, Request};
-pub use values::{array, table, text, unique};
+pub use values::{array, next_second, table, text, unique};
 
 use crate::broker;
 

@@ -282,7 +282,7 @@ pub struct ChannelFigures {
     pub idle_for: Duration,
 }
 
-/// What a channel was sent from a queue. Counts of messages.
+/// What was sent from a queue: to all, or to one channel or consumer. Counts of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
     /// Sent to consumers that settle.

@@ -19,9 +19,9 @@ use leveret_store::log::{Log, QueueId};
 
 use crate::arguments::QueueSettings;
 use crate::command::{Holder, Moving};
+use crate::figures::DeliveryCounts;
 use crate::link::ConnectionId;
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
-use crate::queue::counts::Counts;
 use crate::queue::groups::Groups;
 use crate::queue::holders::Holders;
 use crate::queue::keys::Keys;
@@ -100,7 +100,7 @@ pub struct Queue {
     /// Who consumes from it.
     pub consumers: Consumers,
     /// What became of those that left it.
-    pub counts: Counts,
+    pub counts: DeliveryCounts,
     lines: Lines,
     body_bytes: BodyBytes,
     /// Messages below this one may have been delivered before the broker was started.
@@ -158,7 +158,7 @@ impl Queue {
             waiting: Waiting::default(),
             next_seq: 1,
             first_seq: 1,
-            counts: Counts::default(),
+            counts: DeliveryCounts::default(),
             redelivered_below: 0,
             unacked_bytes: 0,
             unacked_count: 0,

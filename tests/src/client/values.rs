@@ -24,6 +24,19 @@ pub fn array(values: &[&str]) -> AMQPValue {
     FieldArray::from(values).into()
 }
 
+/// Seconds since 1970, once a new one has begun.
+pub fn next_second() -> u64 {
+    let now = || {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.expect("a time after 1970").as_secs()
+    };
+    let first = now();
+    while now() == first {
+        std::thread::yield_now();
+    }
+    now()
+}
+
 /// Makes a name that ends with `suffix` and that no other test or run uses.
 pub fn unique(suffix: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);

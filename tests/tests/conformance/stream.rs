@@ -1,10 +1,8 @@
 //! Streams over AMQP 0-9-1 (<https://www.rabbitmq.com/docs/streams>).
 
-use std::time::SystemTime;
-
 use amq_protocol::protocol::{BasicProperties, basic, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
-use leveret_tests::client::{Channel, Connection, table, text, unique};
+use leveret_tests::client::{Channel, Connection, next_second, table, text, unique};
 
 /// A stream. It goes with the test.
 pub(super) struct Stream<'a> {
@@ -298,19 +296,6 @@ fn properties_come_as_they_were_published() {
         Some("text/plain")
     );
     assert!(!delivery.method.redelivered);
-}
-
-/// Seconds since 1970, once a new one has begun.
-fn next_second() -> u64 {
-    let now = || {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.expect("a time after 1970").as_secs()
-    };
-    let first = now();
-    while now() == first {
-        std::thread::yield_now();
-    }
-    now()
 }
 
 #[test]

@@ -2,11 +2,11 @@
 //! readers with names go on where they were, or a bit before.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::{BasicProperties, basic, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
-use leveret_tests::client::{Channel, Content, table, text};
+use leveret_tests::client::{Channel, Content, next_second, table, text};
 use leveret_tests::http::Http;
 use leveret_tests::node::{Node, Running};
 
@@ -244,19 +244,6 @@ fn confirming(broker: &Running) -> Channel {
     let channel = broker.connect().channel(1);
     channel.confirm_select();
     channel
-}
-
-/// Seconds since 1970, once a new one has begun.
-fn next_second() -> u64 {
-    let now = || {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        since.expect("a time after 1970").as_secs()
-    };
-    let first = now();
-    while now() == first {
-        std::thread::yield_now();
-    }
-    now()
 }
 
 #[test]

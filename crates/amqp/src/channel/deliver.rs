@@ -38,13 +38,8 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     let first_tag = channel.last_tag + 1;
     channel.used_at = core.now;
     let count = u64::from(run.count);
-    match consumer.no_ack {
-        true => consumer.counts.delivered_no_ack += count,
-        false => consumer.counts.delivered += count,
-    }
-    if run.redelivered {
-        consumer.counts.redelivered += count;
-    }
+    let counts = &mut consumer.counts;
+    counts.note_delivered(consumer.no_ack, run.redelivered, count);
     channel.last_tag += count;
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
     let messages = batch.messages(run.first, run.count);

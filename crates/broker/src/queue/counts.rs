@@ -1,6 +1,6 @@
 //! What became of a queue's messages, counted, and what the queue tells of itself.
 
-use crate::figures::{ConsumedBy, Detail, MessageCounts, QueueFigures};
+use crate::figures::{ConsumedBy, DeliveryCounts, Detail, MessageCounts, QueueFigures};
 use crate::queue::Queue;
 use crate::queue::consumers::Consumer;
 
@@ -10,20 +10,7 @@ const LOOK_MAX_EACH: u64 = 256;
 /// Of one that was asked about alone.
 const LOOK_MAX_ONE: u64 = 16 * 1024;
 
-/// Messages that left a queue, by how. How many came, its sequence numbers say.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Counts {
-    delivered: u64,
-    delivered_no_ack: u64,
-    redelivered: u64,
-    acked: u64,
-    got: u64,
-    got_no_ack: u64,
-    /// Gets that found nothing.
-    pub got_empty: u64,
-}
-
-impl Counts {
+impl DeliveryCounts {
     /// A consumer was dealt `count` messages.
     #[inline]
     pub fn note_delivered(&mut self, no_ack: bool, redelivered: bool, count: u64) {
@@ -38,11 +25,7 @@ impl Counts {
 
     /// A message was taken by a get.
     pub fn note_got(&mut self, no_ack: bool, redelivered: bool) {
-        match no_ack {
-            true => self.got_no_ack += 1,
-            false => self.got += 1,
-        }
-        self.redelivered += u64::from(redelivered);
+        *self += Self::of_got(no_ack, redelivered);
     }
 
     /// So many messages were acknowledged.
@@ -55,17 +38,9 @@ impl Counts {
 impl Queue {
     /// What became of its messages since the broker was started.
     pub fn message_counts(&self) -> MessageCounts {
-        let counts = self.counts;
         MessageCounts {
             published: self.next_seq - self.first_seq,
-            delivered: counts.delivered,
-            delivered_no_ack: counts.delivered_no_ack,
-            got: counts.got,
-            got_no_ack: counts.got_no_ack,
-            got_empty: counts.got_empty,
-            redelivered: counts.redelivered,
-            acked: counts.acked,
-            ..MessageCounts::default()
+            ..self.counts.into()
         }
     }
 

@@ -2,8 +2,8 @@
 
 use leveret_message::batch::{Arrivals, BatchBuilder, NewMessage};
 use leveret_message::name::Name;
-use leveret_message::properties::{Properties, PropertiesWriter};
-use leveret_message::table::{TableWriter, Value};
+use leveret_message::properties::Properties;
+use leveret_message::table::Value;
 
 use super::chunks::{Chunks, Found};
 use super::*;
@@ -20,13 +20,10 @@ fn batch(count: u32, arrived_ms: u64) -> Arc<Batch> {
 fn filtered(values: &[Option<&str>], arrived_ms: u64) -> Arc<Batch> {
     let mut builder = BatchBuilder::default();
     for value in values {
-        let mut headers = TableWriter::new();
-        if let Some(value) = value {
-            headers.put("x-stream-filter-value", Value::LongStr(value.as_bytes()));
-        }
-        let mut writer = PropertiesWriter::from(Properties::default());
-        writer.headers = Some(headers.view());
-        let properties = writer.to_bytes().unwrap();
+        let value = value.map(|value| Value::LongStr(value.as_bytes()));
+        let header = value.map(|value| ("x-stream-filter-value", value));
+        let properties = Properties::default().with_headers(|_| true, header.as_slice());
+        let properties = properties.unwrap();
         let message = NewMessage {
             exchange_and_key: b"\0\0",
             properties: &properties,

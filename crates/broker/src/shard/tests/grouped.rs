@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leveret_message::batch::{BatchBuilder, NewMessage};
-use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::properties::Properties;
 use leveret_message::table::{TableWriter, Value};
 use proptest::prelude::*;
 
@@ -17,11 +17,9 @@ const CLIENTS: usize = 3;
 fn publish(fixture: &mut Fixture, client: &mut Client, queue: &Arc<QueueHandle>, of: &[(u64, u8)]) {
     let mut builder = BatchBuilder::default();
     for (number, group) in of {
-        let mut headers = TableWriter::new();
-        headers.put("group", Value::Long(i64::from(*group)));
-        let mut writer = PropertiesWriter::from(Properties::default());
-        writer.headers = Some(headers.view());
-        let properties = writer.to_bytes().unwrap();
+        let header = ("group", Value::Long(i64::from(*group)));
+        let properties = Properties::default().with_headers(|_| true, &[header]);
+        let properties = properties.unwrap();
         let message = NewMessage {
             exchange_and_key: b"\0\0",
             properties: &properties,
