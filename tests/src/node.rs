@@ -278,6 +278,19 @@ impl Running {
         kib.expect("Linux tells it in KiB") * 1024
     }
 
+    /// How long its threads were on a processor so far.
+    pub fn processor_time(&self) -> Duration {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.process.id()));
+        let of_task = |task: fs::DirEntry| {
+            // One that has ended meanwhile has none.
+            let told = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+            let nanos = told.split_whitespace().next().map(str::parse);
+            nanos.map_or(0, |nanos| nanos.expect("Linux tells nanoseconds"))
+        };
+        let nanos = tasks.expect("it runs").flatten().map(of_task).sum();
+        Duration::from_nanos(nanos)
+    }
+
     fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.process.id()).ok();
         let pid = pid.and_then(Pid::from_raw).expect("a process has a number");

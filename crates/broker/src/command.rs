@@ -8,6 +8,7 @@ use std::time::Duration;
 use leveret_message::batch::Batch;
 use leveret_message::name::Name;
 use leveret_store::log::{QueueId, Transaction};
+use smallvec::SmallVec;
 
 use crate::delay::search::Search;
 use crate::figures::{Detail, Observed};
@@ -58,10 +59,10 @@ impl Deref for RunQueues {
 
 impl FromIterator<QueueId> for RunQueues {
     fn from_iter<I: IntoIterator<Item = QueueId>>(queues: I) -> Self {
-        let queues: Vec<QueueId> = queues.into_iter().collect();
+        let queues: SmallVec<[QueueId; 8]> = queues.into_iter().collect();
         match queues.as_slice() {
             [queue] => Self::One(*queue),
-            _ => Self::Many(queues.into()),
+            queues => Self::Many(queues.into()),
         }
     }
 }

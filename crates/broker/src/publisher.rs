@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
+use std::iter;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -63,9 +64,12 @@ impl ShardSet {
 
     /// The shards, lowest first.
     pub fn iter(self) -> impl Iterator<Item = ShardId> {
-        (0..64u16)
-            .filter(move |bit| self.0 & (1 << bit) != 0)
-            .map(ShardId)
+        let mut left = self.0;
+        iter::from_fn(move || {
+            let lowest = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (lowest < u64::BITS).then_some(ShardId(lowest as u16))
+        })
     }
 }
 
@@ -186,7 +190,7 @@ impl Publisher {
         routing_keys: impl Iterator<Item = &'k [u8]>,
         properties: Properties<'_>,
     ) -> RouteIndex {
-        let keys: Vec<&[u8]> = routing_keys.collect();
+        let keys: SmallVec<[&[u8]; 4]> = routing_keys.collect();
         let changes = self.look_for_changes();
         let routed = Routed {
             routing_keys: &keys,

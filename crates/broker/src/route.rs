@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use leveret_message::properties::Properties;
 use leveret_message::table::TableRef;
+use smallvec::{SmallVec, smallvec};
 
 use crate::deduplication::HEADER;
 use crate::delay::delay_ms;
@@ -44,13 +45,16 @@ pub struct Routed<'a> {
     pub chance: u64,
 }
 
+/// Exchanges that were visited, with their versions before the visit.
+pub type Visited = SmallVec<[(Arc<Exchange>, u64); 1]>;
+
 /// Where a message goes, and what that answer depends on.
 #[derive(Debug, Default)]
 pub struct Reached {
     /// The queues, each once.
     pub queues: Vec<Arc<QueueHandle>>,
-    /// The exchanges that were visited, with their versions before the visit: as long as these stay, so does the answer.
-    pub visited: Vec<(Arc<Exchange>, u64)>,
+    /// As long as the versions of these stay, so does the answer.
+    pub visited: Visited,
     /// Whether the answer holds for this message only: it depends on more than its routing key, or on something that was not there.
     pub fleeting: bool,
 }
@@ -81,7 +85,7 @@ pub fn route_past(
     let past = found.map(|found| (exchange, found));
     let (routing_keys, headers) = (message.routing_keys, message.properties.headers());
     let mut reached = Reached::default();
-    let mut next = vec![Arc::clone(exchange)];
+    let mut next: SmallVec<[Arc<Exchange>; 2]> = smallvec![Arc::clone(exchange)];
     while let Some(exchange) = next.pop() {
         let visited = &reached.visited;
         if visited.iter().any(|(seen, _)| Arc::ptr_eq(seen, &exchange)) {

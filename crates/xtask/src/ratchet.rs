@@ -17,32 +17,26 @@ mod callgrind;
 
 /// The workloads that `hotpath` knows, and how long callgrind is given for each: the more copies of a
 /// message leave, the fewer messages come.
-const WORKLOADS: [Workload; 5] = [
+const WORKLOADS: [Workload; 8] = [
     // 16 bytes, transient, one queue, no-ack.
-    Workload {
-        name: "no-ack",
-        counts: [20_000, 60_000],
-    },
-    // The same, each delivery acked by the consumer.
-    Workload {
-        name: "manual-ack",
-        counts: [20_000, 60_000],
-    },
+    Workload::new("no-ack"),
+    // The same, acked by the consumer 100 at a time.
+    Workload::new("manual-ack"),
+    // The same, each delivery with an ack of its own.
+    Workload::new("ack-each"),
     // A fanout exchange with 10 queues.
     Workload {
         name: "fanout-10",
         counts: [5_000, 15_000],
     },
+    // A headers exchange with 100 bindings.
+    Workload::new("headers-100"),
     // 1 KiB.
-    Workload {
-        name: "body-1k",
-        counts: [20_000, 60_000],
-    },
-    // Persistent messages, confirmed, over 1,000 durable queues in turn, acked 100 at a time.
-    Workload {
-        name: "queues-1000",
-        counts: [20_000, 60_000],
-    },
+    Workload::new("body-1k"),
+    // Persistent, to a durable queue, confirmed, acked 100 at a time.
+    Workload::new("confirmed"),
+    // The same over 1,000 queues in turn.
+    Workload::new("queues-1000"),
 ];
 
 /// How far a figure may move before it counts as moved.
@@ -54,6 +48,15 @@ const ALLOCATIONS_SLACK: f64 = 0.005;
 struct Workload {
     name: &'static str,
     counts: [u64; 2],
+}
+
+impl Workload {
+    const fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            counts: [20_000, 60_000],
+        }
+    }
 }
 
 /// What to measure, and what to do with the figures.

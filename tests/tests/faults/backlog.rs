@@ -121,3 +121,35 @@ fn is_small(broker: &Running) {
     let peak = broker.peak_memory();
     assert!(peak < BUDGET + MEMORY_MAX, "it had {peak} bytes of memory");
 }
+
+/// As long as a body may be.
+const LARGEST: usize = 16 << 20;
+
+#[test]
+fn the_largest_bodies_take_the_memory_of_a_few_for_each_connection() {
+    let broker = node().start();
+    let publishers = 4;
+    declare(&broker, "large", true);
+    thread::scope(|scope| {
+        for publisher in 1..=publishers {
+            let broker = &broker;
+            scope.spawn(move || {
+                let plan = Plan {
+                    body_len: LARGEST,
+                    window: 4,
+                    ..Plan::new(publisher, "large")
+                };
+                Publisher::open(&broker.connect(), plan).publish_all(5);
+            });
+        }
+    });
+    let connection = broker.connect();
+    let mut consumer = Consumer::open(&connection, "large", 4);
+    for _ in 0..publishers * 5 {
+        let taken = consumer.take().expect("the broker runs");
+        consumer.ack_upto(taken.tag);
+    }
+    let (peak, of_each) = (broker.peak_memory(), 4 * LARGEST as u64);
+    let most = MEMORY_MAX + u64::from(publishers + 1) * of_each;
+    assert!(peak < most, "it had {peak} bytes of memory");
+}

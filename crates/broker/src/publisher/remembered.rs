@@ -9,7 +9,7 @@ use super::{ShardSet, by_shard};
 use crate::command::RunQueues;
 use crate::exchange::Exchange;
 use crate::queue_handle::{QueueHandle, ShardId};
-use crate::route::Reached;
+use crate::route::{Reached, Visited};
 
 /// Keys up to this length are near what else is looked at for each message.
 const KEY_NEAR: usize = 32;
@@ -21,7 +21,7 @@ pub(super) struct Route {
     pub(super) key: SmallVec<[u8; KEY_NEAR]>,
     /// The exchange that it begins at.
     pub(super) exchange: Arc<Exchange>,
-    pub(super) visited: Vec<(Arc<Exchange>, u64)>,
+    pub(super) visited: Visited,
     pub(super) handles: Arc<[Arc<QueueHandle>]>,
     pub(super) lanes: SmallVec<[(ShardId, RunQueues); 1]>,
     pub(super) shards: ShardSet,

@@ -1,0 +1,238 @@
+//! Costs that must not grow with what there is beside: each test does the same work where there is little and where there is much, and compares the
+//! time that the broker's process was on a processor, which hardly depends on how busy the machine is.
+
+use std::time::Duration;
+
+use amq_protocol::protocol::basic::{self, AMQPProperties};
+use amq_protocol::protocol::queue;
+use amq_protocol::types::FieldTable;
+use leveret_tests::client::{Channel, Connection, Frame, Method, array, table, text};
+use leveret_tests::load::{Plan, Publisher};
+use leveret_tests::node::{Node, Running};
+
+/// Messages of one measurement.
+const COUNT: usize = 20_000;
+
+/// How often the cheapest of some measurements is looked for: what disturbs them only ever adds.
+const ROUNDS: usize = 3;
+
+/// What the broker spends on some work, at the least.
+fn cost(broker: &Running, mut work: impl FnMut()) -> Duration {
+    let once = |_| {
+        let before = broker.processor_time();
+        work();
+        broker.processor_time() - before
+    };
+    (0..ROUNDS).map(once).min().expect("there are rounds")
+}
+
+#[track_caller]
+fn assert_within_twice(much: Duration, little: Duration) {
+    assert!(much < 2 * little, "{much:?} is more than twice {little:?}");
+}
+
+/// Publishes `count` messages to an exchange, with the keys in turn, and waits until the broker has done all of that.
+fn publish(
+    channel: &Channel,
+    exchange: &str,
+    keys: &[String],
+    properties: &AMQPProperties,
+    count: usize,
+) {
+    let one = |key: &String| {
+        let publish = basic::Publish {
+            exchange: exchange.into(),
+            routing_key: key.as_str().into(),
+            ..Default::default()
+        };
+        let mut octets = Frame::method(1, &publish.into_class()).encode();
+        octets.extend(Frame::header(1, 0, properties).encode());
+        octets
+    };
+    let all: Vec<u8> = keys.iter().flat_map(one).collect();
+    for _ in 0..count / keys.len() {
+        channel.connection().send_bytes(&all);
+    }
+    channel.sync();
+}
+
+/// What messages to an exchange cost once all these bindings are there. The queue keeps none.
+fn cost_behind(
+    broker: &Running,
+    kind: &str,
+    bindings: impl Iterator<Item = (String, FieldTable)>,
+    keys: &[String],
+    properties: &AMQPProperties,
+) -> Duration {
+    let channel = broker.connect().channel(1);
+    let exchange = channel.exchange(kind);
+    let queue = channel.queue_with(table([("x-max-length", 0.into())]));
+    for (routing_key, arguments) in bindings {
+        channel.send(queue::Bind {
+            queue: queue.as_str().into(),
+            exchange: exchange.as_str().into(),
+            routing_key: routing_key.into(),
+            nowait: true,
+            arguments,
+        });
+    }
+    channel.sync();
+    cost(broker, || {
+        publish(&channel, &exchange, keys, properties, COUNT)
+    })
+}
+
+#[test]
+fn a_message_costs_the_same_with_100_bindings_of_a_topic_exchange_and_with_100_000() {
+    let broker = Node::new().start();
+    let keys: Vec<String> = (0..100).map(|number| format!("a.{number}.b")).collect();
+    // No route with `CC` is remembered: each message is looked up.
+    let properties = AMQPProperties::default().with_headers(table([("CC", array(&["a.7.c"]))]));
+    let bindings = |count| (0..count).map(|n| (format!("a.{n}.*"), FieldTable::default()));
+    let little = cost_behind(&broker, "topic", bindings(100), &keys, &properties);
+    let much = cost_behind(&broker, "topic", bindings(100_000), &keys, &properties);
+    assert_within_twice(much, little);
+}
+
+#[test]
+fn a_message_costs_the_same_with_100_bindings_of_a_headers_exchange_and_with_10_000() {
+    let broker = Node::new().start();
+    let criteria = |number: u32| table([("kind", text(&format!("k{number}")))]);
+    let properties = AMQPProperties::default().with_headers(criteria(7));
+    let keys = ["key".to_owned()];
+    let bindings = |count| (0..count).map(|number| (String::new(), criteria(number)));
+    let little = cost_behind(&broker, "headers", bindings(100), &keys, &properties);
+    let much = cost_behind(&broker, "headers", bindings(10_000), &keys, &properties);
+    assert_within_twice(much, little);
+}
+
+#[test]
+fn a_message_costs_the_same_for_one_queue_and_for_one_of_50_000() {
+    let broker = Node::new().start();
+    let channel = broker.connect().channel(1);
+    let queue = channel.queue_with(table([("x-max-length", 0.into())]));
+    let to_it = || {
+        publish(
+            &channel,
+            "",
+            std::slice::from_ref(&queue),
+            &AMQPProperties::default(),
+            COUNT,
+        )
+    };
+    let alone = cost(&broker, to_it);
+    for number in 0..50_000 {
+        channel.send(queue::Declare {
+            queue: format!("other-{number}").into(),
+            nowait: true,
+            ..Default::default()
+        });
+    }
+    channel.sync();
+    assert_within_twice(cost(&broker, to_it), alone);
+}
+
+/// What it costs to acknowledge so many deliveries, each for itself and in no order.
+fn cost_of_acks(broker: &Running, count: u64) -> Duration {
+    let channel = broker.connect().channel(1);
+    let queue = channel.queue();
+    publish(
+        &channel,
+        "",
+        std::slice::from_ref(&queue),
+        &AMQPProperties::default(),
+        count as usize,
+    );
+    channel.consume(&queue);
+    for _ in 0..count {
+        channel.deliver();
+    }
+    let before = broker.processor_time();
+    let mut tag = 0;
+    for _ in 0..count {
+        // A prime that does not divide the count: each tag comes once.
+        tag = (tag + 7919) % count;
+        channel.ack(tag + 1);
+    }
+    channel.sync();
+    let spent = broker.processor_time() - before;
+    assert_eq!(channel.inspect(&queue).message_count, 0);
+    channel.close();
+    spent
+}
+
+#[test]
+fn acks_in_no_order_cost_the_same_among_10_000_deliveries_and_among_100_000() {
+    let broker = Node::new().start();
+    let few = (0..ROUNDS).map(|_| cost_of_acks(&broker, 10_000)).min();
+    let many = cost_of_acks(&broker, 100_000);
+    assert_within_twice(many / 10, few.expect("there are rounds"));
+}
+
+#[test]
+fn a_message_costs_the_same_for_an_empty_queue_and_for_a_long_one() {
+    let node = Node::new().configured("[limits]\nqueued_bytes_budget = 1048576\n");
+    let broker = node.start();
+    let connection = broker.connect();
+    connection.channel(2).call(queue::Declare {
+        queue: "long".into(),
+        durable: true,
+        ..Default::default()
+    });
+    let plan = Plan {
+        window: 1_000,
+        body_len: 16,
+        ..Plan::new(1, "long")
+    };
+    let mut publisher = Publisher::open(&connection, plan);
+    let mut costs = (0..20).map(|_| {
+        let before = broker.processor_time();
+        publisher.publish_all(COUNT as u64);
+        broker.processor_time() - before
+    });
+    let first: Vec<Duration> = costs.by_ref().take(ROUNDS).collect();
+    let last: Vec<Duration> = costs.skip(20 - 2 * ROUNDS).collect();
+    let least = |costs: Vec<Duration>| costs.into_iter().min().expect("there are rounds");
+    assert_within_twice(least(last), least(first));
+}
+
+/// A client that declares and deletes reply queues, each for a moment.
+fn churn(connection: &Connection, count: usize) {
+    let channel = connection.channel(1);
+    for number in 0..count {
+        let queue = format!("reply-{number}");
+        channel.send(queue::Declare {
+            queue: queue.as_str().into(),
+            exclusive: true,
+            nowait: true,
+            ..Default::default()
+        });
+        channel.send(queue::Delete {
+            queue: queue.into(),
+            nowait: true,
+            ..Default::default()
+        });
+    }
+    channel.sync();
+    channel.close();
+}
+
+#[test]
+fn a_message_costs_the_same_while_reply_queues_come_and_go() {
+    let broker = Node::new().start();
+    let (churning, channel) = (broker.connect(), broker.connect().channel(1));
+    let queue = channel.queue_with(table([("x-max-length", 0.into())]));
+    let keys = [queue];
+    let properties = AMQPProperties::default();
+    // Messages in a hundred pieces; a hundred reply queues are declared and deleted with each, as a client would that has a thousand a second.
+    let pieces = |churns: usize, messages: usize| {
+        for _ in 0..100 {
+            churn(&churning, churns);
+            publish(&channel, "", &keys, &properties, messages);
+        }
+    };
+    let quiet = cost(&broker, || pieces(0, COUNT / 20));
+    let churned = cost(&broker, || pieces(10, 0));
+    let both = cost(&broker, || pieces(10, COUNT / 20));
+    assert_within_twice(both.saturating_sub(churned), quiet);
+}
