@@ -15,5 +15,6 @@ pub mod ledger;
 pub mod load;
 pub mod node;
 pub mod rabbitmq;
+pub mod relay;
 pub mod side_by_side;
 pub mod tls;

@@ -10,6 +10,7 @@ use leveret_tests::broker;
 use leveret_tests::client::unique;
 use leveret_tests::http::Http;
 use leveret_tests::node::Node;
+use leveret_tests::relay::Relay;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -340,5 +341,20 @@ fn await_progress(child: &mut Child) {
     if !line.contains("published") {
         let _ = lines.read_to_string(&mut line);
         panic!("no progress, but {line}");
+    }
+}
+
+#[test]
+fn the_relay_that_brokers_are_seen_beside_loses_nothing() {
+    let relay = Relay::start().expect("a free port");
+    for words in ["--autoack", "-q 100 -A 10 -c 50", "-s 70000 --autoack"] {
+        let output = Command::new(broker::binary())
+            .args(["perf", "throughput", "--json", "-C", "2000"])
+            .args(words.split(' '))
+            .args(["--uri", &format!("amqp://{}", relay.amqp)])
+            .output()
+            .expect("the program runs");
+        assert!(output.status.success(), "{words}: {output:?}");
+        assert_eq!(report_of(&output)["received"]["messages"], 2000, "{words}");
     }
 }

@@ -15,6 +15,8 @@ pub(crate) fn run() -> Outcome {
     let words = [
         "run",
         "--quiet",
+        // The relay that it has is part of the comparison.
+        "--release",
         "--package",
         "leveret-tests",
         "--bin",
