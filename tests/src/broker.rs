@@ -163,19 +163,24 @@ pub fn binary() -> PathBuf {
     if profile_dir.ends_with("release") {
         build.arg("--release");
     }
-    // What cargo says of this package would be news to the build scripts of others, and have them built again with all that is above them.
-    for (name, _) in env::vars_os() {
-        let told = name.to_string_lossy();
-        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&name);
-        }
-    }
-    let status = build
+    let status = without_package(&mut build)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .expect("cargo runs");
     assert!(status.success(), "leveret does not build");
     profile_dir.join("leveret")
+}
+
+/// Has a cargo that this process starts forget what the one that started this process said of its package: it would be news to the build
+/// scripts of others, and have them built again with all that is above them.
+pub fn without_package(cargo: &mut Command) -> &mut Command {
+    for (name, _) in env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
 }
 
 /// Returns a loopback address that was free just now.

@@ -9,7 +9,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,10 @@ use crate::broker::{await_listener, free_address};
 use crate::http::Http;
 
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-/// Waits for the end of standard input, then kills a group of processes.
-const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1""#;
+/// What operators say to a node, beside the start script.
+const CONTROL: &str = "rabbitmqctl";
+/// Waits for the end of standard input, then kills a group of processes and removes what they wrote.
+const GUARD: &str = r#"cat >/dev/null; kill -9 "-$1"; rm -rf "$2""#;
 /// The management API, and plugins with exchange types that are built in here.
 const PLUGINS: &str = "rabbitmq_management, rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange, \
                        rabbitmq_recent_history_exchange, rabbitmq_sharding";
@@ -36,7 +38,7 @@ pub struct RabbitMq {
     process: Child,
     /// Ends the node where this process ends without dropping it.
     guard: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl RabbitMq {
@@ -54,6 +56,19 @@ impl RabbitMq {
     /// Starts a node as it is without plugins, to be measured.
     pub fn start_plain() -> io::Result<Self> {
         Self::start_with("[].", "", None)
+    }
+
+    /// What `rabbitmqctl` says to these words, once it has ended.
+    pub fn control(&self, words: &[&str]) -> io::Result<Output> {
+        Command::new(start_script().with_file_name(CONTROL))
+            .args(["--node", &node_name(self.amqp)])
+            .args(words)
+            .env("HOME", self.folder.path())
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("RABBITMQ_CONFIG_FILE", self.folder.path().join("rabbitmq"))
+            .stdin(Stdio::null())
+            .current_dir(self.folder.path())
+            .output()
     }
 
     /// Whether there is one to start.
@@ -90,10 +105,7 @@ impl RabbitMq {
         let process = Command::new(start_script())
             .env("HOME", folder.path())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env(
-                "RABBITMQ_NODENAME",
-                format!("conformance{}@localhost", amqp.port()),
-            )
+            .env("RABBITMQ_NODENAME", node_name(amqp))
             .env("RABBITMQ_NODE_IP_ADDRESS", amqp.ip().to_string())
             .env("RABBITMQ_NODE_PORT", amqp.port().to_string())
             .env("RABBITMQ_DIST_PORT", distribution.port().to_string())
@@ -110,6 +122,7 @@ impl RabbitMq {
             .spawn()?;
         let guard = Command::new("sh")
             .args(["-c", GUARD, "guard", &process.id().to_string()])
+            .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -120,9 +133,9 @@ impl RabbitMq {
             management,
             process,
             guard,
-            _folder: folder,
+            folder,
         };
-        let log = node._folder.path().join("output.log");
+        let log = node.folder.path().join("output.log");
         await_listener(amqp, START_DEADLINE, &|| {
             fs::read_to_string(&log).unwrap_or_default()
         });
@@ -140,6 +153,11 @@ impl Drop for RabbitMq {
         let _ = Command::new("kill").args(["-9", "--", &group]).status();
         let _ = self.process.wait();
     }
+}
+
+/// Of the node that speaks AMQP there.
+fn node_name(amqp: SocketAddr) -> String {
+    format!("conformance{}@localhost", amqp.port())
 }
 
 fn start_script() -> PathBuf {

@@ -5,6 +5,7 @@
 //! uses names of its own, and exclusive queues where the rule allows.
 
 mod acknowledge;
+mod alarm;
 mod auth;
 mod channel;
 mod confirm;

@@ -9,7 +9,8 @@
 use std::io::{self, Write};
 use std::process::{Command, ExitCode, Stdio};
 
-use leveret_tests::broker::{ADDRESS_VARIABLE, MANAGEMENT_VARIABLE};
+use leveret_tests::alone::{ALONE_VARIABLE, RABBITMQ};
+use leveret_tests::broker::{ADDRESS_VARIABLE, MANAGEMENT_VARIABLE, without_package};
 use leveret_tests::differences::{Outcome, accepted};
 use leveret_tests::rabbitmq::RabbitMq;
 
@@ -39,7 +40,8 @@ fn run() -> io::Result<ExitCode> {
     let tests = filter.as_deref().unwrap_or("conformance::");
     let management = node.as_ref().and_then(|node| node.management);
     let management = management.map(|address| (MANAGEMENT_VARIABLE, address.to_string()));
-    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let output = without_package(&mut cargo)
         .args([
             "test",
             "--quiet",
@@ -53,6 +55,7 @@ fn run() -> io::Result<ExitCode> {
         .args([TEST_THREADS, "--format=pretty"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env(ADDRESS_VARIABLE, &address)
+        .env(ALONE_VARIABLE, RABBITMQ)
         .envs(management)
         .stderr(Stdio::inherit())
         .output()?;

@@ -1,7 +1,7 @@
 //! Class `channel`, and what a channel exception does to its channel and to others.
 
 use amq_protocol::protocol::{access, basic, channel, connection, exchange, queue};
-use leveret_tests::client::{Channel, Connection, Kind, unique};
+use leveret_tests::client::{Channel, Connection, Kind, Method, unique};
 
 /// A method that closes its channel with 404.
 fn missing_queue(name: &str) -> queue::Purge {
@@ -207,4 +207,64 @@ fn an_answer_that_nobody_asked_for_is_refused() {
         (close.reply_code, close.class_id, close.method_id),
         (503, 50, 11)
     );
+}
+
+#[test]
+fn whatever_does_not_wait_for_an_answer_still_raises_errors() {
+    let channel = Connection::open().channel(1);
+    let missing = unique("missing");
+    let name = || missing.as_str().into();
+    let no_exchange = format!("NOT_FOUND - no exchange '{missing}' in vhost '/'");
+    let nowait = true;
+    let of_queues = [
+        queue::Bind {
+            queue: name(),
+            exchange: "amq.direct".into(),
+            nowait,
+            ..Default::default()
+        }
+        .into_class(),
+        queue::Purge {
+            queue: name(),
+            nowait,
+        }
+        .into_class(),
+        basic::Consume {
+            queue: name(),
+            nowait,
+            ..Default::default()
+        }
+        .into_class(),
+    ];
+    for method in of_queues {
+        channel.fails_class(&method, 404, &no_queue(&missing));
+        channel.reopen();
+    }
+    let bind = exchange::Bind {
+        destination: name(),
+        source: "amq.direct".into(),
+        nowait,
+        ..Default::default()
+    };
+    channel.fails(bind, 404, &no_exchange);
+    channel.reopen();
+    let system = exchange::Delete {
+        exchange: "amq.direct".into(),
+        nowait,
+        ..Default::default()
+    };
+    let refused =
+        "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost '/' not allowed";
+    channel.fails(system, 403, refused);
+    channel.reopen();
+    let full = channel.queue();
+    channel.fill(&full, &["one"]);
+    let if_empty = queue::Delete {
+        queue: full.as_str().into(),
+        if_empty: true,
+        nowait,
+        ..Default::default()
+    };
+    let not_empty = format!("PRECONDITION_FAILED - queue '{full}' in vhost '/' not empty");
+    channel.fails(if_empty, 406, &not_empty);
 }

@@ -151,6 +151,34 @@ fn purged_expired_and_dropped_messages_are_confirmed() {
 }
 
 #[test]
+fn messages_that_a_consumer_rejects_are_confirmed() {
+    let channel = confirming();
+    let reader = channel.connection().channel(2);
+    let name = unique("rejecting");
+    channel.call(queue::Declare {
+        queue: name.as_str().into(),
+        durable: true,
+        ..Default::default()
+    });
+    reader.consume(&name);
+    for tag in 1..=50 {
+        let persistent = AMQPProperties::default().with_delivery_mode(2);
+        channel.publish_with("", &name, persistent, "unwanted");
+        reader.deliver();
+        reader.send(basic::Reject {
+            delivery_tag: tag,
+            requeue: false,
+        });
+    }
+    assert_eq!(channel.confirms(50).len(), 50);
+    channel.quiet(&name);
+    channel.call(queue::Delete {
+        queue: name.as_str().into(),
+        ..Default::default()
+    });
+}
+
+#[test]
 fn confirms_and_deliveries_share_a_channel() {
     let channel = confirming();
     let queue = channel.queue();

@@ -62,6 +62,22 @@ fn start_names_version_mechanisms_and_locale() {
 }
 
 #[test]
+fn mechanisms_stand_between_single_spaces_and_external_needs_a_certificate() {
+    let mechanisms = start().mechanisms.to_string();
+    let names: Vec<&str> = mechanisms.split(' ').collect();
+    for name in &names {
+        let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || "-_".contains(c);
+        assert!(
+            !name.is_empty() && name.chars().all(is_name),
+            "{mechanisms:?}"
+        );
+        let times = names.iter().filter(|other| *other == name).count();
+        assert_eq!(times, 1, "{mechanisms:?}");
+    }
+    assert!(!names.contains(&"EXTERNAL"), "{mechanisms:?}");
+}
+
+#[test]
 fn start_carries_product_platform_and_a_version_of_three_numbers() {
     let properties = start().server_properties;
     let field = |name: &str| match properties.inner().get(name) {

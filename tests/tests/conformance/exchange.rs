@@ -443,6 +443,69 @@ fn exchange_unbind_of_missing_exchanges_succeeds() {
 }
 
 #[test]
+fn exchange_bind_and_unbind_without_waiting_are_not_answered() {
+    let channel = channel();
+    let (source, target, queue) = (
+        unique("source"),
+        channel.exchange("fanout"),
+        channel.queue(),
+    );
+    channel.call(declare(&source, "direct"));
+    channel.bind(&queue, &target, "");
+    channel.send(exchange::Bind {
+        nowait: true,
+        ..bind(&target, &source, "k")
+    });
+    channel.publish(&source, "k", "bound");
+    channel.await_ready(&queue, 1);
+    channel.send(exchange::Unbind {
+        nowait: true,
+        ..unbind(&target, &source, "k")
+    });
+    channel.publish_mandatory(&source, "k", "unbound");
+    channel.content::<amq_protocol::protocol::basic::Return>();
+    channel.call(delete(&source));
+}
+
+#[test]
+fn a_binding_between_exchanges_is_known_by_its_key_and_arguments() {
+    let channel = channel();
+    let (source, target, queue) = (
+        unique("source"),
+        channel.exchange("fanout"),
+        channel.queue(),
+    );
+    channel.call(declare(&source, "direct"));
+    channel.bind(&queue, &target, "");
+    let with = |n: i32| table([("n", n.into())]);
+    for n in [1, 2, 2] {
+        channel.call(exchange::Bind {
+            arguments: with(n),
+            ..bind(&target, &source, "k")
+        });
+    }
+    // Each of these is another binding, or none.
+    channel.call(unbind(&target, &source, "k"));
+    channel.call(exchange::Unbind {
+        arguments: with(1),
+        ..unbind(&target, &source, "other")
+    });
+    channel.call(exchange::Unbind {
+        arguments: with(1),
+        ..unbind(&target, &source, "k")
+    });
+    channel.publish(&source, "k", "by the second");
+    channel.await_ready(&queue, 1);
+    channel.call(exchange::Unbind {
+        arguments: with(2),
+        ..unbind(&target, &source, "k")
+    });
+    channel.publish_mandatory(&source, "k", "by none");
+    channel.content::<amq_protocol::protocol::basic::Return>();
+    channel.call(delete(&source));
+}
+
+#[test]
 fn exchange_unbind_ends_the_binding() {
     let channel = channel();
     let (source, target, queue) = (

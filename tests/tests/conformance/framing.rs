@@ -42,6 +42,25 @@ fn a_frame_of_frame_max_is_accepted() {
 }
 
 #[test]
+fn a_payload_may_be_as_long_as_frame_max_and_no_longer() {
+    let channel = Connection::open().channel(1);
+    let queue = channel.queue();
+    let method = basic::Publish {
+        routing_key: queue.as_str().into(),
+        ..Default::default()
+    };
+    channel.send(method);
+    let size = MAX as u64;
+    channel.connection().send_bytes(&header(size));
+    channel.connection().send_bytes(&body(&vec![7; MAX]));
+    channel.await_ready(&queue, 1);
+
+    let bytes = [publish(), header(size + 1), body(&vec![7; MAX + 1])].concat();
+    let expected = "FRAME_ERROR - type 3, all octets = <<>>: {frame_too_large,131073,131064}";
+    assert_eq!(closes(&bytes, 501), expected);
+}
+
+#[test]
 fn a_frame_longer_than_frame_max_is_a_frame_error() {
     let mut bytes = publish();
     bytes.extend(header(1_000_000));

@@ -40,6 +40,20 @@ fn get_ok_tells_where_from_and_how_many_are_left() {
 }
 
 #[test]
+fn get_ok_counts_what_is_ready_right_after_a_publish() {
+    let channel = channel();
+    let queue = channel.queue();
+    channel.publish("", &queue, "unacked");
+    channel.get(&queue).expect("a message");
+    for count in 0..100 {
+        channel.publish("", &queue, "one");
+        channel.publish("", &queue, "another");
+        let got = channel.get_with(&queue, true).expect("a message");
+        assert_eq!(got.method.message_count, count + 1);
+    }
+}
+
+#[test]
 fn a_message_got_with_ack_is_unacked_until_then() {
     let connection = Connection::open();
     let channel = connection.channel(1);

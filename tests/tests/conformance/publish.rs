@@ -30,7 +30,8 @@ fn an_unroutable_mandatory_message_is_returned_whole() {
         mandatory: true,
         immediate: false,
     };
-    for body in ["returned", ""] {
+    let large = "returned in many frames".repeat(20_000);
+    for body in ["returned", "", &large] {
         channel.publish_content(publish.clone(), &properties, body.as_bytes());
         let returned = channel.content::<basic::Return>();
         let basic::Return {

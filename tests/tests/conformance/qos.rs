@@ -206,3 +206,28 @@ fn a_prefetch_size_is_not_implemented() {
         .connection()
         .expect_close_for(540, text, Some((60, 10)));
 }
+
+#[test]
+fn what_was_got_takes_no_credit() {
+    for global in [false, true] {
+        let pair = with_messages(4);
+        pair.reader.qos(1, global);
+        for body in ["1", "2"] {
+            assert_eq!(
+                pair.reader.get(&pair.queue).expect("a message").text(),
+                body
+            );
+        }
+        pair.reader.consume(&pair.queue);
+        pair.delivered(&["3"]);
+        // The delivery of the consumer is what has the credit.
+        pair.reader.ack(1);
+        pair.reader.quiet(&pair.queue);
+        assert_eq!(pair.reader.get(&pair.queue).expect("a message").text(), "4");
+        pair.other.publish("", &pair.queue, "5");
+        pair.other.await_ready(&pair.queue, 1);
+        pair.reader.quiet(&pair.queue);
+        pair.reader.ack(3);
+        pair.delivered(&["5"]);
+    }
+}

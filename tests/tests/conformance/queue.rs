@@ -284,6 +284,30 @@ fn purge_tells_how_many_ready_messages_it_removed() {
 }
 
 #[test]
+fn purge_leaves_what_is_unacked_and_that_comes_back_with_the_close() {
+    let channel = channel();
+    let name = channel.queue();
+    let reader = channel.connection().channel(2);
+    channel.fill(&name, &["got", "delivered", "ready"]);
+    reader.get(&name).expect("the first");
+    reader.qos(1, false);
+    reader.consume(&name);
+    reader.deliver();
+    let purge = queue::Purge {
+        queue: name.as_str().into(),
+        nowait: false,
+    };
+    assert_eq!(channel.call(purge).message_count, 1);
+    assert_eq!(channel.ready(&name), 0);
+    reader.close();
+    channel.await_ready(&name, 2);
+    assert_eq!(
+        (channel.take(&name), channel.take(&name)),
+        ("got".into(), "delivered".into())
+    );
+}
+
+#[test]
 fn purge_of_a_missing_queue_is_not_found() {
     let name = unique("missing");
     let purge = queue::Purge {

@@ -245,3 +245,58 @@ fn the_queue_type_classic_equals_none() {
     channel.call(declare(&name, table([("x-queue-type", text("classic"))])));
     channel.call(declare(&name, table([])));
 }
+
+#[test]
+fn a_float_equals_no_integer() {
+    let channel = channel();
+    let name = unique("q");
+    channel.call(declare(&name, table([("x-max-length", 100.into())])));
+    let received = declare(&name, table([("x-max-length", 100.0_f64.into())]));
+    channel.send(received);
+    let close: amq_protocol::protocol::channel::Close = channel.expect();
+    assert_eq!(
+        (close.reply_code, close.class_id, close.method_id),
+        (406, 50, 10)
+    );
+    let told = close.reply_text.as_str();
+    assert!(
+        told.contains("'x-max-length'") && told.contains(&name),
+        "{told}"
+    );
+}
+
+#[test]
+fn every_argument_of_another_type_is_refused_by_its_name() {
+    let wrong: [(&str, AMQPValue); 8] = [
+        ("x-dead-letter-exchange", true.into()),
+        ("x-dead-letter-routing-key", 1.into()),
+        ("x-overflow", true.into()),
+        ("x-queue-mode", 1.into()),
+        ("x-queue-type", 1.into()),
+        ("x-single-active-consumer", text("true")),
+        ("x-max-priority", 1.5_f64.into()),
+        ("x-max-length", AMQPValue::Void),
+    ];
+    for (argument, value) in wrong {
+        let channel = channel();
+        let name = unique("q");
+        channel.send(declare(&name, table([(argument, value.clone())])));
+        let close: amq_protocol::protocol::channel::Close = channel.expect();
+        let told = close.reply_text.as_str();
+        assert_eq!(
+            (close.reply_code, close.class_id, close.method_id),
+            (406, 50, 10),
+            "{argument} {value:?}"
+        );
+        assert!(told.contains(argument), "{argument} {value:?}: {told}");
+    }
+}
+
+#[test]
+fn an_unknown_queue_mode_is_refused() {
+    refused(
+        "x-queue-mode",
+        text("sleepy"),
+        r#""unsupported queue mode 'sleepy'""#,
+    );
+}

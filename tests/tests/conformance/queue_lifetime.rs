@@ -255,17 +255,39 @@ fn a_queue_with_a_consumer_does_not_expire() {
 }
 
 #[test]
-fn declare_and_get_put_off_expiry() {
+fn each_sort_of_declare_and_get_puts_off_expiry() {
     let connection = Connection::open();
     let (channel, other) = (connection.channel(1), connection.channel(2));
     // Far longer than a busy machine keeps a request waiting, and far shorter than the clock.
     let (declared, _) = expiring(&channel, 3000);
+    let (inspected, _) = expiring(&channel, 3000);
     let (got, _) = expiring(&channel, 3000);
     let (_, clock) = expiring(&channel, 8000);
+    let again = || queue::Declare {
+        queue: declared.as_str().into(),
+        exclusive: true,
+        arguments: table([("x-expires", 3000.into())]),
+        ..Default::default()
+    };
+    // A message in it, which a queue that had ended meanwhile would have lost.
+    channel.fill(&declared, &["kept"]);
     await_exchange_gone(&channel, &clock, || {
-        other.inspect(&declared);
+        assert_eq!(other.call(again()).message_count, 1);
+        other.inspect(&inspected);
         other.get(&got);
     });
-    other.inspect(&declared);
+    other.inspect(&inspected);
     other.inspect(&got);
+}
+
+#[test]
+fn what_is_published_does_not_put_off_expiry() {
+    let channel = Connection::open().channel(1);
+    let (queue, exchange) = expiring(&channel, 1000);
+    let since = Instant::now();
+    await_exchange_gone(&channel, &exchange, || {
+        channel.publish("", &queue, "unread")
+    });
+    let waited = since.elapsed();
+    assert!(waited < Duration::from_secs(10), "expired after {waited:?}");
 }

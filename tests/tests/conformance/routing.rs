@@ -269,6 +269,7 @@ fn headers_compare_by_value_and_not_by_width() {
         ],
         &[
             with(text("1")),
+            with(AMQPValue::Double(1.0)),
             with(true.into()),
             with(AMQPValue::LongInt(-1)),
         ],
@@ -386,6 +387,21 @@ fn a_loop_of_alternate_exchanges_ends() {
 }
 
 #[test]
+fn a_loop_of_bindings_and_alternate_exchanges_ends() {
+    let channel = channel();
+    let (a, b, queue) = (unique("a"), channel.exchange("fanout"), channel.queue());
+    declare_with_alternate(&channel, &a, &b);
+    bind_exchange(&channel, &a, &b, "");
+    channel.bind(&queue, &b, "");
+    assert!(routed(&channel, &queue, &a, "round"));
+    assert!(routed(&channel, &queue, &b, "round"));
+    channel.call(exchange::Delete {
+        exchange: a.as_str().into(),
+        ..Default::default()
+    });
+}
+
+#[test]
 fn a_missing_alternate_exchange_is_passed_over() {
     let channel = channel();
     let name = unique("x");
@@ -431,6 +447,25 @@ fn cc_and_bcc_are_further_routing_keys() {
         );
         assert!(!fields.contains_key("BCC"), "BCC is removed");
     }
+}
+
+#[test]
+fn a_queue_gets_one_copy_though_several_of_its_keys_are_named() {
+    let channel = channel();
+    let (exchange, via, queue) = (
+        channel.exchange("direct"),
+        channel.exchange("fanout"),
+        channel.queue(),
+    );
+    for key in ["to", "cc", "bcc"] {
+        channel.bind(&queue, &exchange, key);
+    }
+    bind_exchange(&channel, &via, &exchange, "cc");
+    channel.bind(&queue, &via, "");
+    let further = table([("CC", array(&["cc", "to"])), ("BCC", array(&["bcc", "cc"]))]);
+    assert_eq!(copies(&channel, &queue, &exchange, "to", further), 1);
+    let by_name = table([("CC", array(&[&queue]))]);
+    assert_eq!(copies(&channel, &queue, "", &queue, by_name), 1);
 }
 
 #[test]
