@@ -189,6 +189,89 @@ fn deaths_are_counted_by_queue_and_reason_the_newest_first() {
 }
 
 #[test]
+fn another_reason_in_the_same_queue_is_another_death() {
+    let channel = Connection::open().channel(1);
+    let back = unique("back");
+    let queue = channel.queue_with(table([
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&back)),
+    ]));
+    channel.call(queue::Declare {
+        queue: back.as_str().into(),
+        exclusive: true,
+        arguments: table([
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&queue)),
+        ]),
+        ..Default::default()
+    });
+    let expiring = BasicProperties::default().with_expiration("50".into());
+    channel.publish_with("", &queue, expiring, "dies twice here");
+    channel.await_ready(&back, 1);
+    reject_next(&channel, &back);
+    channel.await_ready(&queue, 1);
+    reject_next(&channel, &queue);
+    let headers = headers(&channel, &back);
+    let told = deaths(&headers)
+        .iter()
+        .map(|death| {
+            (
+                header(death, "queue"),
+                header(death, "reason"),
+                header(death, "count"),
+            )
+        })
+        .collect::<Vec<_>>();
+    let once = |queue: &str, reason| (text(queue), text(reason), AMQPValue::LongLongInt(1));
+    assert_eq!(told[0], once(&queue, "rejected"));
+    assert_eq!(told.len(), 3);
+    for earlier in [once(&back, "rejected"), once(&queue, "expired")] {
+        assert!(told.contains(&earlier), "{told:?}");
+    }
+    assert_eq!(header(&headers, "x-first-death-reason"), text("expired"));
+}
+
+#[test]
+fn a_cycle_in_which_it_is_rejected_goes_on() {
+    let channel = Connection::open().channel(1);
+    let waits = unique("waits");
+    let works = channel.queue_with(table([
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&waits)),
+    ]));
+    channel.call(queue::Declare {
+        queue: waits.as_str().into(),
+        exclusive: true,
+        arguments: table([
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&works)),
+            ("x-message-ttl", 20.into()),
+        ]),
+        ..Default::default()
+    });
+    channel.publish("", &works, "tried again and again");
+    channel.consume(&works);
+    for round in 0..8_i64 {
+        let delivery = channel.deliver();
+        if round > 0 {
+            let headers = delivery.properties.headers().clone().expect("headers");
+            let counts = deaths(&headers)
+                .iter()
+                .map(|death| header(death, "count"))
+                .collect::<Vec<_>>();
+            assert_eq!(
+                counts,
+                [AMQPValue::LongLongInt(round), AMQPValue::LongLongInt(round)]
+            );
+        }
+        channel.send(basic::Reject {
+            delivery_tag: delivery.method.delivery_tag,
+            requeue: false,
+        });
+    }
+}
+
+#[test]
 fn a_missing_exchange_loses_the_letter_until_it_is_declared() {
     let channel = Connection::open().channel(1);
     let exchange = unique("later");
@@ -196,6 +279,8 @@ fn a_missing_exchange_loses_the_letter_until_it_is_declared() {
     channel.publish("", &queue, "lost");
     channel.await_ready(&queue, 1);
     reject_next(&channel, &queue);
+    // The queue has heard of it when it answers.
+    assert_eq!(channel.ready(&queue), 0);
     channel.call(exchange::Declare {
         exchange: exchange.as_str().into(),
         kind: "fanout".into(),
@@ -220,6 +305,38 @@ fn what_is_no_list_of_deaths_is_replaced() {
     channel.await_ready(&queue, 1);
     reject_next(&channel, &queue);
     assert_eq!(deaths(&headers(&channel, &target)).len(), 1);
+}
+
+#[test]
+fn a_list_of_deaths_that_its_publisher_made_up_is_replaced() {
+    let channel = Connection::open().channel(1);
+    let (queue, _, target) = with_letters(&channel, &[]);
+    let forged = |fields: FieldTable| AMQPValue::FieldTable(fields);
+    let without_count = forged(table([
+        ("queue", text(&queue)),
+        ("reason", text("rejected")),
+    ]));
+    let counted = forged(table([
+        ("queue", text(&queue)),
+        ("reason", text("rejected")),
+        ("count", AMQPValue::LongLongInt(41)),
+    ]));
+    for entries in [
+        vec![without_count.clone(), without_count],
+        vec![counted],
+        vec![text("no table"), 7.into()],
+    ] {
+        let forged = AMQPValue::FieldArray(FieldArray::from(entries));
+        let properties = BasicProperties::default().with_headers(table([("x-death", forged)]));
+        channel.publish_with("", &queue, properties, "forged");
+        channel.await_ready(&queue, 1);
+        reject_next(&channel, &queue);
+        let headers = headers(&channel, &target);
+        let [death] = &deaths(&headers)[..] else {
+            panic!("one death: {headers:?}");
+        };
+        assert_eq!(header(death, "count"), AMQPValue::LongLongInt(1));
+    }
 }
 
 #[test]

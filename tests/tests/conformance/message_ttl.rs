@@ -117,6 +117,52 @@ fn with_no_time_at_all_only_a_waiting_consumer_gets_it() {
 }
 
 #[test]
+fn with_no_time_at_all_it_is_a_dead_letter_at_once() {
+    let channel = Connection::open().channel(1);
+    let target = channel.queue();
+    let letters = [
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&target)),
+    ];
+    let [exchange, key] = letters;
+    let of_queue = channel.queue_with(table([exchange.clone(), key.clone(), ttl(0)]));
+    let of_message = channel.queue_with(table([exchange, key]));
+    channel.publish("", &of_queue, "the queue's");
+    channel.await_ready(&target, 1);
+    channel.publish_with("", &of_message, expiring("0"), "its own");
+    channel.await_ready(&target, 2);
+    assert_eq!(channel.take(&target), "the queue's");
+    assert_eq!(channel.take(&target), "its own");
+}
+
+#[test]
+fn letters_of_the_expired_come_when_it_is_time_though_nothing_else_happens() {
+    let channel = Connection::open().channel(1);
+    let target = channel.queue();
+    channel.consume_no_ack(&target);
+    let due = Duration::from_secs(2);
+    // The machine may have other things to do, but not each time.
+    let late = (0..3).map(|_| {
+        let queue = channel.queue_with(table([
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&target)),
+            ttl(2_000),
+        ]));
+        let began = Instant::now();
+        channel.publish("", &queue, "nobody asks for it");
+        channel.deliver();
+        let took = began.elapsed();
+        assert!(
+            took + Duration::from_millis(100) >= due,
+            "too early: {took:?}"
+        );
+        took.saturating_sub(due)
+    });
+    let least = late.min().expect("three times");
+    assert!(least <= due / 5, "at best it was {least:?} late");
+}
+
+#[test]
 fn what_is_given_back_has_the_deadline_it_had() {
     let channel = Connection::open().channel(1);
     let queue = channel.queue_with(table([ttl(500)]));
@@ -146,6 +192,24 @@ fn given_back_when_its_time_is_over_it_goes() {
         requeue: true,
     });
     channel.await_ready(&queue, 0);
+    assert!(channel.get(&queue).is_none());
+}
+
+#[test]
+fn of_a_queue_with_a_time_all_go_together_wherever_they_are() {
+    let channel = Connection::open().channel(1);
+    let queue = channel.queue_with(table([ttl(300)]));
+    for body in ["one", "two", "three"] {
+        channel.publish_with("", &queue, expiring("60000"), body);
+    }
+    channel.await_ready(&queue, 3);
+    let held = channel.get_with(&queue, false).expect("it is there");
+    channel.await_ready(&queue, 0);
+    channel.send(basic::Reject {
+        delivery_tag: held.method.delivery_tag,
+        requeue: true,
+    });
+    channel.sync();
     assert!(channel.get(&queue).is_none());
 }
 

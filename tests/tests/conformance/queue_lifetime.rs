@@ -259,7 +259,7 @@ fn each_sort_of_declare_and_get_puts_off_expiry() {
     let connection = Connection::open();
     let (channel, other) = (connection.channel(1), connection.channel(2));
     // Far longer than a busy machine keeps a request waiting, and far shorter than the clock.
-    let (declared, _) = expiring(&channel, 3000);
+    let declared = unique("declared");
     let (inspected, _) = expiring(&channel, 3000);
     let (got, _) = expiring(&channel, 3000);
     let (_, clock) = expiring(&channel, 8000);
@@ -269,6 +269,7 @@ fn each_sort_of_declare_and_get_puts_off_expiry() {
         arguments: table([("x-expires", 3000.into())]),
         ..Default::default()
     };
+    channel.call(again());
     // A message in it, which a queue that had ended meanwhile would have lost.
     channel.fill(&declared, &["kept"]);
     await_exchange_gone(&channel, &clock, || {

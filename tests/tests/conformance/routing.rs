@@ -269,10 +269,19 @@ fn headers_compare_by_value_and_not_by_width() {
         ],
         &[
             with(text("1")),
-            with(AMQPValue::Double(1.0)),
             with(true.into()),
             with(AMQPValue::LongInt(-1)),
         ],
+    );
+}
+
+#[test]
+fn a_header_that_is_a_float_equals_no_integer() {
+    let with = |value: AMQPValue| table([("a", value)]);
+    check_headers(
+        with(AMQPValue::Double(1.0)),
+        &[with(AMQPValue::Double(1.0))],
+        &[with(AMQPValue::LongInt(1)), with(AMQPValue::Double(1.5))],
     );
 }
 

@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use amq_protocol::protocol::{BasicProperties, basic, exchange, queue};
+use amq_protocol::protocol::basic::AMQPMethod;
+use amq_protocol::protocol::{AMQPClass, BasicProperties, basic, exchange, queue};
 use amq_protocol::types::{AMQPValue, FieldTable};
 use leveret_tests::client::{Channel, table, text};
 use leveret_tests::http::Http;
@@ -59,6 +60,43 @@ fn messages_expire_at_the_time_they_had() {
     channel.await_ready("own", 1);
     assert_eq!(channel.take("own"), "stays");
     assert_eq!(channel.ready("dying"), 0);
+}
+
+#[test]
+fn an_unused_queue_expires_though_the_broker_was_killed() {
+    let node = Node::new();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    let unused = table([("x-expires", AMQPValue::LongInt(2_000))]);
+    declare(&channel, "unused", unused.clone());
+    declare(&channel, "used", unused);
+    channel.confirm_select();
+    publish(&channel, "", "unused", persistent(), "goes with it");
+    publish(&channel, "", "used", persistent(), "stays");
+    let began = Instant::now();
+    broker.kill();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.consume("used");
+    assert_eq!(channel.deliver().text(), "stays");
+    // To declare it again would put it off, and to publish does not.
+    channel.confirm_select();
+    let returned = loop {
+        channel.publish_mandatory("", "unused", "is it there?");
+        match channel.connection().expect_any(1) {
+            AMQPClass::Basic(AMQPMethod::Ack(_)) => {}
+            AMQPClass::Basic(AMQPMethod::Return(method)) => break channel.next_content_of(method),
+            other => panic!("no confirm: {other:?}"),
+        }
+    };
+    assert_eq!(returned.expect("it is whole").method.reply_code, 312);
+    channel.expect::<basic::Ack>();
+    let took = began.elapsed();
+    assert!(
+        took >= Duration::from_millis(1_900) && took < Duration::from_secs(20),
+        "{took:?}"
+    );
+    channel.inspect("used");
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn define(channel: &Channel) {
     for queue in ["q.durable", "q.transient", "q.exclusive"] {
         channel.bind(queue, "e.durable", "key");
     }
+    channel.bind("q.durable", "e.transient", "key");
     channel.bind("q.durable", "e.durable", "unbound");
     channel.call(queue::Unbind {
         queue: "q.durable".into(),
@@ -209,12 +210,24 @@ fn are_kept(channel: &Channel) {
     let declared = channel.call(declare_queue_with("q.durable", true, arguments()));
     assert_eq!(declared.message_count, 0);
 
+    // New ones of the old names have no bindings.
+    for queue in ["q.transient", "q.exclusive"] {
+        channel.call(declare_queue_with(queue, false, FieldTable::default()));
+    }
+    channel.call(declare_exchange("e.transient", false));
+    channel.publish_mandatory("e.transient", "key", "to nobody");
+    let returned = channel.content::<basic::Return>();
+    assert_eq!(returned.method.exchange.as_str(), "e.transient");
+
     channel.publish_mandatory("amq.topic", "key", "by way of both bindings");
     channel.publish_mandatory("e.durable", "unbound", "to nobody");
     let returned = channel.content::<basic::Return>();
     assert_eq!(returned.text(), "to nobody");
     channel.await_ready("q.durable", 1);
     assert_eq!(channel.take("q.durable"), "by way of both bindings");
+    for queue in ["q.transient", "q.exclusive"] {
+        assert_eq!(channel.ready(queue), 0, "{queue}");
+    }
 }
 
 fn passive_queue(name: &str) -> queue::Declare {
