@@ -12,6 +12,7 @@ use crate::source::Source;
 use crate::workspace::Workspace;
 
 mod crates;
+mod held;
 mod longest;
 mod map;
 mod places;
@@ -64,6 +65,9 @@ fn check(tree: &Tree, figures: &Figures) -> Outcome<Findings> {
     findings.extend(map::paths_exist(&tree.map, |path| {
         tree.workspace.root.join(path).exists()
     }));
+    findings.extend(held::tests_exist(tree.text(held::PAGE)?, |path| {
+        tree.text(path).ok()
+    }));
     findings.extend(longest::within(figures, &tree.sources));
     for source in &tree.sources {
         findings.extend(shells::no_async_elsewhere(source));
@@ -108,6 +112,13 @@ impl Tree {
             sources,
             map,
         })
+    }
+
+    /// The text of a file.
+    fn text(&self, path: &str) -> Outcome<&str> {
+        let found = self.texts.iter().find(|(other, _)| other == path);
+        let text = found.map(|(_, text)| text.as_str());
+        text.ok_or_else(|| format!("{path} is not there"))
     }
 }
 

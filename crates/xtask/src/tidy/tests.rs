@@ -351,6 +351,7 @@ fn every_rule_is_run() {
         sources: vec![Source::new("crates/broker/src/queue.rs", bad)],
         texts: vec![
             text("a.toml", format!("/{}/hare", "home")),
+            text(held::PAGE, "| so | `conformance::qos::none` |".to_owned()),
             text("b.toml", format!("http://{}.example.org", "pypi")),
             text("package-lock.json", "\"resolved\": 1".to_owned()),
             text(
@@ -369,6 +370,7 @@ fn every_rule_is_run() {
     for word in [
         "the table",
         "`broker/walks.rs`",
+        "is no test",
         "the longest file",
         "`async`",
         "`Instant::now`",
@@ -385,7 +387,7 @@ fn every_rule_is_run() {
             "{word}: {findings:?}"
         );
     }
-    assert_eq!(findings.len(), 12, "{findings:?}");
+    assert_eq!(findings.len(), 13, "{findings:?}");
 }
 
 #[test]
@@ -402,4 +404,29 @@ fn the_lints_of_every_member_are_looked_at() {
             .iter()
             .any(|finding| finding.contains("`stray` has lints of its own"))
     );
+}
+
+#[test]
+fn what_is_said_to_be_held_is_held_by_tests() {
+    let text = "#[test]\nfn one() {\n}\n\n#[test]\nfn two() {\n}\n\nfn three() {\n}\n";
+    let text_of = |path: &str| (path == "tests/tests/conformance/qos.rs").then_some(text);
+    let findings = |row: &str| {
+        let page = format!("| behaviour | held by |\n|---|---|\n{row}\n");
+        held::tests_exist(&page, text_of)
+    };
+    assert_eq!(
+        findings("| `#` | `conformance::qos::{one, two}` |"),
+        Findings::new()
+    );
+    assert_eq!(
+        findings("| so | `conformance::qos::one` |"),
+        Findings::new()
+    );
+    finds(
+        &findings("| so | `conformance::qos::{one, three}` |"),
+        "three",
+    );
+    finds(&findings("| so | `conformance::qos::four` |"), "four");
+    finds(&findings("| so | `conformance::get::one` |"), "get::one");
+    finds(&findings("| so | |"), "nothing holds this");
 }
