@@ -37,7 +37,10 @@ fn run() -> io::Result<ExitCode> {
     let mut stdout = io::stdout();
     writeln!(stdout, "conformance against RabbitMQ at {address}")?;
 
+    let mut list = accepted();
     let tests = filter.as_deref().unwrap_or("conformance::");
+    let not_asked = list.not_asked.iter();
+    let skipped = not_asked.flat_map(|not_asked| ["--skip", &not_asked.test]);
     let management = node.as_ref().and_then(|node| node.management);
     let management = management.map(|address| (MANAGEMENT_VARIABLE, address.to_string()));
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -53,6 +56,7 @@ fn run() -> io::Result<ExitCode> {
             tests,
         ])
         .args([TEST_THREADS, "--format=pretty"])
+        .args(skipped)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env(ADDRESS_VARIABLE, &address)
         .env(ALONE_VARIABLE, RABBITMQ)
@@ -60,15 +64,16 @@ fn run() -> io::Result<ExitCode> {
         .stderr(Stdio::inherit())
         .output()?;
     let outcome = Outcome::read(&String::from_utf8_lossy(&output.stdout));
-    let (version, mut list) = accepted();
     if filter.is_some() {
-        list.retain(|difference| difference.test.contains(tests));
+        let differences = &mut list.difference;
+        differences.retain(|difference| difference.test.contains(tests));
     }
+    let disagreements = outcome.disagreements(&list.difference);
     report(
         &mut stdout,
-        &version,
+        &list.rabbitmq_version,
         &outcome,
-        &outcome.disagreements(&list),
+        &disagreements,
     )
 }
 

@@ -117,10 +117,14 @@ fn a_consumer_that_does_not_ack_frees_the_value_at_once() {
 #[test]
 fn what_expires_or_is_one_too_many_frees_its_value() {
     let channel = Connection::open().channel(1);
-    let ttl = channel.queue_with(unique_with([("x-message-ttl", AMQPValue::LongInt(200))]));
-    publish(&channel, &ttl, "a", "first");
+    let ttl = channel.queue_with(unique_with([("x-message-ttl", AMQPValue::LongInt(1_000))]));
+    let publisher = channel.connection().channel(2);
+    publisher.confirm_select();
+    publish(&publisher, &ttl, "a", "first");
+    publisher.expect::<basic::Ack>();
     channel.await_ready(&ttl, 0);
-    publish(&channel, &ttl, "a", "second");
+    publish(&publisher, &ttl, "a", "second");
+    publisher.expect::<basic::Ack>();
     assert_eq!(channel.ready(&ttl), 1);
     let short = channel.queue_with(unique_with([("x-max-length", AMQPValue::LongInt(1))]));
     for (value, body) in [("a", "a1"), ("b", "b1"), ("a", "a2")] {
@@ -225,7 +229,12 @@ fn a_full_queue_confirms_a_duplicate_and_refuses_others() {
         match channel.connection().expect_any(1) {
             AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => answered = ack.delivery_tag,
             AMQPClass::Basic(basic::AMQPMethod::Nack(nack)) => {
-                refused.push(nack.delivery_tag);
+                let first = if nack.multiple {
+                    answered + 1
+                } else {
+                    nack.delivery_tag
+                };
+                refused.extend(first..=nack.delivery_tag);
                 answered = nack.delivery_tag;
             }
             other => panic!("no confirm: {other:?}"),

@@ -121,8 +121,10 @@ fn an_expired_message_of_a_high_priority_does_not_hold_back_the_others() {
         let properties = BasicProperties::default().with_priority(priority);
         properties.with_expiration(ms.into())
     };
+    channel.confirm_select();
     channel.publish_with("", &queue, expiring(9, "50"), "goes");
     channel.publish_with("", &queue, expiring(5, "60000"), "stays");
+    channel.confirms(2);
     channel.await_ready(&queue, 1);
     assert_eq!(take_all(&channel, &queue), ["stays"]);
 }

@@ -247,9 +247,10 @@ fn an_unused_queue_expires() {
 #[test]
 fn a_queue_with_a_consumer_does_not_expire() {
     let channel = Connection::open().channel(1);
-    let (used, _) = expiring(&channel, 300);
+    // Long enough for the consumer to be there in time on a busy machine, and far shorter than the clock.
+    let (used, _) = expiring(&channel, 2000);
     channel.consume_no_ack(&used);
-    let (_, clock) = expiring(&channel, 1200);
+    let (_, clock) = expiring(&channel, 5000);
     await_exchange_gone(&channel, &clock, || ());
     channel.inspect(&used);
 }
