@@ -180,6 +180,7 @@ impl Delay {
             active_tag: None,
             used_ms: None,
             bodies: None,
+            oldest_timestamp: None,
             ready_away: count.saturating_sub(self.near.count()),
             ready_bytes: self.near.bytes() as u64,
             unacked_bytes: 0,

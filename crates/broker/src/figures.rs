@@ -85,6 +85,8 @@ pub struct QueueFigures {
     pub used_ms: Option<u64>,
     /// The bodies of its messages; none where it does not know of them.
     pub bodies: Option<BodyFigures>,
+    /// What the oldest message says of its time, in seconds since 1970; none where it says nothing, is not in memory, or all are told as a sum.
+    pub oldest_timestamp: Option<u64>,
     /// Ready messages that are not in memory.
     pub ready_away: u64,
     /// The memory that ready messages take, in bytes.

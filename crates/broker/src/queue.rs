@@ -43,6 +43,7 @@ mod length;
 mod lifetime;
 mod line;
 mod lines;
+mod oldest;
 pub mod overdue;
 mod peek;
 mod pieces;

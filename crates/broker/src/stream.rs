@@ -273,6 +273,7 @@ impl Stream {
             active_tag: None,
             used_ms: None,
             bodies: None,
+            oldest_timestamp: None,
             ready_away: self.count().saturating_sub(self.tail.count()),
             ready_bytes: self.bytes() as u64,
             unacked_bytes: 0,

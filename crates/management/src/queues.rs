@@ -254,6 +254,7 @@ fn describe_bodies(figures: &QueueFigures, bodies: &BodyFigures) -> Map<String, 
         "message_bytes_paged_out": away,
         "message_bytes_ram": all.saturating_sub(away),
         "messages_persistent": bodies.persistent,
+        "head_message_timestamp": figures.oldest_timestamp,
     }))
 }
 

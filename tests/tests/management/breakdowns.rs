@@ -177,6 +177,40 @@ fn bodies_are_told_in_bytes() {
 }
 
 #[test]
+fn the_time_that_the_oldest_message_says_is_told() {
+    let (channel, _) = connect(1);
+    let queue = channel.queue();
+    let path = format!("/queues/%2F/{queue}");
+    let told = || {
+        let one = api().get(&path);
+        let all = api().get("/queues");
+        let mut all = all.as_array().expect("a list").iter();
+        let of_list = all.find(|one| one["name"] == queue.as_str());
+        let of_list = &of_list.expect("it is there")["head_message_timestamp"];
+        assert_eq!(&one["head_message_timestamp"], of_list);
+        of_list.clone()
+    };
+    assert_eq!(told(), Value::Null);
+    let at = |timestamp| AMQPProperties::default().with_timestamp(timestamp);
+    channel.publish_with("", &queue, at(1_700_000_000), "first");
+    channel.publish_with("", &queue, at(1_600_000_000), "second");
+    channel.publish("", &queue, "third");
+    channel.await_ready(&queue, 3);
+    assert_eq!(told(), 1_700_000_000);
+    // What is unacked counts too.
+    let first = channel.get(&queue).expect("the first");
+    assert_eq!(told(), 1_600_000_000);
+    let second = channel.get(&queue).expect("the second");
+    assert_eq!(told(), 1_700_000_000);
+    channel.ack(first.method.delivery_tag);
+    channel.sync();
+    assert_eq!(told(), 1_600_000_000);
+    channel.ack(second.method.delivery_tag);
+    channel.sync();
+    assert_eq!(told(), Value::Null);
+}
+
+#[test]
 fn the_only_active_consumer_is_told() {
     let (channel, path) = connect(1);
     let single_active = table([("x-single-active-consumer", true.into())]);

@@ -55,6 +55,10 @@ impl Queue {
             Detail::Each => Some(self.bodies(LOOK_MAX_EACH)),
             Detail::Consumers => Some(self.bodies(LOOK_MAX_ONE)),
         };
+        let oldest_timestamp = match detail {
+            Detail::Sum => None,
+            Detail::Each | Detail::Consumers => self.oldest_timestamp(),
+        };
         let tag = |consumer: Option<&Consumer>| consumer.map(|of| of.tag.clone());
         QueueFigures {
             id: self.id,
@@ -66,6 +70,7 @@ impl Queue {
             active_tag: tag(self.consumers.single_active()),
             used_ms: (self.used_ms > 0).then_some(self.used_ms),
             bodies,
+            oldest_timestamp,
             ready_away: self.lines.iter().map(|line| line.away.count()).sum(),
             ready_bytes: self.ready_bytes() as u64,
             unacked_bytes: self.unacked_bytes as u64,

@@ -131,7 +131,7 @@ impl Line {
     }
 
     /// The first message: its sequence number and where in memory it is. None where it is not.
-    fn first_place(&self) -> Option<(u64, &Arc<Batch>, u32)> {
+    pub(super) fn first_place(&self) -> Option<(u64, &Arc<Batch>, u32)> {
         if let Some(piece) = self.returned.first() {
             let batch = piece.value.batch.as_ref()?;
             return Some((piece.first, batch, piece.value.index));
