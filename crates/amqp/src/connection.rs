@@ -44,6 +44,8 @@ enum Stage {
     Open(Box<Session>),
     /// `close` was sent; everything but `close-ok` is ignored.
     CloseSent,
+    /// The client has said `close`, and is answered at the deadline.
+    CloseTaken,
     /// `close-ok` was sent; everything but another `close` is ignored. The threads of a client may close it side by side, as amqp091-go's, and the
     /// end of the stream would be an error for those that have no answer yet. The client is to end it, until then.
     CloseOkSent {
@@ -137,9 +139,8 @@ impl Connection {
     /// Whether bytes are taken now.
     pub fn takes_input(&self) -> bool {
         let open = match &self.stage {
-            Stage::Header | Stage::Handshake(_) | Stage::CloseSent | Stage::CloseOkSent { .. } => {
-                true
-            }
+            Stage::Header | Stage::Handshake(_) | Stage::CloseSent => true,
+            Stage::CloseTaken | Stage::CloseOkSent { .. } => true,
             Stage::Open(session) => session.takes_input(),
             Stage::Refused | Stage::Over => false,
         };
@@ -216,7 +217,9 @@ impl Connection {
                     }
                     step
                 }
-                Stage::CloseSent | Stage::CloseOkSent { .. } => self.await_end(rest),
+                Stage::CloseSent | Stage::CloseTaken | Stage::CloseOkSent { .. } => {
+                    self.await_end(rest)
+                }
                 Stage::Refused | Stage::Over => rest.len(),
             };
             used += step;
@@ -398,6 +401,10 @@ impl Connection {
     /// Looks after what is due: the end of the handshake's time, heartbeats both ways.
     pub fn on_deadline(&mut self, now: Instant) -> Due {
         if self.deadline.is_some_and(|deadline| now >= deadline) {
+            if matches!(self.stage, Stage::CloseTaken) {
+                self.answer_close(now);
+                return Due::GoOn;
+            }
             let has_answer = matches!(self.stage, Stage::CloseOkSent { .. }) && self.out.is_empty();
             if !has_answer && !matches!(self.stage, Stage::Refused) {
                 tracing::warn!("handshake or close took too long");

@@ -11,6 +11,10 @@ use crate::session::{Ended, MethodIds, connection_close, connection_close_ok};
 /// How long a refused login is kept waiting before its socket is closed: guessing passwords takes time.
 const REFUSED_PAUSE: Duration = Duration::from_secs(3);
 
+/// How long `close-ok` is kept back at least. A client says `close` and only then begins to wait for its answer: where that is there before, aiormq forgets
+/// why it has closed, and aio-pika that it has.
+const CLOSE_OK_PAUSE: Duration = Duration::from_micros(500);
+
 /// How long a client that has got its `close-ok` is left to close the socket, or to say `close` once more. Most close it at once, and some wait for
 /// the broker to do it, which is not to be long.
 const CLOSE_PAUSE: Duration = Duration::from_millis(250);
@@ -83,11 +87,8 @@ impl Connection {
         self.out = std::mem::take(&mut session.core.out);
         match ended {
             Ended::ByClient => {
-                encode::method(self.out.buffer(), 0, connection_close_ok());
-                // It may never read it.
-                let until = now + self.settings.handshake_timeout;
-                self.stage = Stage::CloseOkSent { until };
-                self.deadline = Some(until);
+                self.stage = Stage::CloseTaken;
+                self.deadline = Some(now + CLOSE_OK_PAUSE);
             }
             Ended::ByBroker(why) => {
                 let (exception, ids) = *why;
@@ -97,6 +98,16 @@ impl Connection {
             }
         }
     }
+
+    /// Says `close-ok` to a client that has said `close`.
+    pub(super) fn answer_close(&mut self, now: Instant) {
+        encode::method(self.out.buffer(), 0, connection_close_ok());
+        // It may never read it.
+        let until = now + self.settings.handshake_timeout;
+        self.stage = Stage::CloseOkSent { until };
+        self.deadline = Some(until);
+    }
+
     /// The client has its `close-ok`, and all that is left to do is its own.
     pub(super) fn answered_close(&mut self, now: Instant, until: Instant) {
         self.deadline = Some((now + CLOSE_PAUSE).min(until));
