@@ -9,7 +9,6 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use leveret_broker::broker::Broker;
@@ -28,11 +27,9 @@ use crate::settings::{AmqpSettings, Peer};
 use crate::start;
 
 mod ending;
+mod events;
 #[cfg(test)]
 pub(crate) mod tests;
-
-/// When this much waits to be written, events are left in the outbox.
-const OUTPUT_GOAL: usize = 256 * 1024;
 
 /// When so much besides deliveries waits to be written, nothing more is read. Deliveries have a limit of their own, and do not keep from reading: a client
 /// may have to be rid of its acks before it goes on reading.
@@ -73,6 +70,8 @@ pub struct Connection {
     delivered: usize,
     /// Events that were taken from the outbox.
     events: VecDeque<Event>,
+    /// How many of them are to wait until the output has room; nothing is known of those behind them.
+    kept: usize,
     /// Until when the present stage has to be left.
     deadline: Option<Instant>,
     heartbeat: Heartbeat,
@@ -126,6 +125,7 @@ impl Connection {
             out: Output::default(),
             delivered: 0,
             events: VecDeque::new(),
+            kept: 0,
             deadline,
             heartbeat: Heartbeat {
                 interval: None,
@@ -325,40 +325,6 @@ impl Connection {
         core.send(0, AMQPClass::Connection(open_ok));
         self.stage = Stage::Open(Box::new(Session::new(core)));
         self.deadline = None;
-    }
-
-    /// Takes events from the outbox, as long as the output has room.
-    pub fn poll_events(&mut self, context: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let mut ready = Poll::Pending;
-        while self.output_ref().len() < OUTPUT_GOAL {
-            if self.events.is_empty() {
-                let mut taken = Vec::new();
-                if self.link.events.poll_take(context, &mut taken).is_pending() {
-                    return ready;
-                }
-                self.events.extend(taken);
-            }
-            ready = Poll::Ready(());
-            let Some(event) = self.events.pop_front() else {
-                continue;
-            };
-            match (&mut self.stage, event) {
-                (Stage::Open(session), event) => {
-                    let is_delivery = matches!(event, Event::Deliveries(_));
-                    let before = session.core.out.len();
-                    session.core.now = now;
-                    session.event(event);
-                    if is_delivery {
-                        self.delivered += session.core.out.len().saturating_sub(before);
-                    }
-                }
-                // There is nobody yet who could understand a close.
-                (Stage::Header | Stage::Handshake(_), Event::Close(_)) => self.stage = Stage::Over,
-                _ => {}
-            }
-            self.end_session(now);
-        }
-        ready
     }
 
     /// Something was written.

@@ -117,6 +117,11 @@ impl Session {
         self.paused_until = self.core.pause(now);
     }
 
+    /// Whether the shards are to forget it, or have.
+    pub(crate) fn is_ending(&self) -> bool {
+        matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some()
+    }
+
     /// How it ended, once.
     pub(crate) fn take_ended(&mut self) -> Option<Ended> {
         self.ended.take()
@@ -332,7 +337,7 @@ impl Session {
 
     /// Ends the connection from the broker's side.
     pub(crate) fn close(&mut self, exception: Exception, ids: MethodIds) {
-        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+        if self.is_ending() {
             return;
         }
         tracing::warn!("closing connection: {}", exception.text());
@@ -377,7 +382,7 @@ impl Session {
 
     /// The socket is gone: the shards are told, nobody waits for them.
     pub(crate) fn abandon(&mut self) {
-        if !matches!(self.waiting, Some(Waiting::Disconnect { .. })) && self.ended.is_none() {
+        if !self.is_ending() {
             self.disconnect(Ended::ByClient);
         }
     }

@@ -218,3 +218,29 @@ fn publishing_to_a_deleted_queue_is_unroutable() {
     channel.publish_mandatory("", &queue, "returned");
     assert_eq!(channel.content::<basic::Return>().text(), "returned");
 }
+
+#[test]
+fn a_client_that_does_not_read_on_may_publish() {
+    let (from, to) = (Connection::open().channel(1), Connection::open().channel(1));
+    let (flood, target) = (unique("flood"), from.queue());
+    from.call(queue::Declare {
+        queue: flood.as_str().into(),
+        durable: true,
+        ..Default::default()
+    });
+    // More than sockets and the broker's own buffers have.
+    let body = "x".repeat(16 * 1024);
+    for _ in 0..2_000 {
+        from.publish("", &flood, &body);
+    }
+    from.await_ready(&flood, 2_000);
+    to.consume(&flood);
+    for _ in 0..500 {
+        to.publish("", &target, &body);
+    }
+    from.await_ready(&target, 500);
+    from.call(queue::Delete {
+        queue: flood.as_str().into(),
+        ..Default::default()
+    });
+}

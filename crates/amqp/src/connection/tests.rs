@@ -1,17 +1,20 @@
 //! Connections whose peer reads little or nothing: what the scripts cannot say, since there everything is read.
 
+use std::task::Context;
+
 use leveret_broker::backing::Backing;
 use leveret_broker::broker::BrokerSettings;
 use leveret_broker::shard::Shard;
 use leveret_broker::users::{PasswordHash, Permission, User, UserDirectory, Users};
 use leveret_message::name::Name;
-use leveret_wire::protocol::{basic, channel, queue};
+use leveret_wire::protocol::{basic, channel, confirm, queue};
 use leveret_wire::types::{FieldTable, ShortString};
 
 use super::*;
 
 mod described;
 mod kept;
+mod unread;
 
 /// A connection that is open with channel 1, the queue `q` and a consumer of it, and its shard.
 struct Stage {

@@ -4,7 +4,7 @@ use leveret_broker::figures::{
     ChannelFigures, ConnectionFigures, ConnectionState, ConsumerFigures, MessageCounts,
 };
 
-use super::{Session, Waiting};
+use super::Session;
 use crate::channel::{Channel, Credit};
 use crate::core::Core;
 
@@ -21,7 +21,7 @@ impl Session {
     }
 
     fn state(&self) -> ConnectionState {
-        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+        if self.is_ending() {
             ConnectionState::Closing
         } else if self.blocked {
             ConnectionState::Blocked

@@ -100,7 +100,7 @@ impl Session {
     #[cold]
     fn trace(&mut self, runs: &Deliveries) {
         // The shards may have forgotten the connection.
-        if matches!(self.waiting, Some(Waiting::Disconnect { .. })) || self.ended.is_some() {
+        if self.is_ending() {
             return;
         }
         for (batch, run) in runs.iter() {
