@@ -28,8 +28,8 @@ const STAMP: Stamp = Stamp {
     index: 7,
 };
 
-/// Live messages by queue and number: the record and how often it was delivered.
-pub(crate) type Live = BTreeMap<(u64, u64), (Vec<u8>, u32)>;
+/// Live messages by queue and number: the record, how often it was delivered and when it is ready again.
+pub(crate) type Live = BTreeMap<(u64, u64), (Vec<u8>, (u32, u64))>;
 
 /// A data folder, and what is live in it.
 pub(crate) struct Fixture {
@@ -165,12 +165,13 @@ pub(crate) fn settle(out: &mut Vec<u8>, queue: u64, first_seq: u64, count: u64) 
     entry::settle(out, STAMP, (QueueId(queue), Stream(0)), Reason::Ack, runs).unwrap();
 }
 
-fn requeue(out: &mut Vec<u8>, queue: u64, first_seq: u64, delivery_count: u32) {
+/// `delivered` says how often, and when the message is ready again.
+pub(crate) fn requeue(out: &mut Vec<u8>, queue: u64, first_seq: u64, delivered: (u32, u64)) {
     let runs = [RequeueRun {
         first_seq,
         count: 1,
-        delivery_count,
-        ready_ms: 0,
+        delivery_count: delivered.0,
+        ready_ms: delivered.1,
     }];
     entry::requeue(
         out,
@@ -202,7 +203,10 @@ impl Fixture {
             enqueue(out, 3, 1..3);
             enqueue(out, 4, 5..40);
         });
-        log.batch(|out| settle(out, 4, 6, 2));
+        log.batch(|out| {
+            settle(out, 4, 6, 2);
+            requeue(out, 4, 5, (1, 5_000));
+        });
         log.batch(|out| enqueue(out, 5, 1..20));
         log.page_out(2, &[5]);
         log.batch(|out| settle(out, 5, 2, 3));
@@ -210,7 +214,7 @@ impl Fixture {
         log.batch(|out| {
             enqueue(out, 2, 4..8);
             enqueue(out, 2, 8..10);
-            requeue(out, 3, 2, 4);
+            requeue(out, 3, 2, (4, 0));
         });
         log.batch(|out| {
             enqueue(out, 6, 1..30);
@@ -218,7 +222,11 @@ impl Fixture {
             enqueue(out, 2, 10..13);
         });
         log.batch(|out| enqueue(out, 7, 1..60));
-        log.batch(|out| requeue(out, 1, 6, 2));
+        log.batch(|out| {
+            requeue(out, 1, 6, (2, 0));
+            requeue(out, 1, 7, (1, 6_000));
+            requeue(out, 7, 40, (3, 7_000));
+        });
         more(&mut log);
         log.wal.seal(1).unwrap();
         let resident = [(3, 1), (4, 5)];
@@ -355,8 +363,9 @@ pub(crate) fn live(disk: &SimDisk) -> Live {
                 };
                 let counted = index.deliveries(state.queue, state.stream, seq).next();
                 let counted = counted.filter(|run| run.first_seq == seq);
-                let count = counted.map_or(stored, |run| run.delivery_count);
-                live.insert((state.queue.0, seq), (record, count));
+                let delivered = counted.map(|run| (run.delivery_count, run.ready_ms));
+                let delivered = delivered.unwrap_or((stored, 0));
+                live.insert((state.queue.0, seq), (record, delivered));
             }
         }
     }

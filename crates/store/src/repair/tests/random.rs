@@ -16,6 +16,8 @@ enum Step {
     /// Messages for queues, each an entry of one batch.
     Enqueue(Vec<(u64, u64)>),
     Settle(u64, u64, u64),
+    /// One message waits, after so many failures, until a time.
+    Requeue(u64, u64, u32, u64),
     PageOut,
     /// Of one of the segments that are there.
     Compact(usize),
@@ -38,6 +40,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => vec((0..QUEUES, 1..30u64), 1..4).prop_map(Step::Enqueue),
         4 => (0..QUEUES, 0..100u64, 1..20u64).prop_map(|(q, from, n)| Step::Settle(q, from, n)),
+        2 => (0..QUEUES, 0..100u64, 0..4u32, 0..3u64).prop_map(|(q, seq, n, ms)| Step::Requeue(q, seq, n, ms)),
         1 => Just(Step::PageOut),
         1 => (0..9usize).prop_map(Step::Compact),
         1 => Just(Step::Checkpoint),
@@ -86,6 +89,11 @@ impl Work {
             Step::Settle(queue, from, count) => {
                 let first = (from % next_seq(&self.log, *queue)).max(1);
                 self.log.batch(|out| settle(out, *queue, first, *count));
+            }
+            Step::Requeue(queue, seq, count, ready_ms) => {
+                let seq = (seq % next_seq(&self.log, *queue)).max(1);
+                self.log
+                    .batch(|out| requeue(out, *queue, seq, (*count, *ready_ms)));
             }
             Step::PageOut => {
                 self.next_segment += 1;
@@ -200,6 +208,8 @@ proptest! {
         prop_assert!(all_there || accepted, "{}", found);
         let more = now.keys().any(|of| !model.contains_key(of));
         prop_assert!(!more || accepted, "{}", found);
+        // Without a loss everything is as it was, counts and waits included.
+        prop_assert!(accepted || now == model, "{}", found);
         prop_assert!(report(&disk).is_good());
     }
 }
