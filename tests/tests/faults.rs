@@ -13,6 +13,7 @@ mod exchanges;
 mod expiring;
 mod groups;
 mod kill;
+mod lengths;
 mod moving;
 mod refusing;
 mod stop;

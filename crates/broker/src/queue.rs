@@ -54,12 +54,14 @@ mod retry;
 mod settling;
 #[cfg(test)]
 mod tests;
+mod uncounted;
 
 pub use groups::Group;
 pub use peek::{Look, Seen};
 pub use pieces::{Held, Home, KEYS, Level, Place, Ready, Taken, deliveries, failures, in_memory};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
+pub use uncounted::Count;
 
 /// See the module.
 ///
@@ -400,9 +402,7 @@ impl Queue {
 
     fn put_back(&mut self, piece: Piece<Held>) {
         self.is_drained = false;
-        if let Some(batch) = &piece.value.batch {
-            self.count_bodies(batch, (piece.value.index, piece.count), true);
-        }
+        self.count_held(&piece);
         self.lines.get_or_add(piece.value.level).put_back(piece);
     }
 }

@@ -22,6 +22,7 @@ use crate::queue::Queue;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::shard::bury::Dead;
 use crate::shard::clock::Clock;
+use crate::shard::counting::Counting;
 use crate::shard::due::Due;
 use crate::shard::loading::Loading;
 use crate::shard::overdue::look_after;
@@ -38,6 +39,7 @@ mod away;
 mod bury;
 mod clock;
 mod consume;
+mod counting;
 mod deal;
 mod delayed;
 mod dispatch;
@@ -163,6 +165,8 @@ pub struct Shard {
     chunks: FxHashMap<ChunkId, QueueId>,
     /// Operators who look at messages that are not in memory.
     peeks: Peeks,
+    /// Queues whose messages are read to count their bytes.
+    counting: Counting,
     /// Queues whose next messages are not durable enough to be asked for, and how far the log was when that was found.
     not_durable: BTreeSet<QueueId>,
     asked_at: Position,
@@ -231,6 +235,7 @@ impl Shard {
             reading: 0,
             chunks: FxHashMap::default(),
             peeks: Peeks::default(),
+            counting: Counting::default(),
             not_durable: BTreeSet::new(),
             asked_at: Position::default(),
             arrived: Vec::new(),
@@ -301,6 +306,7 @@ impl Shard {
         self.take_overdue(now);
         self.deal_touched();
         self.deal_streams(now);
+        self.count_on();
         self.look_at_narrow();
         self.settled.tell(&mut *self.log);
         self.report_done();

@@ -1,14 +1,17 @@
 //! How long a queue may get: `x-max-length`, `x-max-length-bytes`, and what `x-overflow` says of a message too many
 //! (<https://www.rabbitmq.com/docs/maxlength>). Only what is ready counts.
 //!
-//! Bytes are those of bodies, and are counted only where there is a limit to them. What the log had when the broker was started, or when a policy
-//! brought the limit, is counted once it has been read.
+//! Bytes are those of bodies, and are counted only where there is a limit to them. What is not in memory when that begins is counted once it has been
+//! read: see `queue/uncounted.rs`.
 
 use leveret_message::batch::Batch;
 
 use crate::arguments::LengthLimit;
 use crate::queue::Queue;
-use crate::queue::pieces::Ready;
+use crate::queue::away::{AwayPiece, unpack};
+use crate::queue::line::Line;
+use crate::queue::pieces::{Held, Home, Level, Ready};
+use crate::queue::uncounted::Uncounted;
 use crate::runs::Piece;
 
 /// The limits of a queue.
@@ -39,11 +42,18 @@ impl Length {
 }
 
 /// The bytes of the bodies of ready messages, where they are counted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct BodyBytes {
-    counted: u64,
-    /// How many messages that are away were never counted; they come before all others that are.
-    uncounted: u64,
+    pub(super) counted: u64,
+    pub(super) uncounted: Uncounted,
+}
+
+impl BodyBytes {
+    /// With an estimate of those that are not counted.
+    #[inline]
+    fn estimated(&self) -> u64 {
+        self.counted.saturating_add(self.uncounted.bytes())
+    }
 }
 
 impl Queue {
@@ -71,7 +81,7 @@ impl Queue {
     pub fn room(&self) -> u64 {
         // Dead letters that wait for somewhere to go count: else they could grow without end.
         let there = self.ready_count() + self.waiting.dead_count();
-        match self.body_bytes.counted < self.length.bytes {
+        match self.body_bytes.estimated() < self.length.bytes {
             true => self.length.messages.saturating_sub(there),
             false => 0,
         }
@@ -83,7 +93,10 @@ impl Queue {
         if !self.length.counts_bytes() {
             return most;
         }
-        let mut left = self.length.bytes.saturating_sub(self.body_bytes.counted);
+        let mut left = self
+            .length
+            .bytes
+            .saturating_sub(self.body_bytes.estimated());
         let fits = batch.body_lens(first, most).take_while(|len| {
             let fits = *len <= left;
             left = left.saturating_sub(*len);
@@ -94,18 +107,32 @@ impl Queue {
 
     /// Begins to count, where it was not done and is to be now.
     pub(super) fn count_bytes(&mut self) {
-        let counted = self.lines.iter().flat_map(|line| {
-            let returned = line.returned.iter().filter_map(|piece| {
-                let batch = piece.value.batch.as_ref()?;
-                Some(body_bytes(batch, piece.value.index, piece.count))
-            });
-            let fresh = line.fresh.iter().chain(&line.tail);
-            returned.chain(fresh.map(of_piece))
-        });
-        self.body_bytes = BodyBytes {
-            counted: counted.sum(),
-            uncounted: self.lines.iter().map(|line| line.away.count()).sum(),
-        };
+        let Self {
+            lines, body_bytes, ..
+        } = self;
+        body_bytes.counted = 0;
+        body_bytes.uncounted.clear();
+        if !self.length.counts_bytes() {
+            return;
+        }
+        for line in lines.iter() {
+            for piece in line.returned.iter() {
+                body_bytes.add_held(piece);
+            }
+            let here = line.fresh.iter().chain(&line.tail);
+            body_bytes.counted += here.map(of_piece).sum::<u64>();
+            body_bytes.add_away(line);
+        }
+        let aside = self.groups.iter().flat_map(|groups| groups.aside());
+        body_bytes.counted += aside.map(|taken| of_piece(&taken.piece)).sum::<u64>();
+    }
+
+    /// Messages are ready that were handed out, and perhaps have left memory since.
+    #[inline]
+    pub(super) fn count_held(&mut self, piece: &Piece<Held>) {
+        if self.length.counts_bytes() {
+            self.body_bytes.add_held(piece);
+        }
     }
 
     /// Messages are ready that were not, or not any more.
@@ -122,20 +149,55 @@ impl Queue {
         };
     }
 
-    /// Messages that were away are in memory.
-    pub(super) fn count_read(&mut self, pieces: &[Piece<Ready>]) {
-        for piece in pieces {
-            if self.body_bytes.uncounted == 0 || !self.length.counts_bytes() {
-                return;
+    /// Nothing is ready any more.
+    pub(super) fn forget_bodies(&mut self) {
+        self.body_bytes.counted = 0;
+        self.body_bytes.uncounted.clear();
+    }
+}
+
+impl BodyBytes {
+    fn add_held(&mut self, piece: &Piece<Held>) {
+        let (first, count, value) = (piece.first, piece.count, &piece.value);
+        match &value.batch {
+            Some(batch) => self.counted += body_bytes(batch, value.index, count),
+            None => {
+                let numbers = (first, first + (count - 1));
+                let uncounted = &mut self.uncounted;
+                uncounted.add(value.level, numbers, (count, 0), Home::Log);
             }
-            self.body_bytes.uncounted = self.body_bytes.uncounted.saturating_sub(piece.count);
-            self.body_bytes.counted += of_piece(piece);
         }
     }
 
-    /// Nothing is ready any more.
-    pub(super) fn forget_bodies(&mut self) {
-        self.body_bytes = BodyBytes::default();
+    fn add_away(&mut self, line: &Line) {
+        let (level, count, size) = (line.level, line.away.count(), line.away.size());
+        let about = |part: u64| {
+            let bytes = u128::from(size) * u128::from(part);
+            (
+                part,
+                bytes.checked_div(u128::from(count)).unwrap_or(0) as u64,
+            )
+        };
+        for piece in line.away.iter() {
+            match piece {
+                AwayPiece::Logged { first, last, count } => {
+                    let numbers = (*first, *last);
+                    let uncounted = &mut self.uncounted;
+                    uncounted.add(level, numbers, about(*count), Home::Log);
+                }
+                AwayPiece::Chunk(_, content) => {
+                    for (run, _) in &content.runs {
+                        let uncounted = &mut self.uncounted;
+                        let numbers = (run.first_seq, run.last_seq());
+                        uncounted.add(level, numbers, about(run.count), Home::Memory);
+                    }
+                }
+                AwayPiece::Filling(content, records) => {
+                    let pieces = unpack(content, Level::default(), records.clone());
+                    self.counted += pieces.iter().map(of_piece).sum::<u64>();
+                }
+            }
+        }
     }
 }
 

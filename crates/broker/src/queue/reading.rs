@@ -153,14 +153,16 @@ impl Queue {
         };
         line.asked = Asked::No;
         let (next_seq, lost, count) = (read.next_seq, read.lost, read.count);
-        let pieces = pieces(read, line.level);
+        let level = line.level;
+        let pieces = pieces(read, level);
         if returned {
             self.handed_out |= !pieces.is_empty();
+            self.count_read(level, (wanted.first_seq, next_seq), &pieces);
+            let line = self.lines.get_or_add(level);
             line.put_back_in_memory(wanted.first_seq, next_seq, pieces);
         } else {
             line.away.advance_logged(next_seq, u64::from(count) + lost);
-            let level = line.level;
-            self.count_read(&pieces);
+            self.count_read(level, (wanted.first_seq, next_seq), &pieces);
             self.lines.get_or_add(level).take_in(pieces);
         }
         lost
@@ -174,7 +176,12 @@ impl Queue {
         };
         line.asked = Asked::No;
         if let Some(AwayPiece::Chunk(_, content)) = line.away.pop_front() {
-            line.take_in(unpack(&content, line.level, records));
+            let level = line.level;
+            let pieces = unpack(&content, level, records);
+            if let Some((first, last)) = pieces.first().zip(pieces.last()) {
+                self.count_read(level, (first.first, last.first + last.count), &pieces);
+            }
+            self.lines.get_or_add(level).take_in(pieces);
         }
     }
 }

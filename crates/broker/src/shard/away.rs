@@ -85,7 +85,9 @@ impl Shard {
             self.reading -= 1;
             match arrived {
                 Arrived::Read(wanted, read) => {
-                    if let Some((wanted, read)) = self.arrived_peek(wanted, read) {
+                    let read = self.arrived_peek(wanted, read);
+                    let read = read.and_then(|(wanted, read)| self.arrived_count(wanted, read));
+                    if let Some((wanted, read)) = read {
                         self.arrived_read(wanted, read);
                     }
                 }

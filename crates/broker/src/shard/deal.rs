@@ -74,6 +74,9 @@ impl Shard {
                 continue;
             };
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+            if queue.is_to_be_counted() {
+                self.counting.push(id);
+            }
             let need = need.or_else(|| queue.is_too_long().then_some(Need::LetGo));
             if queue.has_away() || queue.is_next_away() || !queue.gets.is_empty() {
                 self.ask(id, need);

@@ -13,6 +13,7 @@ mod entries;
 mod fixture;
 mod grouped;
 mod late;
+mod lengths;
 mod lifetime;
 mod memory;
 mod model;
