@@ -148,7 +148,7 @@ impl Queue {
             length: Length::new(&settings.length),
             body_bytes: BodyBytes::default(),
             failures_max: settling::failures_max(&settings),
-            consumers: Consumers::new(settings.single_active_consumer),
+            consumers: consumers(&settings),
             groups: groups(&settings),
             keys: None,
             settings,
@@ -189,6 +189,9 @@ impl Queue {
             self.count_bytes();
         }
         self.settings = settings;
+        if let Some(groups) = &mut self.groups {
+            groups.look_again();
+        }
     }
 
     /// How many messages are ready.
@@ -311,8 +314,23 @@ impl Queue {
         self.lines.first().first_run(self.redelivered_below).0
     }
 
-    /// Takes up to `most` messages from the front, all of the first run. None where the first ones are not in memory.
+    /// Whether messages are ready, but whoever takes the first one has to wait for it.
+    #[inline]
+    pub fn is_first_away(&self) -> bool {
+        self.is_next_away() && self.first_aside().is_none()
+    }
+
+    /// Takes up to `most` messages from the front, all of the first run: those first that are set aside. None where the first ones are not in memory.
+    #[inline]
     pub fn take_ready(&mut self, most: u64) -> Option<Taken> {
+        match self.first_aside() {
+            Some(seq) if most > 0 => self.take_aside(seq),
+            _ => self.take_line(most),
+        }
+    }
+
+    /// As [`Queue::take_ready`], of those that are not set aside.
+    pub fn take_line(&mut self, most: u64) -> Option<Taken> {
         let line = self.lines.first_mut();
         let (run, redelivered) = line.first_run(self.redelivered_below);
         let most = most.min(run);
@@ -384,15 +402,34 @@ impl Queue {
         });
     }
 
-    /// Whether the first message was handed out before.
-    pub fn is_first_returned(&self) -> bool {
-        self.lines.first().returned.first().is_some()
+    /// The first message that is not set aside, if it is in memory: its sequence number and its group.
+    pub fn first_in_line(&self) -> Option<(u64, Option<Group>)> {
+        let (seq, batch, index) = self.lines.first().first_place()?;
+        let group = self.groups.as_ref()?.of(batch, index);
+        Some((seq, group))
     }
 
-    /// The group of a message that was taken.
-    pub fn group_of(&self, taken: &Taken) -> Option<Group> {
-        let Ready { batch, index, .. } = &taken.piece.value;
-        self.groups.as_ref()?.of(batch, *index)
+    /// The first message that was handed out before and is not set aside.
+    pub fn first_returned(&self) -> Option<u64> {
+        let first = self.lines.first().returned.first();
+        first.map(|piece| piece.first)
+    }
+
+    #[inline]
+    fn first_aside(&self) -> Option<u64> {
+        self.groups.as_ref()?.first_aside()
+    }
+
+    /// Takes a message that is set aside.
+    pub fn take_aside(&mut self, seq: u64) -> Option<Taken> {
+        let taken = self.groups.as_mut()?.take(seq)?;
+        Some(self.leave_aside(taken))
+    }
+
+    fn leave_aside(&mut self, taken: Taken) -> Taken {
+        let run = (taken.piece.value.index, taken.piece.count);
+        self.count_bodies(&taken.piece.value.batch, run, false);
+        taken
     }
 
     /// Whether no more messages may be set aside.
@@ -405,6 +442,14 @@ impl Queue {
         self.count_held(&piece);
         self.lines.get_or_add(piece.value.level).put_back(piece);
     }
+}
+
+fn consumers(settings: &QueueSettings) -> Consumers {
+    let mut consumers = Consumers::new(settings.single_active_consumer);
+    if settings.message_group.is_some() {
+        consumers.note_woken();
+    }
+    consumers
 }
 
 fn groups(settings: &QueueSettings) -> Option<Box<Groups>> {

@@ -1,6 +1,7 @@
 //! Message groups: `x-leveret-message-group` names a header; messages with the same value in it go to one consumer at a time, in order.
 
 use amq_protocol::protocol::{BasicProperties, basic};
+use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, Connection, Content, table, text, unique};
 
 const HEADER: &str = "customer";
@@ -101,4 +102,52 @@ fn a_lost_consumer_gives_its_groups_back_in_order() {
     other.quiet(&queue);
     one.connection().clone().cut();
     assert_eq!(other.deliveries(3), ["a1", "a2", "a3"]);
+}
+
+#[test]
+fn what_is_set_aside_expires_in_order() {
+    let channel = Connection::open().channel(1);
+    let letters = channel.queue();
+    let queue = unique("grouped");
+    channel.call(amq_protocol::protocol::queue::Declare {
+        queue: queue.as_str().into(),
+        auto_delete: true,
+        arguments: table([
+            ("x-leveret-message-group", text(HEADER)),
+            ("x-message-ttl", AMQPValue::LongInt(300)),
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(&letters)),
+        ]),
+        ..Default::default()
+    });
+    let (one, other) = (reader(&queue, 1), reader(&queue, 1));
+    for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
+        publish(&channel, &queue, group, body);
+    }
+    assert_eq!(told(&one.deliver()).0, "a1");
+    let (body, tag) = told(&other.deliver());
+    assert_eq!(body, "b1");
+    channel.await_ready(&letters, 2);
+    assert_eq!(channel.take(&letters), "a2");
+    assert_eq!(channel.take(&letters), "a3");
+    // Nothing is left that could go to the other one.
+    other.ack(tag);
+    other.quiet(&queue);
+    assert_eq!(channel.ready(&queue), 0);
+}
+
+#[test]
+fn a_get_takes_what_is_set_aside() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    let (one, other) = (reader(&queue, 1), reader(&queue, 1));
+    for (group, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("a", "a3")] {
+        publish(&channel, &queue, group, body);
+    }
+    assert_eq!(told(&one.deliver()).0, "a1");
+    assert_eq!(told(&other.deliver()).0, "b1");
+    channel.await_ready(&queue, 2);
+    assert_eq!(channel.take(&queue), "a2");
+    assert_eq!(channel.take(&queue), "a3");
+    assert!(channel.get(&queue).is_none());
 }

@@ -26,7 +26,7 @@ use crate::link::ConsumerSlot;
 mod tests;
 
 /// Numbers the consumers of a queue in the order in which they came. Never used twice in a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerKey(NonZeroU64);
 
 /// One consumer.
@@ -132,6 +132,8 @@ pub struct Consumers {
     single_active: bool,
     /// The only one that is dealt to, where it is `single_active`.
     active: Option<ConsumerKey>,
+    /// Who is in the order again, where somebody asks.
+    woken: Option<Vec<ConsumerKey>>,
 }
 
 impl Consumers {
@@ -141,6 +143,16 @@ impl Consumers {
             single_active,
             ..Self::default()
         }
+    }
+
+    /// From now on it is noted who is in the order again.
+    pub fn note_woken(&mut self) {
+        self.woken = Some(Vec::new());
+    }
+
+    /// One that is in the order again, where that is noted.
+    pub fn pop_woken(&mut self) -> Option<ConsumerKey> {
+        self.woken.as_mut()?.pop()
     }
 
     /// How many there are.
@@ -282,16 +294,30 @@ impl Consumers {
             .find_map(|ring| next_in(ring, members, available, &mut may_take))
     }
 
-    /// Gives one consumer its turn to take one message, if it may.
+    /// Gives one consumer its turn to take one message, if it may. Otherwise it leaves the order, as with [`Consumers::next`].
     pub fn next_of(
         &mut self,
         key: ConsumerKey,
         mut may_take: impl FnMut(&Consumer) -> bool,
     ) -> Option<Turn> {
         let at = self.find(key)?;
-        let consumer = self.members.get_mut(at)?;
-        let may = consumer.own_credit() > 0 && may_take(consumer) && consumer.claim(1) == 1;
-        may.then(|| consumer.turn(1))
+        let is_active = self.active.is_none_or(|active| active == key);
+        let Self { members, rings, .. } = self;
+        let consumer = members.get_mut(at)?;
+        while is_active && consumer.own_credit() > 0 && may_take(consumer) {
+            if consumer.claim(1) == 1 {
+                return Some(consumer.turn(1));
+            }
+            // The channel's credit went to another shard meanwhile: ask again whether it may take.
+        }
+        if std::mem::take(&mut consumer.in_ring) {
+            let priority = consumer.priority;
+            let ring = rings.iter_mut().find(|ring| ring.priority == priority);
+            if let Some(ring) = ring {
+                ring.turn.retain(|other| *other != key);
+            }
+        }
+        None
     }
 
     /// Messages of a consumer were settled: it has credit again. One that is gone needs none.
@@ -352,6 +378,9 @@ impl Consumers {
             return;
         }
         consumer.in_ring = true;
+        if let Some(woken) = &mut self.woken {
+            woken.push(consumer.key);
+        }
         let priority = consumer.priority;
         let ring = match self
             .rings

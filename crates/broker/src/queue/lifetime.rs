@@ -11,6 +11,7 @@ use leveret_message::batch::Batch;
 
 use crate::queue::Queue;
 use crate::queue::away::AwayPiece;
+use crate::queue::groups::Group;
 use crate::queue::line::Line;
 use crate::queue::pieces::Taken;
 use crate::queue::reading::Need;
@@ -80,12 +81,49 @@ impl Queue {
                 Deadline::At(ms) => next = Some(next.map_or(ms, |next: u64| next.min(ms))),
             }
         }
+        let aside = self.groups.as_ref().and_then(|groups| groups.due_ms());
+        let next = next.into_iter().chain(aside).min();
         (next, need)
+    }
+
+    /// When a message that was taken expires, in milliseconds since 1970; never is the highest number.
+    fn deadline_of(ttl_ms: Option<u64>, taken: &Taken) -> u64 {
+        let piece = &taken.piece;
+        let seen = Seen::of(piece.first, &piece.value.batch, piece.value.index);
+        match seen.deadline(ttl_ms) {
+            Deadline::At(ms) => ms,
+            Deadline::Never | Deadline::Unknown => u64::MAX,
+        }
+    }
+
+    /// Sets a message aside that cannot be handed out now; see `queue/groups.rs`.
+    pub fn set_aside(&mut self, group: Option<Group>, taken: Taken) {
+        let ttl_ms = self.ttl_ms();
+        let expires_ms = match self.expires {
+            true => Self::deadline_of(ttl_ms, &taken),
+            false => u64::MAX,
+        };
+        let run = (taken.piece.value.index, taken.piece.count);
+        self.count_bodies(&taken.piece.value.batch, run, true);
+        if let Some(groups) = &mut self.groups {
+            groups.set_aside(group, taken, expires_ms);
+        }
+    }
+
+    /// The oldest message that has expired though it is aside: wherever it is in its group.
+    fn take_expired_aside(&mut self, now_ms: u64) -> Option<Taken> {
+        let ttl_ms = self.ttl_ms();
+        let deadline = |taken: &Taken| Self::deadline_of(ttl_ms, taken);
+        let taken = self.groups.as_mut()?.take_expired(now_ms, deadline)?;
+        Some(self.leave_aside(taken))
     }
 
     /// Takes messages that have expired from the front of a priority, at most `most`; `new_too` where also those of which the time is over just
     /// now and that were never handed out.
     pub fn take_expired(&mut self, now_ms: u64, new_too: bool, most: u64) -> Option<Taken> {
+        if let Some(taken) = self.take_expired_aside(now_ms) {
+            return Some(taken);
+        }
         let ttl_ms = self.ttl_ms();
         let marked = self.redelivered_below;
         let (piece, redelivered, bytes) = self.lines.iter_mut().find_map(|line| {
@@ -105,6 +143,10 @@ impl Queue {
 
     /// Whether the message that is served first has expired.
     pub fn is_first_expired(&mut self, now_ms: u64) -> bool {
+        let groups = self.groups.as_ref();
+        if groups.is_some_and(|groups| groups.may_have_expired(now_ms)) {
+            return true;
+        }
         let ttl_ms = self.ttl_ms();
         let line = self.lines.first_mut();
         let at_ms = now_ms.saturating_sub(u64::from(line.returned.first().is_none()));

@@ -111,7 +111,7 @@ pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
         return false;
     };
     let taken = queue
-        .take_ready(turn.count)
+        .take_line(turn.count)
         .expect("the first run has as many as were available");
     hand_out(queue, turn, taken, table);
     true
@@ -138,9 +138,7 @@ pub(super) fn pass(
     }
     queue.enqueue((batch, first, count), place, true, log);
     if let Some(turn) = turn {
-        let taken = queue
-            .take_ready(turn.count)
-            .expect("so many have just come");
+        let taken = queue.take_line(turn.count).expect("so many have just come");
         hand_out(queue, turn, taken, table);
     }
 }

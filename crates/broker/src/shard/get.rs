@@ -26,7 +26,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return Some(Err(Error::NotFound(handle.resource())));
         };
-        if queue.is_next_away() {
+        if queue.is_first_away() {
             queue.gets.push_back((holder, no_ack));
             self.ask(id, None);
             self.deal_touched();
@@ -93,10 +93,10 @@ impl Shard {
             if queue.gets.is_empty() {
                 return;
             }
-            if queue.is_next_away() {
+            if queue.is_first_away() {
                 self.ask(id, None);
                 // What was still filling a chunk is there at once.
-                if self.queues.get(&id).is_none_or(Queue::is_next_away) {
+                if self.queues.get(&id).is_none_or(Queue::is_first_away) {
                     return;
                 }
             }

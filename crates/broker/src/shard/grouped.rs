@@ -1,13 +1,20 @@
 //! Dealing from a queue with message groups: see `queue/groups.rs`.
 
-use crate::queue::consumers::Turn;
+use crate::queue::consumers::{ConsumerKey, Turn};
 use crate::queue::{Group, Queue, Taken};
 use crate::shard::deal::{Table, hand_out, may_take, next_turn};
 
-/// Hands out one message, or sets one aside. `false` if neither can be done.
+/// Hands out one message, or sets one aside. `false` if neither can be done. **Cost**: by what is handed out and set aside, but for the logarithm of how
+/// many are aside.
 pub(super) fn deal_grouped(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+    let Queue {
+        consumers, groups, ..
+    } = queue;
+    while let Some((consumer, groups)) = consumers.pop_woken().zip(groups.as_mut()) {
+        groups.unblock(consumer);
+    }
     // What came back is older than all that is aside, or as old: it has to stand among these to be looked at in order.
-    while queue.is_first_returned() && !queue.groups_are_full() {
+    while queue.first_returned().is_some() && !queue.groups_are_full() {
         if !set_first_aside(queue) {
             return false;
         }
@@ -16,25 +23,34 @@ pub(super) fn deal_grouped(queue: &mut Queue, table: &mut Table<'_>) -> bool {
 }
 
 fn set_first_aside(queue: &mut Queue) -> bool {
-    let Some(taken) = queue.take_ready(1) else {
+    let group = queue.first_in_line().and_then(|(_, group)| group);
+    let Some(taken) = queue.take_line(1) else {
         return false;
     };
-    let group = queue.group_of(&taken);
-    if let Some(groups) = &mut queue.groups {
-        groups.set_aside(group, taken);
-    }
+    queue.set_aside(group, taken);
     true
 }
 
 /// Hands out the oldest message that is aside and can go.
 fn deal_aside(queue: &mut Queue, table: &mut Table<'_>) -> bool {
-    let firsts = queue.groups.as_ref().map(|groups| groups.firsts());
-    for (seq, group) in firsts.unwrap_or_default() {
-        let Some(turn) = turn_for(queue, group, table) else {
+    // Where one that came back finds no room, younger ones wait for it: they may be of its group.
+    let upto = queue.first_returned().unwrap_or(u64::MAX);
+    let mut anybody = queue.consumers.can_take();
+    while let Some((seq, owner)) = queue
+        .groups
+        .as_ref()
+        .and_then(|groups| groups.next(anybody))
+        && seq < upto
+    {
+        let Some(turn) = turn_of(queue, owner, table) else {
+            match (owner, &mut queue.groups) {
+                (Some(owner), Some(groups)) => groups.block(owner),
+                _ => anybody = false,
+            }
             continue;
         };
-        let taken = queue.groups.as_mut().and_then(|groups| groups.take(seq));
-        if let Some(taken) = taken {
+        let group = queue.groups.as_ref().and_then(|of| of.group_aside(seq));
+        if let Some(taken) = queue.take_aside(seq) {
             give(queue, group, turn, taken, table);
             return true;
         }
@@ -44,42 +60,48 @@ fn deal_aside(queue: &mut Queue, table: &mut Table<'_>) -> bool {
 
 /// Hands out the first message of the queue, or sets it aside.
 fn deal_first(queue: &mut Queue, table: &mut Table<'_>) -> bool {
-    if queue.groups_are_full() || queue.first_run_len() == 0 || !queue.consumers.can_take() {
+    let has_room = !queue.groups_are_full();
+    if !(has_room || queue.first_returned().is_some()) || !queue.consumers.can_take() {
         return false;
     }
-    let Some(taken) = queue.take_ready(1) else {
+    let Some((seq, group)) = queue.first_in_line() else {
         return false;
     };
-    let group = queue.group_of(&taken);
-    let has_aside = |group| {
-        queue
-            .groups
-            .as_ref()
-            .is_some_and(|groups| groups.has_aside(group))
-    };
-    let turn = match group.is_some_and(has_aside) {
+    let turn = match waits(queue, group, seq) {
         true => None,
-        false => turn_for(queue, group, table),
+        false => {
+            let groups = queue.groups.as_ref();
+            let owner = group.and_then(|group| groups?.owner(group));
+            turn_of(queue, owner, table)
+        }
     };
-    match (turn, &mut queue.groups) {
-        (Some(turn), _) => give(queue, group, turn, taken, table),
-        (None, Some(groups)) => groups.set_aside(group, taken),
-        (None, None) => {}
+    if turn.is_none() && !has_room {
+        return false;
+    }
+    let Some(taken) = queue.take_line(1) else {
+        return false;
+    };
+    match turn {
+        Some(turn) => give(queue, group, turn, taken, table),
+        None => queue.set_aside(group, taken),
     }
     true
 }
 
-/// The turn of whoever may have a message of a group: its owner's, or anybody's.
-fn turn_for(queue: &mut Queue, group: Option<Group>, table: &mut Table<'_>) -> Option<Turn> {
-    let groups = queue.groups.as_ref()?;
-    match group.and_then(|group| groups.owner(group)) {
-        Some(owner) => {
-            let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
-            let consumers = &mut queue.consumers;
-            consumers.next_of(owner, |consumer| may_take(consumer, shard, peers, id))
-        }
-        None => next_turn(queue, 1, table),
-    }
+/// Whether messages of its group are aside that a message has to wait for.
+fn waits(queue: &Queue, group: Option<Group>, seq: u64) -> bool {
+    let groups = group.zip(queue.groups.as_ref());
+    groups.is_some_and(|(group, groups)| groups.has_older_aside(group, seq))
+}
+
+/// The turn of whoever may have a message: the owner of its group, or anybody where that has none.
+fn turn_of(queue: &mut Queue, owner: Option<ConsumerKey>, table: &mut Table<'_>) -> Option<Turn> {
+    let Some(owner) = owner else {
+        return next_turn(queue, 1, table);
+    };
+    let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
+    let consumers = &mut queue.consumers;
+    consumers.next_of(owner, |consumer| may_take(consumer, shard, peers, id))
 }
 
 fn give(queue: &mut Queue, group: Option<Group>, turn: Turn, taken: Taken, table: &mut Table<'_>) {

@@ -66,7 +66,7 @@ impl Shard {
             if queue.moves.is_empty() {
                 return;
             }
-            if queue.is_next_away() {
+            if queue.is_first_away() {
                 return self.ask(id, Some(Need::LetGo));
             }
             if let Some((connection, moving)) = queue.moves.pop_front() {
