@@ -15,6 +15,7 @@ use crate::figures::{Detail, Observed};
 use crate::link::{ConnectionId, ConsumerSlot, Link};
 use crate::mailbox::Mailbox;
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::room::Room;
 use crate::stream::{Filter, Offset};
 
 /// A channel of a connection, as the shards know it: who holds unacked messages.
@@ -112,6 +113,8 @@ pub struct Part {
     pub reserved: bool,
     /// How many windows of exchanges the messages have passed.
     pub passed: u8,
+    /// What is taken of it in queues behind further windows.
+    pub room: Option<Arc<Room>>,
 }
 
 impl Part {
@@ -130,8 +133,20 @@ impl Part {
             settles: Vec::new(),
             reserved,
             passed,
+            room: None,
         }
     }
+}
+
+/// What becomes of messages at a window, where a queue behind it has no room for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IfFull {
+    /// They are refused: no queue takes them, and their publisher hears of it.
+    Refused,
+    /// They go to the other queues.
+    LeftOut,
+    /// There is room: it was taken for them.
+    Entered,
 }
 
 /// What becomes of messages that were handed out.

@@ -29,6 +29,7 @@ pub mod policies;
 pub mod publisher;
 pub mod queue;
 pub mod queue_handle;
+pub mod room;
 pub mod route;
 pub mod shard;
 mod stable_hash;

@@ -174,6 +174,13 @@ impl QueueHandle {
         has_room
     }
 
+    /// As [`QueueHandle::reserve`], for a message for which room was taken in another way.
+    pub(crate) fn expect(&self) {
+        if self.may_refuse() {
+            self.coming.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
     /// Messages for which there was room reserved are in its shard, which has noted what room is left; or they do not come.
     pub(crate) fn came(&self, count: u32) {
         let less = |coming: i64| Some((coming - i64::from(count)).max(0));

@@ -32,6 +32,8 @@ pub mod reply;
 mod tests;
 mod windows;
 
+pub(crate) use windows::exchange_of_window;
+
 /// The argument that names a queue's type.
 const QUEUE_TYPE: &str = "x-queue-type";
 

@@ -268,10 +268,7 @@ fn what_a_full_queue_refuses_is_told_and_not_remembered() {
     let channel = Connection::open().channel(1);
     let name = unique("dedup");
     channel.call(declaration(&name, table([size(10)])));
-    let full = channel.queue_with(table([
-        ("x-max-length", AMQPValue::LongInt(1)),
-        ("x-overflow", text("reject-publish")),
-    ]));
+    let full = small_queue(&channel);
     channel.bind(&full, &name, "");
     channel.confirm_select();
     let taken = |value: &str| {
@@ -288,6 +285,104 @@ fn what_a_full_queue_refuses_is_told_and_not_remembered() {
     assert_eq!(channel.take(&full), "a");
     assert_eq!(channel.ready(&full), 0);
     assert!(taken("b"));
+    assert_eq!(drained(&channel, &full), ["b"]);
+}
+
+fn small_queue(channel: &Channel) -> String {
+    channel.queue_with(table([
+        ("x-max-length", AMQPValue::LongInt(1)),
+        ("x-overflow", text("reject-publish")),
+    ]))
+}
+
+/// Takes messages from a queue and rejects them, so that they are dead letters.
+fn reject_all(channel: &Channel, queue: &str) {
+    while let Some(got) = channel.get(queue) {
+        channel.send(basic::Reject {
+            delivery_tag: got.method.delivery_tag,
+            requeue: false,
+        });
+    }
+}
+
+#[test]
+fn dead_letters_and_transactions_pass_by_a_full_queue() {
+    let channel = Connection::open().channel(1);
+    let (exchange, free) = bound(&channel, table([size(10)]));
+    let full = small_queue(&channel);
+    channel.bind(&full, &exchange, "");
+    let dying = channel.queue_with(table([("x-dead-letter-exchange", text(&exchange))]));
+    for value in ["a", "b"] {
+        channel.publish_with("", &dying, properties(value), value);
+    }
+    channel.await_ready(&dying, 2);
+    reject_all(&channel, &dying);
+    channel.await_ready(&free, 2);
+    channel.call(tx::Select {});
+    publish(&channel, &exchange, "c", "c");
+    channel.call(tx::Commit {});
+    assert_eq!(drained(&channel, &free), ["a", "b", "c"]);
+    assert_eq!(drained(&channel, &full), ["a"]);
+    // They went somewhere, and are known.
+    publish(&channel, &exchange, "b", "again");
+    channel.call(tx::Commit {});
+    assert_eq!(channel.ready(&free), 0);
+}
+
+#[test]
+fn letters_that_must_not_be_lost_wait_until_a_queue_behind_has_room() {
+    let channel = Connection::open().channel(1);
+    let outer = unique("dedup");
+    channel.call(declaration(&outer, table([size(10)])));
+    let (inner, full) = (unique("dedup"), small_queue(&channel));
+    channel.call(declaration(&inner, table([size(10)])));
+    channel.bind(&full, &inner, "");
+    channel.call(exchange::Bind {
+        source: outer.as_str().into(),
+        destination: inner.as_str().into(),
+        ..Default::default()
+    });
+    let dying = channel.queue_with(table([
+        ("x-dead-letter-exchange", text(&outer)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+    ]));
+    for value in ["a", "b"] {
+        channel.publish_with("", &dying, properties(value), value);
+    }
+    channel.await_ready(&dying, 2);
+    reject_all(&channel, &dying);
+    channel.await_ready(&full, 1);
+    assert_eq!(channel.take(&full), "a");
+    assert_eq!(channel.await_take(&full), "b");
+}
+
+#[test]
+fn a_full_queue_behind_two_exchanges_refuses_as_well() {
+    let channel = Connection::open().channel(1);
+    let (outer, inner) = (unique("dedup"), unique("dedup"));
+    let full = small_queue(&channel);
+    for name in [&outer, &inner] {
+        channel.call(declaration(name, table([size(10)])));
+    }
+    channel.bind(&full, &inner, "");
+    channel.call(exchange::Bind {
+        source: outer.as_str().into(),
+        destination: inner.as_str().into(),
+        ..Default::default()
+    });
+    channel.confirm_select();
+    for (value, is_taken) in [("a", true), ("b", false), ("a", true)] {
+        publish(&channel, &outer, value, value);
+        match channel.connection().expect_any(1) {
+            AMQPClass::Basic(basic::AMQPMethod::Ack(_)) => assert!(is_taken),
+            AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => assert!(!is_taken),
+            other => panic!("no confirm: {other:?}"),
+        }
+    }
+    assert_eq!(drained(&channel, &full), ["a"]);
+    publish(&channel, &outer, "b", "b");
+    channel.expect::<basic::Ack>();
     assert_eq!(drained(&channel, &full), ["b"]);
 }
 

@@ -225,6 +225,7 @@ impl Publisher {
                 settles,
                 reserved: false,
                 passed: 0,
+                room: None,
             };
             (shard, part)
         };

@@ -12,10 +12,12 @@ use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId};
 
 use crate::arguments::QueueSettings;
+use crate::command::IfFull;
 use crate::dead_letter::{DeadLetter, Death, Reason};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::QueueHandle;
+use crate::room::Room;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
 use crate::runs::{Piece, split_front};
@@ -86,12 +88,13 @@ impl Shard {
             return None;
         }
         let mut lanes = lanes(&self.shards);
-        let mut left = Vec::new();
+        let (mut left, mut room) = (Vec::new(), Room::default());
         let unix_secs = self.clock.unix_secs();
         for dead in dead {
             let id = dead.queue.id;
             for dead in dead.cut(kept) {
-                let went = publish_dead(&dead, unix_secs, &mut lanes, kept);
+                let room = kept.then_some(&mut room);
+                let went = publish_dead(&dead, unix_secs, &mut lanes, room);
                 if went == 0 && kept {
                     self.keep_dead(dead);
                     continue;
@@ -105,7 +108,7 @@ impl Shard {
                 }
             }
         }
-        self.move_messages(lanes, left, kept)
+        self.move_messages(lanes, left, kept, room)
     }
 
     fn keep_dead(&mut self, dead: Dead) {
@@ -119,15 +122,20 @@ impl Shard {
     }
 
     /// Messages enter other queues, and those that are in the log leave theirs: both or neither. Returns when that is durable, where it concerns this
-    /// shard. Where room is `reserved` for them, no queue refuses any.
+    /// shard. Where room is `reserved` for them, behind windows what is in `room`, no queue refuses any.
     pub(super) fn move_messages(
         &mut self,
         mut lanes: Vec<Filling>,
         left: Vec<Left>,
         reserved: bool,
+        room: Room,
     ) -> Option<Position> {
         let own = self.take_own(&mut lanes);
-        let passed = self.pass_windows(own, lanes, (0, false));
+        let if_full = match reserved {
+            true => IfFull::Entered,
+            false => IfFull::LeftOut,
+        };
+        let passed = self.pass_windows(own, lanes, (0, if_full), room);
         let left = (!left.is_empty()).then_some(left);
         let entered = self.enter_passed(passed, None, reserved, left.is_some(), |this| {
             left.iter().for_each(|left| this.leave(left));
@@ -176,18 +184,14 @@ pub(super) fn drop_head(queue: &mut Queue, dead: &mut Vec<Dead>, settled: &mut S
     }
 }
 
-/// Takes room for a letter in all queues, or in none. Whether there was some.
-pub(super) fn reserve(queues: &[Arc<QueueHandle>]) -> bool {
-    let reserved = queues.iter().take_while(|queue| queue.reserve()).count();
-    if reserved < queues.len() {
-        queues.iter().take(reserved).for_each(|queue| queue.came(1));
-    }
-    reserved == queues.len()
-}
-
-/// Publishes each message of a run to the dead letter exchange of its queue. Returns how often a queue takes one. What must be `kept` is not published
-/// where one of the queues has no room.
-fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling], kept: bool) -> u64 {
+/// Publishes each message of a run to the dead letter exchange of its queue. Returns how often a queue takes one. Where they must
+/// be kept, `room` is taken for each, and it is not published where one of its queues has none.
+fn publish_dead(
+    dead: &Dead,
+    unix_secs: u64,
+    lanes: &mut [Filling],
+    mut room: Option<&mut Room>,
+) -> u64 {
     let Dead {
         queue,
         settings,
@@ -225,7 +229,9 @@ fn publish_dead(dead: &Dead, unix_secs: u64, lanes: &mut [Filling], kept: bool) 
         if *reason != Reason::Rejected {
             queues.retain(|queue| !letter.is_cycle_to(queue.name()));
         }
-        if kept && !reserve(&queues) {
+        if let Some(room) = &mut room
+            && !room.take(&queues, &routed)
+        {
             continue;
         }
         went += queues.len() as u64;

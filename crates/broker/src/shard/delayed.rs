@@ -19,6 +19,7 @@ use crate::exchange::Exchange;
 use crate::link::{ConnectionId, Reply};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue_handle::QueueHandle;
+use crate::room::Room;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
 use crate::shard::Shard;
@@ -181,7 +182,7 @@ impl Shard {
         let left = due
             .iter()
             .map(|near| (handle.id, near.bucket.stream(), near.seq, 1));
-        self.move_messages(lanes, left.collect(), false);
+        self.move_messages(lanes, left.collect(), false, Room::default());
     }
 
     /// Takes in what was read for an exchange.

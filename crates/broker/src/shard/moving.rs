@@ -15,6 +15,7 @@ use crate::link::{ConnectionId, Reply};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::{Home, Need, Ready};
 use crate::queue_handle::QueueHandle;
+use crate::room::Room;
 use crate::shard::Shard;
 use crate::shard::peek::Peek;
 use crate::vhost::Vhost;
@@ -106,7 +107,7 @@ impl Shard {
         let stayed = staying.len() as u64;
         staying.into_iter().for_each(|piece| queue.stay(piece));
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-        self.move_messages(lanes, left, true);
+        self.move_messages(lanes, left, true, Room::default());
         Reply::Moved { moved, stayed }
     }
 }

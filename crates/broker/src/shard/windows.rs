@@ -14,7 +14,7 @@ use leveret_store::log::{Position, QueueId, Transaction};
 use smallvec::SmallVec;
 
 use crate::arguments::WindowSettings;
-use crate::command::{Command, Part, Run};
+use crate::command::{Command, IfFull, Part, Run};
 use crate::dead_letter::published_to;
 use crate::deduplication::window::{FOR_EVER, Window, record};
 use crate::deduplication::{Key, TTL_HEADER};
@@ -23,12 +23,12 @@ use crate::link::{ConnectionId, Reply};
 use crate::publisher::{Filling, NewBody, add_moved, lanes};
 use crate::queue::KEYS;
 use crate::queue_handle::{QueueHandle, ShardId};
+use crate::room::Room;
 use crate::route::pick::Chances;
 use crate::route::{Found, Routed, route_past};
 use crate::shard::Shard;
-use crate::shard::bury::reserve;
 use crate::shard::publish::Safe;
-use crate::vhost::Vhost;
+use crate::vhost::{Vhost, exchange_of_window};
 
 /// How many windows a message passes on its way; then it ends: exchanges that forget at once may lead to each other.
 const PASSED_MAX: u8 = 64;
@@ -48,6 +48,8 @@ pub(super) struct Passed {
     lanes: Vec<Filling>,
     /// How many windows they have passed at the most.
     pub(super) count: u8,
+    /// What is taken of it for them behind further windows.
+    room: Room,
 }
 
 /// Until when a message is known that comes through now.
@@ -56,6 +58,23 @@ fn until_ms(headers: Option<TableRef<'_>>, of: &WindowSettings, now_ms: u64) -> 
     let ttl = ttl.and_then(|ms| u64::try_from(ms).ok());
     let ttl = ttl.or_else(|| of.ttl.map(|ttl| ttl.as_millis() as u64));
     ttl.map_or(FOR_EVER, |ms| now_ms.saturating_add(ms))
+}
+
+/// Takes room for a message in its queues, or leaves those out that have none. `false` where it is to be refused.
+fn take_room(
+    room: &mut Room,
+    queues: &mut Vec<Arc<QueueHandle>>,
+    message: &Routed<'_>,
+    if_full: IfFull,
+) -> bool {
+    match if_full {
+        IfFull::Refused => return room.take(queues, message),
+        IfFull::LeftOut => {
+            queues.retain(|queue| room.take(std::slice::from_ref(queue), message));
+        }
+        IfFull::Entered => queues.iter().for_each(|queue| queue.expect()),
+    }
+    true
 }
 
 /// What came of messages that entered queues.
@@ -139,7 +158,8 @@ impl Shard {
         now: Instant,
     ) {
         let lanes = lanes(&self.shards);
-        let passed = self.pass_windows(published, lanes, (0, true));
+        let how = (0, IfFull::Refused);
+        let passed = self.pass_windows(published, lanes, how, Room::default());
         let entered = self.enter_passed(passed, None, false, false, |_| {});
         match entered.last.filter(|_| entered.is_elsewhere) {
             // Or those shards would get more and more of it.
@@ -153,7 +173,12 @@ impl Shard {
     /// A part of a transaction with messages of which some are for windows.
     pub(super) fn transact_through(&mut self, part: Part, now: Instant) {
         let lanes = lanes(&self.shards);
-        let passed = self.pass_windows((part.batch, part.runs), lanes, (part.passed, false));
+        let if_full = match part.reserved {
+            true => IfFull::Entered,
+            false => IfFull::LeftOut,
+        };
+        let how = (part.passed, if_full);
+        let passed = self.pass_windows((part.batch, part.runs), lanes, how, Room::default());
         let (connection, settles) = (part.connection, part.settles);
         let transaction = Some(part.transaction);
         let entered = self.enter_passed(passed, transaction, part.reserved, true, |this| {
@@ -163,6 +188,8 @@ impl Shard {
                 this.settle(connection, &settles);
             }
         });
+        // Those behind the windows have it, or know that it comes.
+        drop(part.room);
         let last = entered.last.max(self.bury()).max(self.known_at());
         let Some(connection) = connection else {
             return;
@@ -184,25 +211,28 @@ impl Shard {
     }
 
     /// Asks the windows of this shard about messages that have come for them. What is to go on is added to `lanes`, and comes out with `first`, where it
-    /// is for this shard. It has passed `count` windows; where somebody hears of it, it is `refusable`: not let through where a queue has no room.
+    /// is for this shard. It has passed `count` windows, and `room` was taken for it behind these.
     pub(super) fn pass_windows(
         &mut self,
         first: Bound,
         lanes: Vec<Filling>,
-        (count, mut refusable): (u8, bool),
+        (count, mut if_full): (u8, IfFull),
+        room: Room,
     ) -> Passed {
         let mut passed = Passed {
             own: SmallVec::new(),
             lanes,
             count,
+            room,
         };
         let mut next = Some(first);
         while let Some((batch, runs)) = next.take().filter(|(_, runs)| !runs.is_empty()) {
             if self.lead_to_windows(&runs) {
                 if passed.count < PASSED_MAX {
-                    self.ask_windows(&batch, &runs, refusable, &mut passed.lanes);
+                    self.ask_windows(&batch, &runs, if_full, &mut passed);
                 }
-                refusable = false;
+                // What has passed one has room behind all others.
+                if_full = IfFull::Entered;
                 passed.count = passed.count.saturating_add(1);
                 next = Some(self.take_own(&mut passed.lanes));
             }
@@ -215,29 +245,22 @@ impl Shard {
         &mut self,
         batch: &Arc<Batch>,
         runs: &[Run],
-        refusable: bool,
-        lanes: &mut [Filling],
+        if_full: IfFull,
+        passed: &mut Passed,
     ) {
         for run in runs {
             for id in run.queues.iter() {
-                let Some(exchange) = self.exchange_of_window(*id) else {
+                let window = self.windows.get(id);
+                let exchange = window.and_then(|window| exchange_of_window(&window.handle));
+                let Some(exchange) = exchange else {
                     continue;
                 };
                 for index in run.first..run.first + run.count {
-                    self.ask_window(*id, &exchange, (batch, index), refusable, lanes);
+                    self.ask_window(*id, &exchange, (batch, index), if_full, passed);
                 }
                 self.note_over(*id);
             }
         }
-    }
-
-    /// The exchange that a window is of, and its vhost; none where that has gone meanwhile.
-    fn exchange_of_window(&self, id: QueueId) -> Option<(Arc<Vhost>, Arc<Exchange>)> {
-        let window = self.windows.get(&id)?;
-        let vhost = window.handle.vhost.upgrade()?;
-        let exchange = vhost.find_exchange(window.handle.is_window_of()?)?;
-        let is_its = exchange.window.get().is_some_and(|own| own.id == id);
-        is_its.then_some((vhost, exchange))
     }
 
     fn ask_window(
@@ -245,8 +268,8 @@ impl Shard {
         id: QueueId,
         (vhost, exchange): &(Arc<Vhost>, Arc<Exchange>),
         (batch, index): (&Batch, u32),
-        refusable: bool,
-        lanes: &mut [Filling],
+        if_full: IfFull,
+        passed: &mut Passed,
     ) {
         let now_ms = self.clock.unix_ms();
         let Some((window, message)) = self.windows.get_mut(&id).zip(batch.message(index)) else {
@@ -270,12 +293,12 @@ impl Shard {
         };
         let reached = route_past(vhost, exchange, &routed, Some(found));
         let mut queues = reached.queues;
+        if !take_room(&mut passed.room, &mut queues, &routed, if_full) {
+            return self.refused.push((index, 1));
+        }
         if queues.is_empty() {
             // It was nowhere: if it comes again, it may have somewhere to go.
             return;
-        }
-        if !reserve(&queues) && refusable {
-            return self.refused.push((index, 1));
         }
         // That it went somewhere was counted when it came to the window.
         exchange.note_published(0, queues.len() as u64 - 1);
@@ -287,7 +310,7 @@ impl Shard {
         };
         let body = NewBody::from(message.body);
         vhost.keep_recent(&reached.visited, new, &body);
-        add_moved(lanes, &mut queues, new, &body, message.died);
+        add_moved(&mut passed.lanes, &mut queues, new, &body, message.died);
         let Some(key) = key.filter(|_| found == Found::New) else {
             return;
         };
@@ -314,7 +337,13 @@ impl Shard {
         is_more: bool,
         told: impl FnOnce(&mut Self),
     ) -> Entered {
-        let Passed { own, lanes, count } = passed;
+        let Passed {
+            own,
+            lanes,
+            count,
+            room,
+        } = passed;
+        let room = (!room.is_empty()).then(|| Arc::new(room));
         let lanes = (0..).map(ShardId).zip(lanes);
         let others: Vec<_> = lanes.filter(|(_, lane)| !lane.is_empty()).collect();
         let is_elsewhere = !others.is_empty();
@@ -325,7 +354,10 @@ impl Shard {
             // What has passed a window has room, or must not be refused: its key is known now.
             let how = (reserved || count > 0, count);
             for (shard, mut lane) in others {
-                let part = Part::moved(transaction, lane.seal(), how);
+                let part = Part {
+                    room: room.clone(),
+                    ..Part::moved(transaction, lane.seal(), how)
+                };
                 self.shards.send(shard, Command::Transact(Box::new(part)));
             }
             transactions.push(transaction);

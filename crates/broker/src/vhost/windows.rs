@@ -71,6 +71,14 @@ impl Vhost {
     }
 }
 
+/// The exchange that a window is of, and its vhost; none where that has gone meanwhile.
+pub(crate) fn exchange_of_window(window: &QueueHandle) -> Option<(Arc<Vhost>, Arc<Exchange>)> {
+    let vhost = window.vhost.upgrade()?;
+    let exchange = vhost.find_exchange(window.is_window_of()?)?;
+    let is_its = exchange.window.get().is_some_and(|own| own.id == window.id);
+    is_its.then_some((vhost, exchange))
+}
+
 /// What the window of an exchange is called.
 ///
 /// **Errors**: [`Error::Unacceptable`] (406) where that is too long for a name.

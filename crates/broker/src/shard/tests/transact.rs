@@ -33,6 +33,7 @@ fn transact(
     });
     Command::Transact(Box::new(Part {
         passed: 0,
+        room: None,
         connection: Some(client.id()),
         transaction: Transaction::new(1),
         bytes: publish.bytes,

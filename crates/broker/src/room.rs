@@ -1,0 +1,77 @@
+//! Room for messages in queues that refuse what is too much (`x-overflow` of `reject-publish`), taken before the messages are on their way: what nobody
+//! would hear of, or what has gone through a window on the way, is not refused any more once it has begun to move.
+//!
+//! What goes straight to a queue takes its room there, and its shard gives that back when the message has come. Behind a window it is not known who takes
+//! the message: the room is taken here, and given back when the window's shard has sent the message on, or found that it goes nowhere.
+
+use std::sync::Arc;
+
+use crate::queue_handle::QueueHandle;
+use crate::route::{Found, Routed, route_past};
+use crate::vhost::exchange_of_window;
+
+/// How many windows are looked behind for a message.
+const WINDOWS_MAX: usize = 64;
+
+/// Room that is taken in queues behind windows, once for each time that one stands here; given back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Room(Vec<Arc<QueueHandle>>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|queue| queue.came(1));
+    }
+}
+
+impl Room {
+    /// Whether none is taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes room for a message in all the queues that it goes to, and in those behind windows among them; or in none. Whether there was some.
+    pub(crate) fn take(&mut self, queues: &[Arc<QueueHandle>], message: &Routed<'_>) -> bool {
+        let reserved = queues.iter().take_while(|queue| queue.reserve()).count();
+        if reserved == queues.len()
+            && let Some(mut behind) = Self::behind(queues, message)
+        {
+            self.0.append(&mut behind.0);
+            return true;
+        }
+        queues.iter().take(reserved).for_each(|queue| queue.came(1));
+        false
+    }
+
+    /// Room in all queues behind windows, as if no window knew the message.
+    fn behind(queues: &[Arc<QueueHandle>], message: &Routed<'_>) -> Option<Self> {
+        let mut room = Self::default();
+        let mut windows = Vec::new();
+        let mut next: Vec<_> = queues.iter().filter(is_window).cloned().collect();
+        while let Some(window) = next.pop().filter(|_| windows.len() < WINDOWS_MAX) {
+            if windows.iter().any(|passed| Arc::ptr_eq(passed, &window)) {
+                continue;
+            }
+            let queues = led_to(&window, message).into_iter();
+            let (further, queues): (Vec<_>, Vec<_>) = queues.partition(|queue| is_window(&queue));
+            next.extend(further);
+            windows.push(window);
+            for queue in queues.into_iter().filter(|queue| queue.may_refuse()) {
+                let is_there = queue.reserve();
+                is_there.then(|| room.0.push(queue))?;
+            }
+        }
+        Some(room)
+    }
+}
+
+fn is_window(queue: &&Arc<QueueHandle>) -> bool {
+    queue.is_window_of().is_some()
+}
+
+/// Where a message goes that a window does not know.
+fn led_to(window: &QueueHandle, message: &Routed<'_>) -> Vec<Arc<QueueHandle>> {
+    let exchange = exchange_of_window(window);
+    exchange.map_or(Vec::new(), |(vhost, exchange)| {
+        route_past(&vhost, &exchange, message, Some(Found::New)).queues
+    })
+}
