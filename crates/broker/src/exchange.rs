@@ -12,7 +12,7 @@ use leveret_message::table::{Table, TableRef};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::arguments::ExchangeSettings;
+use crate::arguments::{ExchangeSettings, WindowSettings};
 use crate::bindings::{Bindings, ExchangeKind, Target};
 use crate::error::{Error, Kind, Resource};
 use crate::link::ConnectionId;
@@ -52,6 +52,8 @@ pub struct Exchange {
     bindings: RwLock<Bindings<Destination>>,
     /// Where messages go that it cannot route: as its arguments say, or else a policy. Changed under the vhost's door only.
     alternate: RwLock<Option<Name>>,
+    /// How much it knows of what came through it, as its arguments and policies say together. As above.
+    window_settings: RwLock<WindowSettings>,
     /// Where it holds messages back, if it can. Set under the vhost's door only.
     pub(crate) delay: OnceLock<Arc<QueueHandle>>,
     /// Where it knows what came through it, if it does. Set under the vhost's door only.
@@ -126,6 +128,7 @@ impl Exchange {
             kind,
             routes_as,
             alternate: RwLock::new(settings.alternate_exchange.clone()),
+            window_settings: RwLock::new(settings.window),
             delay: OnceLock::new(),
             window: OnceLock::new(),
             durable,
@@ -151,7 +154,8 @@ impl Exchange {
     }
 
     /// What a policy says of it: holds where its arguments say nothing.
-    pub(crate) fn govern(&self, alternate: Option<Name>) {
+    pub(crate) fn govern(&self, alternate: Option<Name>, window: WindowSettings) {
+        *self.window_settings.write() = window;
         let governed = self.settings.alternate_exchange.clone().or(alternate);
         let mut alternate = self.alternate.write();
         if *alternate != governed {
@@ -159,6 +163,11 @@ impl Exchange {
             self.version.fetch_add(1, Ordering::AcqRel);
             changed();
         }
+    }
+
+    /// How much it knows of what came through it.
+    pub fn window_settings(&self) -> WindowSettings {
+        *self.window_settings.read()
     }
 
     /// Whether it is the default exchange, to which every queue is bound by its name.

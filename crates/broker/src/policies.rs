@@ -17,7 +17,7 @@ mod keys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use govern::governed;
+pub(crate) use govern::{governed, governed_window};
 pub(crate) use keys::term;
 
 /// Bytes that a compiled pattern, and as much again that its cache, may take.

@@ -64,6 +64,8 @@ pub struct QueueHandle {
     governed: Mutex<QueueSettings>,
     /// Whether it may refuse what is published to it.
     may_refuse: AtomicBool,
+    /// Whether it keeps duplicates out.
+    deduplicates: AtomicBool,
     /// Where it may refuse: how many messages it has room for, as its shard last saw it.
     room: AtomicI64,
     /// How many messages are on their way to that room.
@@ -94,6 +96,7 @@ impl QueueHandle {
             declaration,
             governed: Mutex::new(settings.clone()),
             may_refuse: AtomicBool::new(false),
+            deduplicates: AtomicBool::new(false),
             // A new one is empty; of one that was there before its shard says more before anybody asks.
             room: AtomicI64::new(settings.length.room()),
             coming: AtomicI64::new(0),
@@ -143,9 +146,10 @@ impl QueueHandle {
     pub(crate) fn govern(&self, settings: QueueSettings) -> bool {
         let mut governed = self.governed.lock();
         let is_new = *governed != settings;
-        let may_refuse = settings.length.may_refuse();
+        let (may_refuse, deduplicates) = (settings.length.may_refuse(), settings.deduplicates);
         *governed = settings;
-        if self.may_refuse.swap(may_refuse, Ordering::AcqRel) != may_refuse {
+        let had = self.deduplicates.swap(deduplicates, Ordering::AcqRel);
+        if self.may_refuse.swap(may_refuse, Ordering::AcqRel) != may_refuse || had != deduplicates {
             changed();
         }
         is_new
@@ -156,9 +160,14 @@ impl QueueHandle {
         self.may_refuse.load(Ordering::Acquire)
     }
 
+    /// Whether it keeps duplicates out.
+    pub fn deduplicates(&self) -> bool {
+        self.deduplicates.load(Ordering::Acquire)
+    }
+
     /// Whether it may refuse what is published to it, or keep it out for want of room for its key, or leads to queues that do.
     pub fn may_turn_away(&self) -> bool {
-        self.may_refuse() || self.settings.deduplicates || self.is_window_of().is_some()
+        self.may_refuse() || self.deduplicates() || self.is_window_of().is_some()
     }
 
     /// Takes room for a message that it must not refuse, until its shard has it. Whether there was some: always, where it refuses nothing.

@@ -33,6 +33,7 @@ use crate::shard::recover::RecoveredQueue;
 use crate::shard::refuse::Refused;
 use crate::shard::settled::Settled;
 use crate::shard::targets::Targets;
+use crate::shard::unique::know_keys;
 use crate::stream::Stream;
 
 mod away;
@@ -366,10 +367,7 @@ impl Shard {
     /// An empty queue.
     fn new_queue(&mut self, handle: Arc<QueueHandle>) -> Queue {
         let mut queue = Queue::new(handle);
-        if queue.settings.deduplicates {
-            queue.know_keys(&self.queued.keys);
-            self.settled.set_keyed(queue.id, true);
-        }
+        know_keys(&mut queue, &self.queued.keys, &mut self.settled);
         queue
     }
 
@@ -381,6 +379,7 @@ impl Shard {
         }
         if let Some(queue) = self.queues.get_mut(&handle.id) {
             queue.govern(handle.governed());
+            know_keys(queue, &self.queued.keys, &mut self.settled);
             self.expiries.forget(queue.id, queue.expiry_due.take());
             let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
             queue.consumers.set_timeout(timeout);

@@ -187,7 +187,9 @@ impl Vhost {
         let definition = self.exchange_policy(exchange).definition;
         let alternate = definition.get("alternate-exchange");
         let alternate = alternate.and_then(serde_json::Value::as_str);
-        exchange.govern(alternate.and_then(|name| Name::new(name).ok()));
+        let alternate = alternate.and_then(|name| Name::new(name).ok());
+        let window = policies::governed_window(exchange.settings.window, &definition);
+        exchange.govern(alternate, window);
     }
 
     /// Policies have changed: each queue and exchange is as they say from now on. **Cost**: by the queues, a search of the name for each policy.

@@ -10,9 +10,11 @@ use amq_protocol::protocol::basic::AMQPProperties;
 use amq_protocol::protocol::{AMQPClass, basic, exchange, queue, tx};
 use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, Connection, Login, table, text};
+use leveret_tests::http::Http;
 use leveret_tests::ledger::Message;
 use leveret_tests::load::{Plan, Publisher as LoadPublisher};
 use leveret_tests::node::{Node, Running};
+use serde_json::{Value, json};
 
 use super::moving::{held, kill_while_moving, take_one};
 
@@ -349,4 +351,88 @@ fn move_one(channel: &Channel) -> Option<u64> {
         AMQPClass::Tx(tx::AMQPMethod::CommitOk(_)) => Some(number),
         other => panic!("a commit was answered by {other:?}"),
     }
+}
+
+fn publish_value(channel: &Channel, to: (&str, &str), value: &str) {
+    let headers = table([("x-deduplication-header", text(value))]);
+    let properties = AMQPProperties::default()
+        .with_delivery_mode(2)
+        .with_headers(headers);
+    channel.publish_with(to.0, to.1, properties, value);
+    channel.expect::<basic::Ack>();
+}
+
+fn set_policy(broker: &Running, name: &str, definition: &Value) {
+    let policy = json!({"pattern": format!("^{name}$"), "definition": definition});
+    let path = format!("/policies/%2F/{name}");
+    let (status, answer) = Http::guest(broker.management()).put(&path, &policy);
+    assert!(status < 300, "{status} {answer}");
+}
+
+fn confirming(broker: &Running) -> Channel {
+    let channel = broker.connect().channel(1);
+    channel.confirm_select();
+    channel
+}
+
+#[test]
+fn what_a_policy_keeps_out_stays_out_after_a_kill_and_no_longer_than_the_policy_holds() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let channel = confirming(&broker);
+    declare(&channel, "later", false);
+    let publish = |channel: &Channel, value| publish_value(channel, ("", "later"), value);
+    for _ in 0..2 {
+        publish(&channel, "a");
+    }
+    let keeps_out = json!({"x-message-deduplication": true});
+    set_policy(&broker, "later", &keeps_out);
+    // What was there before has no value.
+    for value in ["b", "b", "a", "a"] {
+        publish(&channel, value);
+    }
+    channel.await_ready("later", 4);
+    broker.kill();
+
+    let broker = node.start();
+    let channel = confirming(&broker);
+    for value in ["b", "a"] {
+        publish(&channel, value);
+    }
+    assert_eq!(channel.ready("later"), 4);
+    let deleted = Http::guest(broker.management()).delete("/policies/%2F/later");
+    assert_eq!(deleted, 204);
+    publish(&channel, "b");
+    channel.await_ready("later", 5);
+    broker.kill();
+
+    let broker = node.start();
+    let channel = confirming(&broker);
+    set_policy(&broker, "later", &keeps_out);
+    for value in ["b", "b"] {
+        publish(&channel, value);
+    }
+    channel.await_ready("later", 6);
+}
+
+#[test]
+fn a_policy_limits_what_an_exchange_knows_after_a_kill_too() {
+    let node = Node::new().managed();
+    let broker = node.start();
+    let channel = confirming(&broker);
+    declare_exchange(&channel, "once");
+    declare(&channel, "once-q", false);
+    channel.bind("once-q", "once", "");
+    set_policy(&broker, "once", &json!({"cache-size": 1}));
+    for value in ["a", "a", "b"] {
+        publish_value(&channel, ("once", ""), value);
+    }
+    channel.await_ready("once-q", 2);
+    broker.kill();
+    let broker = node.start();
+    let channel = confirming(&broker);
+    for value in ["b", "a"] {
+        publish_value(&channel, ("once", ""), value);
+    }
+    channel.await_ready("once-q", 3);
 }

@@ -188,7 +188,7 @@ pub(super) fn consume(
         prefix: DeliverPrefix::new(channel.number, tag.as_bytes()),
         tag: tag.clone(),
         no_ack: consume.no_ack,
-        keeps_out: queue.settings.deduplicates,
+        keeps_out: queue.deduplicates(),
         exclusive: consume.exclusive,
         prefetch: channel.prefetch,
         arguments: consume.arguments.to_owned(),

@@ -209,7 +209,7 @@ pub(crate) fn got(
             seq: got.seq,
             consumer: None,
             reader: 0,
-            keeps_out: queue.settings.deduplicates,
+            keeps_out: queue.deduplicates(),
         };
         channel.unacked.insert(Piece {
             first: tag,

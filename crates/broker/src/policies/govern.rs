@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::arguments::{
     DURATION_MAX, DeadLetterStrategy, DelayedRetryType, DeliveryLimit, Overflow, QueueArguments,
-    QueueSettings, max_age,
+    QueueSettings, WindowSettings, max_age,
 };
 
 /// What a queue's arguments and the keys of its policies say together. Keys that mean nothing here are passed over.
@@ -50,8 +50,29 @@ fn govern(queue: &mut QueueArguments, key: &str, value: &Value) {
         "delayed-retry-type" => fill(&mut retry.retry, word(value, DelayedRetryType::from_name)),
         "delayed-retry-min" => fill(&mut retry.min, milliseconds(value)),
         "delayed-retry-max" => fill(&mut retry.max, milliseconds(value)),
+        "x-message-deduplication" | "message-deduplication" => {
+            queue.deduplicates |= value.as_bool().unwrap_or_default();
+        }
         _ => {}
     }
+}
+
+/// What the arguments of an exchange and the keys of its policies say together of how much it knows: the smaller numbers hold.
+pub(crate) fn governed_window(
+    declared: WindowSettings,
+    definition: &Map<String, Value>,
+) -> WindowSettings {
+    let mut governed = declared;
+    for (key, value) in definition {
+        match key.as_str() {
+            "x-cache-size" | "cache-size" => {
+                governed.size = governed.size.min(value.as_u64().unwrap_or(u64::MAX));
+            }
+            "x-cache-ttl" | "cache-ttl" => limit(&mut governed.ttl, milliseconds(value)),
+            _ => {}
+        }
+    }
+    governed
 }
 
 /// The smaller one holds.

@@ -12,12 +12,16 @@ enum Takes {
     /// An integer of at least so much.
     AtLeast(i64),
     Anything,
+    /// What the deduplication plugin takes, which has sentences of its own.
+    Flag,
+    Positive,
+    Persistence,
 }
 
-use Takes::{Anything, AtLeast, OneOf, Text};
+use Takes::{Anything, AtLeast, Flag, OneOf, Persistence, Positive, Text};
 
 /// Each key with what it takes, how RabbitMQ calls that, and whether an operator policy may have it.
-const KEYS: [(&str, Takes, &str, bool); 33] = [
+const KEYS: [(&str, Takes, &str, bool); 41] = [
     ("alternate-exchange", Text, "alternate exchange name", false),
     ("consumer-timeout", AtLeast(0), "consumer timeout", false),
     (
@@ -151,6 +155,15 @@ const KEYS: [(&str, Takes, &str, bool); 33] = [
         false,
     ),
     ("target-group-size", AtLeast(1), "target group size", true),
+    ("x-message-deduplication", Flag, "", false),
+    ("x-cache-size", Positive, "", false),
+    ("x-cache-ttl", Positive, "", false),
+    ("x-cache-persistence", Persistence, "", false),
+    // The plugin has only those above.
+    ("message-deduplication", Flag, "", false),
+    ("cache-size", Positive, "", false),
+    ("cache-ttl", Positive, "", false),
+    ("cache-persistence", Persistence, "", false),
 ];
 
 /// Keys of RabbitMQ before 4 that mean nothing any more; definitions of then have them.
@@ -177,7 +190,11 @@ pub(super) fn check(sort: Sort, definition: &Map<String, Value>) -> Result<(), S
         let known = known.filter(|(.., operator)| sort == Sort::User || *operator);
         match known {
             Some((_, takes, what, _)) if !takes.allow(value) => {
-                return Err(format!("{} is not a valid {what}", term(value)));
+                let value = term(value);
+                return Err(match takes.plugins_words() {
+                    Some(must) => format!("'{key}' must be {must}, got {value}"),
+                    None => format!("{value} is not a valid {what}"),
+                });
             }
             Some(_) => {}
             None if OLD.contains(&key.as_str()) => {}
@@ -204,6 +221,19 @@ impl Takes {
             OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             AtLeast(least) => value.as_i64().is_some_and(|number| number >= least),
             Anything => true,
+            Flag => value.is_boolean(),
+            Positive => value.as_i64().is_some_and(|number| number > 0),
+            Persistence => matches!(value.as_str(), Some("disk" | "memory")),
+        }
+    }
+
+    /// What a value has to be, as the deduplication plugin says it.
+    fn plugins_words(self) -> Option<&'static str> {
+        match self {
+            Flag => Some("a boolean"),
+            Positive => Some("an integer greater than 0"),
+            Persistence => Some("either 'disk' or 'memory'"),
+            Text | OneOf(_) | AtLeast(_) | Anything => None,
         }
     }
 }

@@ -98,6 +98,21 @@ fn what_cannot_be_taken_is_told_in_rabbitmqs_words() {
         ),
         (
             Sort::User,
+            json!({"pattern": "a", "definition": {"x-message-deduplication": "yes"}}),
+            "'x-message-deduplication' must be a boolean, got <<\"yes\">>",
+        ),
+        (
+            Sort::User,
+            json!({"pattern": "a", "definition": {"cache-size": 0}}),
+            "'cache-size' must be an integer greater than 0, got 0",
+        ),
+        (
+            Sort::Operator,
+            json!({"pattern": "a", "definition": {"x-cache-ttl": 5}}),
+            "[<<\"x-cache-ttl\">>] are not recognised operator policy settings\n",
+        ),
+        (
+            Sort::User,
             json!({"pattern": "a", "definition": {"overflow": "spill"}}),
             "<<\"spill\">> is not a valid overflow value",
         ),

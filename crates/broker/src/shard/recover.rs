@@ -7,6 +7,7 @@ use leveret_store::log::{Group, QueueId};
 use crate::backing::{FoundMessages, FoundReturned};
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
+use crate::shard::unique::forget_found_keys;
 use crate::stream::Stream;
 
 /// What a recovered queue begins with.
@@ -49,8 +50,10 @@ impl Shard {
         }
         let id = handle.id;
         let mut queue = self.new_queue(handle);
-        if queue.keys.is_some() {
-            self.load_later(id, &recovered.messages);
+        match queue.keys.is_some() {
+            true => self.load_later(id, &recovered.messages),
+            // A policy that wanted them has gone, and the end came before they could.
+            false => forget_found_keys(id, &recovered.messages, &mut self.settled),
         }
         queue.recover(recovered);
         self.queues.insert(id, queue);

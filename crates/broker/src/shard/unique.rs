@@ -4,10 +4,13 @@
 use std::sync::Arc;
 
 use leveret_message::batch::Batch;
+use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId, Read, Wanted};
 
+use crate::backing::FoundMessages;
+use crate::deduplication::KeyLimit;
 use crate::queue::keys::KeptOut;
-use crate::queue::{Home, Level, Queue};
+use crate::queue::{Home, KEYS, Level, Queue};
 use crate::shard::bury::drop_head;
 use crate::shard::deal::{Table, deal_once};
 use crate::shard::lifetime::expire;
@@ -114,6 +117,34 @@ impl Shard {
         queue.look_whether_drained();
         touch(&mut self.touched, queue);
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+    }
+}
+
+/// A queue keeps duplicates out from now on, or does not any more, as its arguments and policies say. What is in it already has no key; the keys that it
+/// had go from the log as well.
+pub(super) fn know_keys(queue: &mut Queue, limit: &Arc<KeyLimit>, settled: &mut Settled) {
+    let wanted = queue.settings.deduplicates;
+    if wanted == queue.keys.is_some() {
+        return;
+    }
+    settled.set_keyed(queue.id, wanted);
+    if wanted {
+        return queue.know_keys(limit);
+    }
+    queue.keys = None;
+    let count = queue.next_seq() - 1;
+    if count > 0 && queue.is_kept {
+        for level in 0..=queue.max_level.0 {
+            settled.push(queue.id, Level(level).keys(), 1, count);
+        }
+    }
+}
+
+/// Keys that the log has of a queue that keeps no duplicates out go.
+pub(super) fn forget_found_keys(id: QueueId, found: &[FoundMessages], settled: &mut Settled) {
+    for found in found.iter().filter(|found| found.stream >= KEYS) {
+        let count = found.last_seq - found.first_seq + 1;
+        settled.push(id, Stream(found.stream), found.first_seq, count);
     }
 }
 

@@ -314,9 +314,10 @@ impl Shard {
         let Some(key) = key.filter(|_| found == Found::New) else {
             return;
         };
-        let until_ms = until_ms(headers, &exchange.settings.window, now_ms);
+        let known = exchange.window_settings();
+        let until_ms = until_ms(headers, &known, now_ms);
         let settled = &mut self.settled;
-        let seq = window.add(key, until_ms, exchange.settings.window.size, |seq| {
+        let seq = window.add(key, until_ms, known.size, |seq| {
             settled.push(id, Stream(KEYS), seq, 1);
         });
         // What ends with the process may come again after it.
