@@ -55,6 +55,9 @@ pub const MESSAGES: LogStream = LogStream(0);
 /// How many bytes of the last messages are kept in memory.
 const TAIL_BYTES: usize = 4 << 20;
 
+/// How many, if a reader is about to take the first of them: one that is late for a moment should not have to go to the log, which makes it later.
+const TAIL_WANTED_BYTES: usize = 32 << 20;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Stream {
@@ -200,11 +203,28 @@ impl Stream {
         self.chunks
             .push(first_seq, u64::from(count), bytes, last_ms);
         self.tail.push(run);
-        self.tail.shrink(if keep { TAIL_BYTES } else { 0 });
+        self.shrink(keep);
+        (first_seq, self.tail.bytes() as i64 - before as i64)
+    }
+
+    /// Lets go of what is in memory and need not be.
+    fn shrink(&mut self, keep: bool) {
         if !keep {
             self.shelf.shrink(0);
         }
-        (first_seq, self.tail.bytes() as i64 - before as i64)
+        self.tail.shrink(if keep { TAIL_WANTED_BYTES } else { 0 });
+        if self.tail.bytes() > TAIL_BYTES {
+            let wanted = self.first_wanted();
+            self.tail.shrink_before(wanted, TAIL_BYTES);
+        }
+    }
+
+    /// The first sequence number of the tail that a reader is still to take.
+    fn first_wanted(&self) -> u64 {
+        let first = self.tail_seq();
+        let readers = self.readers.iter().filter_map(Reader::next_seq);
+        let wanted = readers.filter(|seq| *seq >= first).min();
+        wanted.unwrap_or(self.next_seq)
     }
 
     /// What the readers of a channel hold comes once more.

@@ -109,6 +109,11 @@ impl Reader {
         }
     }
 
+    /// The sequence number of the message that it takes next, where it takes some.
+    pub(super) fn next_seq(&self) -> Option<u64> {
+        (self.state == State::Reads && self.seek.is_none()).then_some(self.seq)
+    }
+
     /// It begins with a message, and passes over what came before a time.
     pub(super) fn begin(&mut self, seq: u64, since_ms: Option<u64>) {
         self.state = State::Reads;

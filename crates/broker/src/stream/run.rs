@@ -124,6 +124,15 @@ impl InMemory {
         }
     }
 
+    /// Lets go of what is before a sequence number, while there are more bytes than that.
+    pub(super) fn shrink_before(&mut self, seq: u64, bytes_max: usize) {
+        while self.bytes > bytes_max
+            && let Some(run) = self.runs.pop_front_if(|run| run.end() <= seq)
+        {
+            self.bytes -= run.bytes();
+        }
+    }
+
     /// Lets the first ones go while there are more bytes than that.
     pub(super) fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max

@@ -127,6 +127,31 @@ fn readers_do_not_take_anything_from_each_other() {
     assert_eq!(stream.count(), 4);
 }
 
+/// A MiB and something more.
+fn large_batch() -> Arc<Batch> {
+    batch(10_000, 1)
+}
+
+#[test]
+fn the_tail_is_long_while_a_reader_takes_it() {
+    let mut stream = stream();
+    for _ in 0..8 {
+        append(&mut stream, &large_batch());
+    }
+    assert!(stream.tail.bytes() <= TAIL_BYTES, "nobody reads");
+    let reader = read_from(&mut stream, Offset::Last, None);
+    assert!(!take(&mut stream, reader).is_empty());
+    let large = (TAIL_WANTED_BYTES / large_batch().size(0, 10_000)) as u64;
+    for _ in 1..large {
+        append(&mut stream, &large_batch());
+    }
+    assert!(stream.tail.bytes() > TAIL_BYTES, "what it has not taken");
+    for _ in 0..2 * large {
+        append(&mut stream, &large_batch());
+    }
+    assert!(stream.tail.bytes() <= TAIL_BYTES, "it is too late for that");
+}
+
 #[test]
 fn an_ack_gives_credit_and_nothing_else() {
     let mut stream = stream();
