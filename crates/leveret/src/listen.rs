@@ -182,7 +182,7 @@ pub(crate) enum Stream {
 }
 
 /// What stands between a TCP connection and AMQP.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Wrapping {
     /// It begins with a PROXY header.
     proxy: bool,
@@ -211,6 +211,14 @@ impl Listener {
         match self {
             Listener::Tcp(_, Wrapping { tls: Some(_), .. }) => "amqp/ssl",
             Listener::Tcp(..) | Listener::Unix(..) => "amqp",
+        }
+    }
+
+    /// What it was bound with.
+    fn wrapping(&self) -> Wrapping {
+        match self {
+            Listener::Tcp(_, wrapping) => wrapping.clone(),
+            Listener::Unix(..) => Wrapping::default(),
         }
     }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use leveret_management::Wish;
 use thiserror::Error;
+use tokio::sync::mpsc;
 
 use crate::arguments::{Arguments, Command, Flags};
 use crate::config::{Config, ConfigError, Environment, Loaded};
@@ -110,16 +112,11 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     make_data_dir(&config.data_dir)?;
     let server = Arc::new(Server::start(config, machine)?);
     let connections = Connections::new(config.limits.connections(machine));
-    let node = node::describe(config, machine, bound.listeners()?, since);
+    let (wishes, wished) = mpsc::channel(1);
+    let node = node::describe(config, machine, (bound.listeners()?, wishes), since);
     let mut open = Open::new(bound, &server, &connections, &server.management(node))?;
 
-    let signal = loop {
-        match signals.next().await {
-            HANGUP => tls.reload(),
-            signal => break signal,
-        }
-    };
-
+    let signal = until_signal(&mut signals, &tls, (&mut open, wished)).await;
     tracing::info!(signal, connections = connections.open(), "shutting down");
     open.stop_accepting().await;
     server.close_connections();
@@ -133,6 +130,23 @@ async fn broker(config: &Config, machine: &Machine) -> Result<(), Failure> {
     server.end().await;
     tracing::info!(connections_cut = connections.open(), "stopped");
     Ok(())
+}
+
+/// Waits for a signal that ends the broker; its name. Until then files are read again and listeners closed and opened as is wished.
+async fn until_signal(
+    signals: &mut Signals,
+    tls: &Encryption,
+    (open, mut wished): (&mut Open, mpsc::Receiver<Wish>),
+) -> &'static str {
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                HANGUP => tls.reload(),
+                signal => return signal,
+            },
+            Some(wish) = wished.recv() => open.grant(wish).await,
+        }
+    }
 }
 
 fn load(flags: &Flags) -> Result<Loaded, ConfigError> {

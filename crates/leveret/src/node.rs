@@ -3,18 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use leveret_management::{Listener, Node, Readings};
+use leveret_management::{Listener, Node, Readings, Wishes};
 
 use crate::alarms::{disk_free, resident_bytes};
 use crate::config::{Config, Tls};
 use crate::machine::Machine;
 use crate::tls;
 
-/// Describes the process; `since` is when it was started.
+/// Describes the process: where it listens, and who takes wishes about that. `since` is when it was started.
 pub(crate) fn describe(
     config: &Config,
     machine: &Machine,
-    listeners: Vec<Listener>,
+    (listeners, wishes): (Vec<Listener>, Wishes),
     since: Instant,
 ) -> Node {
     let data_dir = std::path::absolute(&config.data_dir);
@@ -35,6 +35,7 @@ pub(crate) fn describe(
         cores: machine.cores,
         since,
         listeners,
+        wishes,
         measure: Box::new(move || measure(&data_dir, shown.as_ref())),
     }
 }

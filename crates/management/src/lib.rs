@@ -4,6 +4,7 @@
 //! * `caller` says who asks and what they may see; `refusal` how it is told that something cannot be done; `list` how lists are filtered, sorted
 //!   and cut into pages; `json` how field tables and properties are written; `ask` asks shards and connections.
 //! * `figure` names what has rates, and `rates` keeps what it was, for as long as somebody asks.
+//! * `listening` passes on that the listeners for clients are to be closed for a while.
 //! * The rest has a file for each kind of thing: what is told of it, and how it is changed.
 //!
 //! Nothing else is kept here: what is told is asked for when somebody wants to know it, and what is changed is changed at the broker's doors. A change is
@@ -27,6 +28,7 @@ mod idle;
 mod json;
 mod limits;
 mod list;
+mod listening;
 mod messages;
 mod moving;
 mod node;
@@ -43,6 +45,7 @@ mod serve;
 mod users;
 mod vhosts;
 
+pub use listening::{Wish, Wishes};
 pub use node::{Listener, Node, Readings};
 pub use serve::{Encrypted, Handshake, Io, serve};
 

@@ -5,6 +5,8 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::listening::Wishes;
+
 /// An address that something is served on.
 #[derive(Clone, Debug)]
 pub struct Listener {
@@ -66,6 +68,8 @@ pub struct Node {
     pub since: Instant,
     /// Where it listens.
     pub listeners: Vec<Listener>,
+    /// Takes what is wished of the listeners for clients.
+    pub wishes: Wishes,
     /// Measures.
     pub measure: Box<dyn Fn() -> Readings + Send + Sync>,
 }

@@ -18,8 +18,8 @@ use crate::caller::Caller;
 use crate::refusal::{Missing, Refusal};
 use crate::{
     Api, bindings, channels, connections, consumers, definitions, delayed, exchanges, health,
-    limits, list, messages, moving, offsets, overview, parameters, permissions, policies, queues,
-    users, vhosts,
+    limits, list, listening, messages, moving, offsets, overview, parameters, permissions,
+    policies, queues, users, vhosts,
 };
 
 #[cfg(test)]
@@ -106,6 +106,10 @@ fn whole() -> Routes {
         .route(
             "/leveret/alarms/{resource}",
             put(health::force_alarm).delete(health::force_alarm),
+        )
+        .route(
+            "/leveret/listeners/suspended",
+            put(listening::suspend).delete(listening::suspend),
         )
 }
 

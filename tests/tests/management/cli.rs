@@ -1,6 +1,7 @@
 //! The subcommands for operators, and the words of `rabbitmqctl`: the real program against the real broker.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use amq_protocol::protocol::{AMQPClass, connection};
@@ -43,7 +44,7 @@ fn failed(words: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn stop_app_closes_connections_and_reset_is_refused() {
+fn stop_app_closes_listeners_and_connections_and_reset_is_refused() {
     let broker = Broker::start(&broker::binary(), &[]);
     let succeeds = |command: &str| {
         let output = leveret(&broker, &["rabbitmqctl", command]);
@@ -62,6 +63,7 @@ fn stop_app_closes_connections_and_reset_is_refused() {
             "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
         );
     }
+    assert_refuses(&broker);
     assert!(succeeds("start_app").starts_with("Starting node "));
     Connection::open_at(broker.amqp, &Login::default()).close();
     for command in ["reset", "force_reset"] {
@@ -70,6 +72,33 @@ fn stop_app_closes_connections_and_reset_is_refused() {
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(errors.contains("remove its data folder"), "{errors}");
     }
+}
+
+#[test]
+fn suspended_listeners_let_connections_go_on() {
+    let broker = Broker::start(&broker::binary(), &[]);
+    let succeeds = |command: &str| {
+        let output = leveret(&broker, &["rabbitmqctl", command]);
+        assert!(output.status.success(), "{command}: {output:?}");
+    };
+    let before = Connection::open_at(broker.amqp, &Login::default()).channel(1);
+    for _ in 0..2 {
+        succeeds("suspend_listeners");
+        assert_refuses(&broker);
+        before.sync();
+    }
+    for _ in 0..2 {
+        succeeds("resume_listeners");
+        Connection::open_at(broker.amqp, &Login::default()).close();
+    }
+    before.sync();
+}
+
+/// No client can connect.
+#[track_caller]
+fn assert_refuses(broker: &Broker) {
+    let refused = TcpStream::connect(broker.amqp).expect_err("nobody listens");
+    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]

@@ -3,12 +3,13 @@
 use std::io;
 use std::sync::Arc;
 
-use leveret_management::{Api, Handshake};
+use leveret_management::{Api, Handshake, Wish};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{Bound, accept, http_protocol};
+use super::{Bound, ListenError, Listener, Wrapping, accept, http_protocol};
+use crate::config::ListenAddress;
 use crate::connections::Connections;
 use crate::serve::Server;
 
@@ -16,6 +17,10 @@ use crate::serve::Server;
 #[derive(Debug)]
 pub(crate) struct Open {
     amqp: JoinSet<()>,
+    /// Where clients connect, also while nothing listens there.
+    places: Vec<(ListenAddress, Wrapping)>,
+    server: Arc<Server>,
+    connections: Connections,
     management: JoinSet<()>,
     management_stops: watch::Sender<bool>,
 }
@@ -30,6 +35,9 @@ impl Open {
     ) -> io::Result<Open> {
         let mut open = Open {
             amqp: JoinSet::new(),
+            places: Vec::new(),
+            server: Arc::clone(server),
+            connections: connections.clone(),
             management: JoinSet::new(),
             management_stops: watch::Sender::new(false),
         };
@@ -42,12 +50,54 @@ impl Open {
             tracing::info!(protocol, %address, "listening");
         }
         for listener in bound.amqp {
-            let (address, protocol) = (listener.address()?, listener.protocol());
-            open.amqp
-                .spawn(accept(listener, Arc::clone(server), connections.clone()));
-            tracing::info!(protocol, %address, "listening");
+            let address = listener.address()?;
+            open.places.push((address.clone(), listener.wrapping()));
+            open.accept(listener, &address);
         }
         Ok(open)
+    }
+
+    fn accept(&mut self, listener: Listener, address: &ListenAddress) {
+        let protocol = listener.protocol();
+        let server = Arc::clone(&self.server);
+        self.amqp
+            .spawn(accept(listener, server, self.connections.clone()));
+        tracing::info!(protocol, %address, "listening");
+    }
+
+    /// Closes or opens the listeners for clients, and says when that is done.
+    pub(crate) async fn grant(&mut self, wish: Wish) {
+        let done = match wish.listens {
+            true => self.resume().map_err(|error| error.to_string()),
+            false => {
+                self.stop_accepting().await;
+                tracing::warn!("listeners are suspended");
+                Ok(())
+            }
+        };
+        // Whoever wished it may have gone.
+        let _ = wish.done.send(done);
+    }
+
+    /// Listens again where it did, if it does not.
+    ///
+    /// **Errors**: the first address that cannot be had; then nothing listens.
+    fn resume(&mut self) -> Result<(), ListenError> {
+        if !self.amqp.is_empty() {
+            return Ok(());
+        }
+        let mut listeners = Vec::new();
+        for (address, wrapping) in &self.places {
+            let listener = Listener::bind(address, wrapping).map_err(|error| ListenError {
+                address: address.clone(),
+                error,
+            });
+            listeners.push((listener?, address.clone()));
+        }
+        for (listener, address) in listeners {
+            self.accept(listener, &address);
+        }
+        Ok(())
     }
 
     /// Stops accepting AMQP connections; on return the sockets are closed. Those that were accepted go on.

@@ -50,6 +50,7 @@ fn api() -> Arc<Api> {
         cores: 1,
         since: Instant::now(),
         listeners: Vec::new(),
+        wishes: tokio::sync::mpsc::channel(1).0,
         measure: Box::new(Readings::default),
     };
     Arc::new(Api::new(broker, node))
