@@ -7,13 +7,15 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 use std::{env, fs};
+
+use crate::address::HeldAddress;
 
 /// Names a running broker to test, as `host:port`.
 pub const ADDRESS_VARIABLE: &str = "LEVERET_TEST_ADDR";
@@ -51,6 +53,7 @@ pub struct Broker {
     pub management: SocketAddr,
     data_dir: PathBuf,
     _guard: Child,
+    _held: [HeldAddress; 2],
 }
 
 impl Broker {
@@ -73,7 +76,8 @@ impl Broker {
     ) -> Self {
         let data_dir = tempfile::Builder::new().prefix("leveret-test-").tempdir();
         let data_dir = data_dir.expect("a temporary folder").keep();
-        let (amqp, management) = (free_address(), free_address());
+        let held = [HeldAddress::new(), HeldAddress::new()];
+        let [amqp, management] = held.each_ref().map(|held| **held);
         let log = File::create(data_dir.join("output.log")).expect("a file in our own folder");
         let guard = Command::new("sh")
             .args(["-c", GUARD, "guard"])
@@ -94,6 +98,7 @@ impl Broker {
             management,
             data_dir,
             _guard: guard,
+            _held: held,
         };
         await_answer((amqp, header), START_DEADLINE, &|| broker.output());
         broker
@@ -181,14 +186,6 @@ pub fn without_package(cargo: &mut Command) -> &mut Command {
         }
     }
     cargo
-}
-
-/// Returns a loopback address that was free just now.
-pub fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
 }
 
 /// Waits until something accepts connections there; shows `output` if nothing does.

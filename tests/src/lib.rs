@@ -5,6 +5,7 @@
 //! types of `amq-protocol`, so that a mistake in the broker's codec cannot hide in both.
 //! Failed expectations panic: all of this runs inside tests.
 
+pub mod address;
 pub mod alone;
 pub mod broker;
 pub mod chart;

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::broker::{answers, binary, free_address};
+use crate::address::HeldAddress;
+use crate::broker::{answers, binary};
 use crate::client::{Connection, Login};
 
 /// How long a process may take to start, with what it finds in the folder.
@@ -36,8 +37,11 @@ pub struct Node {
     data_dir: PathBuf,
     is_managed: bool,
     /// Where all its brokers speak AMQP and serve HTTP, if at the same addresses.
-    settled: Option<(SocketAddr, SocketAddr)>,
+    settled: Option<Addresses>,
 }
+
+/// Where a broker speaks AMQP and serves HTTP.
+type Addresses = Arc<[HeldAddress; 2]>;
 
 /// A broker that runs on a node.
 #[derive(Debug)]
@@ -48,6 +52,7 @@ pub struct Running {
     process: Child,
     guard: Child,
     errors: PathBuf,
+    _held: Addresses,
     /// Where that is.
     _home: Arc<tempfile::TempDir>,
 }
@@ -93,7 +98,7 @@ impl Node {
 
     /// The same node, whose brokers come back at the same addresses: for clients that connect again by themselves.
     pub fn settled(mut self) -> Self {
-        self.settled = Some((free_address(), free_address()));
+        self.settled = Some(Addresses::default());
         self
     }
 
@@ -139,9 +144,8 @@ impl Node {
         let (log, errors) = errors
             .and_then(|file| Ok(file.keep()?))
             .expect("a file in our own folder");
-        let (amqp, http) = self
-            .settled
-            .unwrap_or_else(|| (free_address(), free_address()));
+        let held = self.settled.clone().unwrap_or_default();
+        let [amqp, http] = held.each_ref().map(|held| **held);
         let management = self.is_managed.then_some(http);
         let management_flags =
             management.map(|at| ["--management-listen".to_owned(), at.to_string()]);
@@ -170,6 +174,7 @@ impl Node {
             process,
             guard,
             errors,
+            _held: held,
             _home: Arc::clone(&self.home),
         }
     }

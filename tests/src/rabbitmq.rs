@@ -13,7 +13,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::broker::{await_listener, free_address};
+use crate::address::HeldAddress;
+use crate::broker::await_listener;
 use crate::http::Http;
 
 const START_SCRIPT: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
@@ -39,6 +40,7 @@ pub struct RabbitMq {
     /// Ends the node where this process ends without dropping it.
     guard: Child,
     folder: tempfile::TempDir,
+    _held: Vec<HeldAddress>,
 }
 
 impl RabbitMq {
@@ -77,13 +79,14 @@ impl RabbitMq {
     }
 
     fn start_with_plugins(plugins: &str, config: &str) -> io::Result<Self> {
-        let management = free_address();
+        let held = HeldAddress::new();
+        let management = *held;
         let (ip, port) = (management.ip(), management.port());
         let config = format!(
             "management.tcp.ip = {ip}\nmanagement.tcp.port = {port}\n\
              collect_statistics_interval = 1000\n{config}"
         );
-        let node = Self::start_with(plugins, &config, Some(management))?;
+        let node = Self::start_with(plugins, &config, Some(held))?;
         let whoami = Http::guest(management);
         let end = Instant::now() + START_DEADLINE;
         while TcpStream::connect(management).is_err() || whoami.try_get("/whoami").0 != 200 {
@@ -95,17 +98,21 @@ impl RabbitMq {
         Ok(node)
     }
 
-    fn start_with(plugins: &str, config: &str, management: Option<SocketAddr>) -> io::Result<Self> {
+    fn start_with(
+        plugins: &str,
+        config: &str,
+        management: Option<HeldAddress>,
+    ) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("rabbitmq-").tempdir()?;
         let at = |name: &str| folder.path().join(name);
         fs::write(at("enabled_plugins"), plugins)?;
         fs::write(at("rabbitmq.conf"), config)?;
-        let (amqp, distribution) = (free_address(), free_address());
+        let (amqp, distribution) = (HeldAddress::new(), HeldAddress::new());
         let log = File::create(at("output.log"))?;
         let process = Command::new(start_script())
             .env("HOME", folder.path())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("RABBITMQ_NODENAME", node_name(amqp))
+            .env("RABBITMQ_NODENAME", node_name(*amqp))
             .env("RABBITMQ_NODE_IP_ADDRESS", amqp.ip().to_string())
             .env("RABBITMQ_NODE_PORT", amqp.port().to_string())
             .env("RABBITMQ_DIST_PORT", distribution.port().to_string())
@@ -129,14 +136,15 @@ impl RabbitMq {
             .process_group(0)
             .spawn()?;
         let node = Self {
-            amqp,
-            management,
+            amqp: *amqp,
+            management: management.as_deref().copied(),
             process,
             guard,
             folder,
+            _held: [amqp, distribution].into_iter().chain(management).collect(),
         };
         let log = node.folder.path().join("output.log");
-        await_listener(amqp, START_DEADLINE, &|| {
+        await_listener(node.amqp, START_DEADLINE, &|| {
             fs::read_to_string(&log).unwrap_or_default()
         });
         Ok(node)

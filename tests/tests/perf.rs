@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Output, Stdio};
 
+use leveret_tests::address::HeldAddress;
 use leveret_tests::broker;
 use leveret_tests::client::unique;
 use leveret_tests::http::Http;
@@ -270,7 +271,8 @@ fn what_the_broker_says_is_told() {
     let wrong = format!("amqp://guest:wrong@{}", broker::address());
     let told = vhost.refused(&["connections", "--uri", &wrong]);
     assert!(told.contains("403 ACCESS_REFUSED"), "{told}");
-    let nowhere = format!("amqp://{}", broker::free_address());
+    let nobody = HeldAddress::new();
+    let nowhere = format!("amqp://{}", *nobody);
     let told = vhost.refused(&["latency", "--uri", &nowhere]);
     assert!(told.contains("cannot connect"), "{told}");
 }

@@ -6,7 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::{basic, connection};
-use leveret_tests::broker::{self, Broker, free_address};
+use leveret_tests::address::HeldAddress;
+use leveret_tests::broker::{self, Broker};
 use leveret_tests::client::{Connection, Login};
 use leveret_tests::http::Http;
 use leveret_tests::tls::{Authority, bridge};
@@ -22,8 +23,8 @@ const HOST: &str = "broker.example";
 struct Encrypted {
     authority: Authority,
     broker: Broker,
-    amqps: SocketAddr,
-    https: SocketAddr,
+    amqps: HeldAddress,
+    https: HeldAddress,
     /// Keeps the configuration.
     _config: tempfile::NamedTempFile,
 }
@@ -33,11 +34,13 @@ impl Encrypted {
     fn start(tls: &str) -> Self {
         let authority = Authority::new();
         let shown = authority.issue(HOST);
-        let (amqps, https) = (free_address(), free_address());
+        let (amqps, https) = (HeldAddress::new(), HeldAddress::new());
         let config = tempfile::NamedTempFile::with_suffix(".toml").expect("a temporary file");
         let text = format!(
-            "listeners.amqps = [\"{amqps}\"]\nlisteners.management_tls = [\"{https}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n\
+            "listeners.amqps = [\"{}\"]\nlisteners.management_tls = [\"{}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n\
              ca_file = {:?}\n{tls}\n",
+            *amqps,
+            *https,
             shown.certificate,
             shown.key,
             authority.file(),
@@ -56,13 +59,13 @@ impl Encrypted {
     /// Where a client without TLS reaches it, showing a certificate of that name if there is one.
     fn reached_as(&self, name: Option<&str>) -> SocketAddr {
         let shown = name.map(|name| self.authority.issue(name));
-        bridge(self.amqps, HOST, self.authority.client(shown.as_ref()))
+        bridge(*self.amqps, HOST, self.authority.client(shown.as_ref()))
     }
 
     /// The management API over TLS, as [`Encrypted::reached_as`].
     fn https_as(&self, name: Option<&str>) -> SocketAddr {
         let shown = name.map(|name| self.authority.issue(name));
-        bridge(self.https, HOST, self.authority.client(shown.as_ref()))
+        bridge(*self.https, HOST, self.authority.client(shown.as_ref()))
     }
 
     /// Replaces the broker's certificate by one of another authority, which is returned.
@@ -125,7 +128,7 @@ fn messages_of_any_size_go_through_and_the_connection_is_told_as_encrypted() {
 #[test]
 fn a_client_that_speaks_no_tls_is_closed() {
     let encrypted = Encrypted::start("");
-    let raw = Connection::raw_at(encrypted.amqps);
+    let raw = Connection::raw_at(*encrypted.amqps);
     raw.send_bytes(b"AMQP\0\0\x09\x01");
     raw.read_to_end();
     // The others go on.
@@ -191,7 +194,7 @@ fn without_a_certificate_there_is_no_connection_where_one_is_required() {
     let other = Authority::new();
     let of_another = other.issue("anna");
     let client = encrypted.authority.client(Some(&of_another));
-    let stranger = Connection::raw_at(bridge(encrypted.amqps, HOST, client));
+    let stranger = Connection::raw_at(bridge(*encrypted.amqps, HOST, client));
     stranger.send_bytes(b"AMQP\0\0\x09\x01");
     stranger.expect_socket_closed();
     let with = encrypted.reached_as(Some("anna"));
@@ -204,7 +207,7 @@ fn a_certificate_that_is_replaced_is_shown_to_new_connections() {
     let before = Connection::open_at(encrypted.reached_as(None), &Login::default());
     // Clients of the old authority refuse it.
     let other = encrypted.replace_certificate();
-    let reached = bridge(encrypted.amqps, HOST, other.client(None));
+    let reached = bridge(*encrypted.amqps, HOST, other.client(None));
     let end = Instant::now() + DEADLINE;
     loop {
         let attempt = Connection::raw_at(reached);
@@ -246,7 +249,7 @@ fn the_management_api_is_served_over_tls() {
     let check = "/health/checks/protocol-listener/https";
     assert_eq!(api.try_get(check).0, 200);
     // Without TLS there is no answer but TLS's alert, and the others go on.
-    let answer = health(encrypted.https);
+    let answer = health(*encrypted.https);
     assert!(!answer.contains("HTTP"), "{answer}");
     assert_eq!(api.try_get("/whoami").0, 200);
 }
@@ -256,7 +259,7 @@ fn the_management_api_shows_a_certificate_that_is_replaced() {
     let encrypted = Encrypted::start("");
     assert!(health(encrypted.https_as(None)).starts_with("HTTP/1.1 200 OK"));
     let other = encrypted.replace_certificate();
-    let reached = bridge(encrypted.https, HOST, other.client(None));
+    let reached = bridge(*encrypted.https, HOST, other.client(None));
     let end = Instant::now() + DEADLINE;
     while !health(reached).starts_with("HTTP/1.1 200 OK") {
         assert!(Instant::now() < end, "the new certificate is not shown");

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use leveret_tests::broker::free_address;
+use leveret_tests::address::HeldAddress;
 use leveret_tests::http::Http;
 use leveret_tests::node::{Node, Running};
 use leveret_tests::tls::Authority;
@@ -29,10 +29,10 @@ const DEADLINE: Duration = Duration::from_secs(180);
 pub(super) fn run(command: &mut Command) {
     let authority = Authority::new();
     let shown = authority.issue(HOST);
-    let amqps = free_address();
+    let amqps = HeldAddress::new();
     let node = Node::new().managed().settled().configured(&format!(
-        "listeners.amqps = [\"{amqps}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n",
-        shown.certificate, shown.key,
+        "listeners.amqps = [\"{}\"]\n[tls]\ncert_file = {:?}\nkey_file = {:?}\n",
+        *amqps, shown.certificate, shown.key,
     ));
     let mut broker = node.start();
     let plain = format!("amqp://guest:guest@127.0.0.1:{}/%2f", broker.amqp.port());

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use amq_protocol::protocol::{AMQPClass, connection};
+use leveret_tests::address::HeldAddress;
 use leveret_tests::broker::{self, Broker};
 use leveret_tests::client::{Connection, Login};
 use leveret_tests::http::Http;
@@ -308,12 +309,10 @@ fn rabbitmqctl_has_rabbitmqs_exit_codes() {
     assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{"]).0, 65);
     assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 69);
     assert_eq!(failed(&["rabbitmqctl", "add_user", "guest", "x"]).0, 70);
+    let nobody = HeldAddress::new();
     let nowhere = Command::new(broker::binary())
         .args(["rabbitmqctl", "ping"])
-        .env(
-            "LEVERET_MANAGEMENT_URL",
-            format!("http://{}", broker::free_address()),
-        )
+        .env("LEVERET_MANAGEMENT_URL", format!("http://{}", *nobody))
         .output()
         .expect("the program runs");
     assert_eq!(nowhere.status.code(), Some(69));
