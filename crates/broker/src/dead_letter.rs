@@ -55,7 +55,7 @@ pub struct DeadLetter<'a> {
     pub properties: Vec<u8>,
     /// The headers among them.
     pub headers: Table,
-    /// Its routing key, and those of its `CC` header: without `x-dead-letter-routing-key` they stay what they were.
+    /// Its routing key, and those of its `CC` header, to which those of `BCC` are to be added: without `x-dead-letter-routing-key` they stay what they were.
     pub routing_keys: Vec<&'a [u8]>,
 }
 

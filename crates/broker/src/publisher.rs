@@ -19,7 +19,7 @@ use crate::command::{Command, Publish, RunQueues, Shards};
 use crate::exchange::Exchange;
 use crate::link::ConnectionId;
 pub use crate::publisher::filling::NewBody;
-pub(crate) use crate::publisher::filling::{Filling, add_moved, by_shard, lanes};
+pub(crate) use crate::publisher::filling::{Filling, Kept, add_moved, by_shard, lanes};
 use crate::publisher::remembered::Route;
 use crate::publisher::told::Stretch;
 pub use crate::publisher::told::{NOBODY, PublishedTo};
@@ -266,9 +266,15 @@ impl Publisher {
         places
     }
 
-    /// A message is published next on a route that was not remembered: those to windows are never.
+    /// The message that was published last, on a route that was not remembered, may pass windows: those to windows are never. It keeps its blind keys.
     #[cold]
-    pub fn note_passing(&mut self, route: RouteIndex) {
+    pub fn note_unremembered(&mut self, route: RouteIndex, blind: &[u8]) {
+        if !blind.is_empty() {
+            for (shard, _) in &self.routes[route.0].lanes {
+                let filling = &mut self.lanes[shard.0 as usize].filling;
+                filling.builder.mark_blind(blind);
+            }
+        }
         let windows = self.routes[route.0].windows.iter();
         let batches = windows.map(|shard| (shard, self.lanes[shard.0 as usize].number + 1));
         self.passing.extend(batches);

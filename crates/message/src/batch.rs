@@ -8,33 +8,31 @@
 //! ```text
 //! 0   u32  body length in bytes (the inline body, or the shared one)
 //! 4   u32  properties length
-//! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED, EXPIRES)
+//! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED, EXPIRES, BLIND)
 //! 9   u8   priority
 //! 10  u16  length of "exchange and key"
-//! 12       exchange and key: u8 length, exchange, u8 length, routing key
+//! 12       exchange and key: u8 length, exchange, u8 length, routing key; with BLIND the blind keys behind them (`blind_keys.rs`)
 //!          properties: flag words and property list of the content header, as sent
 //!          body, or a u32 index of a shared body
 //! ```
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use crate::properties::{self, Properties};
+use crate::exchange_and_key;
+use crate::properties::Properties;
 
 mod arrivals;
+mod builder;
 #[cfg(test)]
 mod tests;
 
 pub use arrivals::Arrivals;
+pub use builder::BatchBuilder;
 
 /// Bodies of at least this many bytes are shared by reference instead of being copied into the batch.
 ///
 /// Below it, copying is cheaper than one more allocation and one more piece in every write.
 pub const SHARED_BODY_MIN: usize = 16 * 1024;
-
-/// How much memory more than an eighth of its length a batch may take for nothing.
-const SPARE_MAX: usize = 4096;
 
 const HEAD: usize = 12;
 const FLAGS_AT: usize = 8;
@@ -43,6 +41,8 @@ const SHARED_BODY: u8 = 2;
 const DIED: u8 = 4;
 /// There is an `expiration` among the properties.
 const EXPIRES: u8 = 8;
+/// Blind keys stand behind exchange and key.
+const BLIND: u8 = 16;
 
 /// What a publisher knows of one message when it adds it to a batch.
 #[derive(Clone, Copy, Debug)]
@@ -279,14 +279,11 @@ impl Batch {
         let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
         let (exchange_and_key, rest) = rest.split_at_checked(key_len)?;
         let (properties, rest) = rest.split_at_checked(properties_len)?;
-        let body = if flags & SHARED_BODY == 0 {
+        let (exchange_and_key, body) = if flags & (SHARED_BODY | BLIND) == 0 {
             debug_assert_eq!(rest.len(), u32::from_le_bytes([b0, b1, b2, b3]) as usize);
-            Body::Inline(rest)
+            (exchange_and_key, Body::Inline(rest))
         } else {
-            Body::Shared(
-                self.shared
-                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
-            )
+            self.uncommon(flags, exchange_and_key, rest)?
         };
         let persistent = flags & PERSISTENT != 0;
         Some(Message {
@@ -297,6 +294,40 @@ impl Batch {
             priority,
             died: flags & DIED != 0,
         })
+    }
+
+    /// Exchange and key without what stands behind them, and the body wherever it is.
+    #[inline(never)]
+    fn uncommon<'a>(
+        &'a self,
+        flags: u8,
+        exchange_and_key: &'a [u8],
+        rest: &'a [u8],
+    ) -> Option<(&'a [u8], Body<'a>)> {
+        let exchange_and_key = match flags & BLIND {
+            0 => exchange_and_key,
+            _ => exchange_and_key::cut(exchange_and_key)?.0,
+        };
+        let body = match flags & SHARED_BODY {
+            0 => Body::Inline(rest),
+            _ => Body::Shared(
+                self.shared
+                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
+            ),
+        };
+        Some((exchange_and_key, body))
+    }
+
+    /// The keys of its `BCC` header that the message at `index` keeps, as [`blind_keys`](crate::blind_keys) has them; nothing where it has none.
+    pub fn blind_keys(&self, index: u32) -> &[u8] {
+        let of = || {
+            let start = *self.starts.get(index as usize)? as usize;
+            let (head, rest) = self.bytes.get(start..)?.split_first_chunk::<HEAD>()?;
+            let len = usize::from(u16::from_le_bytes([head[10], head[11]]));
+            let (_, blind) = exchange_and_key::cut(rest.get(..len)?)?;
+            (head[FLAGS_AT] & BLIND != 0).then_some(blind)
+        };
+        of().unwrap_or_default()
     }
 
     /// The messages from `first` on, `count` of them.
@@ -380,114 +411,5 @@ impl Batch {
     /// The record buffer; whole where [`Batch::has_shared_bodies`] says no.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-/// A batch that is being filled.
-#[derive(Debug, Default)]
-pub struct BatchBuilder {
-    batch: Batch,
-    /// Sizes of the last sealed batch: the next one is likely to need as much.
-    last_bytes: usize,
-    last_count: usize,
-    shared_bytes: usize,
-}
-
-impl BatchBuilder {
-    /// Adds a message whose body is copied in. Cost: a few copies into one buffer that grows by doubling.
-    #[inline]
-    pub fn push(&mut self, message: NewMessage<'_>, body: &[u8]) {
-        let flags = if message.persistent { PERSISTENT } else { 0 };
-        self.push_record(message, flags, body.len(), body);
-    }
-
-    /// Adds a message whose body stays where it is.
-    pub fn push_shared(&mut self, message: NewMessage<'_>, body: Bytes) {
-        let index = (self.batch.shared.len() as u32).to_le_bytes();
-        let flags = SHARED_BODY | if message.persistent { PERSISTENT } else { 0 };
-        self.shared_bytes += body.len();
-        let len = body.len();
-        self.batch.shared.push(body);
-        self.push_record(message, flags, len, &index);
-    }
-
-    /// The message that was added last carries what the broker says of its deaths: see [`Message::died`].
-    pub fn mark_died(&mut self) {
-        let before = self.batch.starts.iter().rev().nth(1);
-        let flags = before.and_then(|start| self.batch.bytes.get_mut(*start as usize + FLAGS_AT));
-        if let Some(flags) = flags {
-            *flags |= DIED;
-        }
-    }
-
-    #[inline]
-    fn push_record(&mut self, message: NewMessage<'_>, flags: u8, body_len: usize, tail: &[u8]) {
-        let batch = &mut self.batch;
-        if batch.starts.is_empty() {
-            batch.bytes.reserve(self.last_bytes);
-            batch.starts.reserve(self.last_count + 1);
-            batch.starts.push(0);
-        }
-        let key = message.exchange_and_key;
-        let properties = message.properties;
-        batch
-            .bytes
-            .reserve(HEAD + key.len() + properties.len() + tail.len());
-        let [b0, b1, b2, b3] = (body_len as u32).to_le_bytes();
-        let [p0, p1, p2, p3] = (properties.len() as u32).to_le_bytes();
-        let [k0, k1] = (key.len() as u16).to_le_bytes();
-        let expires = properties::has_expiration(message.properties);
-        let flags = flags | if expires { EXPIRES } else { 0 };
-        let head = [
-            b0,
-            b1,
-            b2,
-            b3,
-            p0,
-            p1,
-            p2,
-            p3,
-            flags,
-            message.priority,
-            k0,
-            k1,
-        ];
-        batch.bytes.extend_from_slice(&head);
-        batch.bytes.extend_from_slice(key);
-        batch.bytes.extend_from_slice(properties);
-        batch.bytes.extend_from_slice(tail);
-        batch.starts.push(batch.bytes.len() as u32);
-        batch.persistent += u32::from(flags & PERSISTENT);
-        batch.expiring += u32::from(expires);
-    }
-
-    /// How many messages were added since the last seal.
-    pub fn len(&self) -> u32 {
-        self.batch.len()
-    }
-
-    /// Whether nothing was added since the last seal.
-    pub fn is_empty(&self) -> bool {
-        self.batch.is_empty()
-    }
-
-    /// Bytes gathered since the last seal, shared bodies included.
-    pub fn byte_len(&self) -> usize {
-        self.batch.bytes.len() + self.shared_bytes
-    }
-
-    /// Ends the batch and begins the next one.
-    pub fn seal(&mut self) -> Arc<Batch> {
-        self.last_bytes = self.batch.bytes.len();
-        self.last_count = self.batch.starts.len();
-        self.shared_bytes = 0;
-        let mut batch = std::mem::take(&mut self.batch);
-        // It may stay in a queue for long: what the last batch needed and this one does not is given back, where it is worth a copy.
-        let spare = batch.bytes.capacity() - batch.bytes.len();
-        if spare > SPARE_MAX + batch.bytes.len() / 8 {
-            batch.bytes.shrink_to_fit();
-            batch.starts.shrink_to_fit();
-        }
-        Arc::new(batch)
     }
 }

@@ -10,6 +10,8 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing))]
 
 pub mod batch;
+pub mod blind_keys;
+pub mod copies;
 pub mod exchange_and_key;
 pub mod name;
 pub mod properties;

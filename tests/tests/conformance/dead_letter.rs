@@ -1,6 +1,6 @@
 //! Dead letters: where rejected messages and those too many go, and what they say of it (<https://www.rabbitmq.com/docs/dlx>).
 
-use amq_protocol::protocol::{BasicProperties, basic, exchange, queue};
+use amq_protocol::protocol::{BasicProperties, basic, exchange, queue, tx};
 use amq_protocol::types::{AMQPValue, FieldArray, FieldTable};
 use leveret_tests::client::{Channel, Connection, table, text, unique};
 
@@ -268,6 +268,65 @@ fn a_cycle_in_which_it_is_rejected_goes_on() {
             delivery_tag: delivery.method.delivery_tag,
             requeue: false,
         });
+    }
+}
+
+#[test]
+fn blind_copies_have_letters_too_unless_the_queue_has_a_key_of_its_own() {
+    let channel = Connection::open().channel(1);
+    let exchange = channel.exchange("direct");
+    let (blind, own) = (channel.queue(), channel.queue());
+    channel.bind(&blind, &exchange, "blind");
+    channel.bind(&own, &exchange, "own");
+    let keyless = table([("x-dead-letter-exchange", text(&exchange))]);
+    let mut keyed = keyless.clone();
+    keyed.insert("x-dead-letter-routing-key".into(), text("own"));
+    let headers_of = || table([("BCC", keys(&["blind"]))]);
+    let publish = |queue: &str| {
+        let properties = BasicProperties::default().with_headers(headers_of());
+        channel.publish_with("", queue, properties, "one key is not seen");
+        channel.await_ready(queue, 1);
+        reject_next(&channel, queue);
+    };
+    publish(&channel.queue_with(keyed));
+    let letter = headers(&channel, &own);
+    assert!(letter.inner().get("BCC").is_none());
+    assert_eq!(channel.ready(&blind), 0);
+    publish(&channel.queue_with(keyless));
+    let letter = headers(&channel, &blind);
+    assert!(letter.inner().get("BCC").is_none());
+}
+
+#[test]
+fn a_letter_that_dies_again_goes_to_its_blind_copies_still() {
+    let channel = Connection::open().channel(1);
+    let (second, last) = (channel.exchange("direct"), channel.queue());
+    channel.bind(&last, &second, "blind");
+    let middle = channel.queue_with(table([("x-dead-letter-exchange", text(&second))]));
+    let first_exchange = channel.exchange("fanout");
+    channel.bind(&middle, &first_exchange, "");
+    let first = channel.queue_with(table([("x-dead-letter-exchange", text(&first_exchange))]));
+    let publisher = channel.connection().channel(2);
+    publisher.call(tx::Select {});
+    let bodies = ["short", &"long ".repeat(10_000)];
+    for body in bodies {
+        let headers = table([("BCC", keys(&["nobody", "blind"]))]);
+        let properties = BasicProperties::default().with_headers(headers);
+        publisher.publish_with("", &first, properties, body);
+    }
+    publisher.call(tx::Commit {});
+    for queue in [&first, &middle] {
+        channel.await_ready(queue, 2);
+        reject_next(&channel, queue);
+        reject_next(&channel, queue);
+    }
+    channel.await_ready(&last, 2);
+    for body in bodies {
+        let letter = channel.get(&last).expect("a letter");
+        assert_eq!(letter.text(), body);
+        assert_eq!(letter.method.routing_key.as_str(), first);
+        let headers = letter.properties.headers().clone().expect("headers");
+        assert!(headers.inner().get("BCC").is_none());
     }
 }
 

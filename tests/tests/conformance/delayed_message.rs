@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::{BasicProperties, basic, exchange, queue};
 use amq_protocol::types::AMQPValue;
-use leveret_tests::client::{Channel, Connection, table, text, unique};
+use leveret_tests::client::{Channel, Connection, array, table, text, unique};
 
 /// An exchange, which goes with its last binding, and a queue bound to it.
 fn delayed(channel: &Channel, kind: &str, key: &str) -> (String, String) {
@@ -78,6 +78,31 @@ fn they_come_within_ten_milliseconds_of_their_time() {
         }
     }
     panic!("{late:?}");
+}
+
+#[test]
+fn copies_and_blind_copies_come_later_too() {
+    let channel = Connection::open().channel(1);
+    let (exchange, queue) = delayed(&channel, "direct", "key");
+    let copies = ["copy", "blind"].map(|key| {
+        let copy = channel.queue();
+        channel.bind(&copy, &exchange, key);
+        copy
+    });
+    let headers = table([
+        ("x-delay", ms(200)),
+        ("CC", array(&["copy"])),
+        ("BCC", array(&["blind"])),
+    ]);
+    let properties = BasicProperties::default().with_headers(headers);
+    channel.publish_with(&exchange, "key", properties, "for three");
+    for queue in copies.iter().chain([&queue]) {
+        channel.await_ready(queue, 1);
+        let got = channel.get(queue).expect("a copy");
+        let headers = got.properties.headers().clone().expect("headers");
+        assert!(headers.inner().get("BCC").is_none());
+        assert_eq!(got.method.routing_key.as_str(), "key");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{exchange, queue};
-use amq_protocol::types::{AMQPValue, FieldTable};
+use amq_protocol::types::{AMQPValue, FieldArray, FieldTable};
 use leveret_tests::client::{Channel, Connection, array, table, text, unique};
 
 fn channel() -> Channel {
@@ -473,6 +473,10 @@ fn a_queue_gets_one_copy_though_several_of_its_keys_are_named() {
     channel.bind(&queue, &via, "");
     let further = table([("CC", array(&["cc", "to"])), ("BCC", array(&["bcc", "cc"]))]);
     assert_eq!(copies(&channel, &queue, &exchange, "to", further), 1);
+    // What is no text among them is passed over.
+    let mixed: Vec<AMQPValue> = vec![1.into(), text("cc"), AMQPValue::Void];
+    let further = table([("CC", FieldArray::from(mixed).into())]);
+    assert_eq!(copies(&channel, &queue, &exchange, "nobody's", further), 1);
     let by_name = table([("CC", array(&[&queue]))]);
     assert_eq!(copies(&channel, &queue, "", &queue, by_name), 1);
 }

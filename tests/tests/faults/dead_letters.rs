@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use amq_protocol::protocol::{basic, exchange, queue};
 use amq_protocol::types::AMQPValue;
-use leveret_tests::client::{Channel, table, text};
+use leveret_tests::client::{Channel, array, table, text};
 use leveret_tests::load::{Plan, Publisher};
 use leveret_tests::node::{Node, Running};
 
@@ -69,6 +69,47 @@ fn reject_one(channel: &Channel) -> Option<()> {
         requeue: false,
     });
     Some(())
+}
+
+#[test]
+fn a_letter_goes_to_its_blind_copies_after_a_kill() {
+    let node = Node::new();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.call(exchange::Declare {
+        exchange: LETTERS.into(),
+        kind: "direct".into(),
+        durable: true,
+        ..Default::default()
+    });
+    let arguments = table([("x-dead-letter-exchange", text(LETTERS))]);
+    for (queue, arguments) in [(FROM, arguments), ("copy", table([]))] {
+        channel.call(queue::Declare {
+            queue: queue.into(),
+            durable: true,
+            arguments,
+            ..Default::default()
+        });
+    }
+    channel.bind("copy", LETTERS, "blind");
+    channel.confirm_select();
+    let properties = basic::AMQPProperties::default()
+        .with_delivery_mode(2)
+        .with_headers(table([("BCC", array(&["blind"]))]));
+    channel.publish_with("", FROM, properties, "to die later");
+    channel.confirms(1);
+    broker.kill();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    let got = channel.get(FROM).expect("it was confirmed");
+    channel.send(basic::Reject {
+        delivery_tag: got.method.delivery_tag,
+        requeue: false,
+    });
+    channel.await_ready("copy", 1);
+    let letter = channel.get("copy").expect("a letter");
+    assert_eq!(letter.text(), "to die later");
+    assert_eq!(letter.method.routing_key.as_str(), FROM);
 }
 
 /// Every message is in the one queue or in all the others. Returns how many are in these.

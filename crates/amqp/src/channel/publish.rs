@@ -6,10 +6,11 @@ use leveret_broker::publisher::{NewBody, RouteIndex, ShardSet};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};
+use leveret_message::copies;
 use leveret_message::exchange_and_key;
 use leveret_message::name::Name;
 use leveret_message::properties::{Properties, PropertiesWriter};
-use leveret_message::table::{TableRef, TableWriter, Value};
+use leveret_message::table::{TableRef, TableWriter};
 use leveret_wire::{ReplyCode, encode};
 
 use crate::channel::{Channel, trace, tx};
@@ -93,7 +94,7 @@ pub(crate) fn publish(
     if message.mandatory && core.publisher.reaches_nobody(route) {
         send_back(core, channel, &message)?;
     }
-    let has_bcc = copies && headers.is_some_and(|h| h.find("BCC").is_some());
+    let has_bcc = copies && copies::are_blind(headers);
     let rewritten = (has_bcc || reply_to.is_some()).then(|| rewrite(&properties, reply_to));
     let new = NewMessage {
         exchange_and_key: message.exchange_and_key,
@@ -115,15 +116,17 @@ pub(crate) fn publish(
         route = unremembered(core, (channel.number, route), (new, &body), &properties)?;
     }
     if channel.transaction.is_some() {
-        return tx::gather(core, channel, (route, message.mandatory), new, &body);
-    }
-    if remembered.is_none() {
-        core.publisher.note_passing(route);
+        let blind = copies::blind(headers.filter(|_| has_bcc));
+        let route = (route, message.mandatory);
+        return tx::gather(core, channel, route, (new, &blind), &body);
     }
     if core.publisher.may_refuse(route) {
         note_refusable(core, channel, route);
     }
     let shards = core.publisher.publish((channel.number, route), new, &body);
+    if remembered.is_none() {
+        note_unremembered(core, route, headers);
+    }
     note(core, channel, shards, message.mandatory);
     Ok(())
 }
@@ -150,6 +153,13 @@ fn note(core: &mut Core, channel: &mut Channel, shards: ShardSet, mandatory: boo
     {
         core.publishing.push(channel.number);
     }
+}
+
+/// The message that was published last has gone a route that was not remembered.
+#[cold]
+fn note_unremembered(core: &mut Core, route: RouteIndex, headers: Option<TableRef<'_>>) {
+    let blind = copies::blind(headers);
+    core.publisher.note_unremembered(route, &blind);
 }
 
 /// What else becomes of a message whose route was not remembered. Returns its route, which may have been looked up again.
@@ -205,37 +215,8 @@ fn routing_keys<'a>(
     routing_key: &'a [u8],
     headers: Option<TableRef<'a>>,
 ) -> Result<Vec<&'a [u8]>, Exception> {
-    let mut keys = vec![routing_key];
-    if let Some(headers) = headers {
-        for name in ["CC", "BCC"] {
-            further_keys(headers, name, &mut keys)?;
-        }
-    }
-    Ok(keys)
-}
-
-/// The routing keys in a `CC` or `BCC` header.
-fn further_keys<'a>(
-    headers: TableRef<'a>,
-    name: &str,
-    keys: &mut Vec<&'a [u8]>,
-) -> Result<(), Exception> {
-    let refused = |what: String| {
-        let explanation =
-            format!("invalid message: {{unacceptable_type_in_header,<<\"{name}\">>,{what}}}");
-        Exception::channel(ReplyCode::PreconditionFailed, explanation)
-    };
-    match headers.find(name) {
-        None => Ok(()),
-        Some(Value::Array(array)) => array.iter().try_for_each(|value| match value {
-            Value::LongStr(key) => {
-                keys.push(key);
-                Ok(())
-            }
-            other => Err(refused(other.type_name().to_owned())),
-        }),
-        Some(other) => Err(refused(other.type_name().to_owned())),
-    }
+    copies::routing_keys(routing_key, headers)
+        .map_err(|error| Exception::channel(ReplyCode::PreconditionFailed, error.to_string()))
 }
 
 /// Where the answers to this channel go.
@@ -342,14 +323,8 @@ pub(super) fn write_return(
 #[cold]
 fn rewrite(properties: &Properties<'_>, reply_to: Option<Name>) -> Vec<u8> {
     let mut writer = PropertiesWriter::from(*properties);
-    let kept = properties.headers().map(|headers| {
-        let mut kept = TableWriter::new();
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "BCC") {
-            kept.put(name, value);
-        }
-        kept
-    });
-    writer.headers = kept.as_ref().map(TableWriter::view);
+    let seen = properties.headers().map(copies::seen);
+    writer.headers = seen.as_ref().map(TableWriter::view);
     if let Some(reply_to) = &reply_to {
         writer.reply_to = Some(reply_to.as_bytes());
     }

@@ -163,14 +163,14 @@ fn take(core: &Core, channel: &mut Channel) -> Result<Transaction, Exception> {
     }
 }
 
-/// Keeps a message for the commit. One that reaches no queue is counted only.
+/// Keeps a message, with its blind keys, for the commit. One that reaches no queue is counted only.
 ///
 /// **Errors**: 406 where there is no room for it.
 pub(super) fn gather(
     core: &mut Core,
     channel: &mut Channel,
     (route, mandatory): (RouteIndex, bool),
-    message: NewMessage<'_>,
+    (message, blind): (NewMessage<'_>, &[u8]),
     body: &NewBody<'_>,
 ) -> Result<(), Exception> {
     let Some(transaction) = &mut channel.transaction else {
@@ -180,6 +180,9 @@ pub(super) fn gather(
     let shards = core
         .publisher
         .gather((route, mandatory), message, body, gathered);
+    if !blind.is_empty() {
+        core.publisher.gather_blind(route, blind, gathered);
+    }
     transaction.counts.published += 1;
     if shards.is_empty() && !mandatory {
         transaction.counts.dropped += 1;

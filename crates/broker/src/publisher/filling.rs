@@ -81,20 +81,39 @@ pub(crate) fn lanes(shards: &Shards) -> Vec<Filling> {
     (0..shards.count()).map(|_| Filling::default()).collect()
 }
 
-/// Adds a message that was published before to the batches of the shards that its queues are in. Where it has `died` in a queue, its headers tell of it.
+/// What a message that was published before has from then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept<'a> {
+    /// Whether it has died in a queue, of which its headers tell.
+    pub(crate) died: bool,
+    /// Its blind keys.
+    pub(crate) blind: &'a [u8],
+}
+
+/// Adds a message that was published before to the batches of the shards that its queues are in.
 pub(crate) fn add_moved(
     lanes: &mut [Filling],
     queues: &mut [Arc<QueueHandle>],
     message: NewMessage<'_>,
     body: &NewBody<'_>,
-    died: bool,
+    kept: Kept<'_>,
 ) {
     for (shard, queues) in by_shard(queues) {
         if let Some(lane) = lanes.get_mut(usize::from(shard.0)) {
             lane.add(&queues, message, body);
-            if died {
-                lane.builder.mark_died();
-            }
+            kept.mark(&mut lane.builder);
+        }
+    }
+}
+
+impl Kept<'_> {
+    /// The message that was added last has all this.
+    pub(crate) fn mark(self, builder: &mut BatchBuilder) {
+        if self.died {
+            builder.mark_died();
+        }
+        if !self.blind.is_empty() {
+            builder.mark_blind(self.blind);
         }
     }
 }

@@ -182,6 +182,17 @@ impl Publisher {
         route.shards
     }
 
+    /// The message that was gathered last, on this route, keeps its blind keys.
+    #[cold]
+    pub fn gather_blind(&self, route: RouteIndex, blind: &[u8], gathered: &mut Gathered) {
+        let route = &self.routes[route.0];
+        for (shard, _) in &route.lanes {
+            let filling = &mut gathered.lanes[shard.0 as usize];
+            filling.builder.mark_blind(blind);
+        }
+        gathered.charge.add(blind.len() * route.groups);
+    }
+
     /// Sends what a channel has gathered to the shards as one transaction: how many shards answer it, and what it takes until they have.
     ///
     /// `first` is called with each shard before something is sent to it, `returned` with each mandatory message whose queues are all gone by now.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use leveret_message::batch::NewMessage;
+use leveret_message::blind_keys;
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 use leveret_store::entry::Stream;
@@ -14,7 +15,7 @@ use leveret_store::log::{Position, QueueId};
 use crate::arguments::QueueSettings;
 use crate::command::IfFull;
 use crate::dead_letter::{DeadLetter, Death, Reason};
-use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
@@ -214,10 +215,15 @@ fn publish_dead(
     };
     let Ready { batch, index, .. } = &piece.value;
     let (mut went, mut chances) = (0, Chances::new(piece.first));
-    for message in batch.messages(*index, piece.count as u32) {
-        let Some(letter) = DeadLetter::new(&message, &death) else {
+    for (at, message) in (*index..).zip(batch.messages(*index, piece.count as u32)) {
+        let Some(mut letter) = DeadLetter::new(&message, &death) else {
             continue;
         };
+        let blind = match death.routing_key {
+            None => batch.blind_keys(at),
+            Some(_) => &[],
+        };
+        letter.routing_keys.extend(blind_keys::split(blind));
         let keys = &letter.routing_keys;
         let routed = Routed {
             routing_keys: keys,
@@ -247,7 +253,8 @@ fn publish_dead(
         };
         let body = NewBody::from(message.body);
         vhost.keep_recent(&reached.visited, new, &body);
-        add_moved(lanes, &mut queues, new, &body, true);
+        let kept = Kept { died: true, blind };
+        add_moved(lanes, &mut queues, new, &body, kept);
     }
     exchange.note_published(piece.count, went);
     went

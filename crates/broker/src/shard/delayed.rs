@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::{Batch, BatchBuilder, Body, Message, NewMessage};
+use leveret_message::blind_keys;
 use leveret_message::properties::Properties;
 use leveret_store::log::{QueueId, Read, Transaction, Wanted};
 
@@ -17,7 +18,7 @@ use crate::delay::{Asking, Delay, Near, moved, released};
 use crate::error::Error;
 use crate::exchange::Exchange;
 use crate::link::{ConnectionId, Reply};
-use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
 use crate::route::pick::Chances;
@@ -175,7 +176,8 @@ impl Shard {
             let mut chances = Chances::new(due.first().map_or(0, |near| near.seq));
             for near in due {
                 if let Some(message) = near.batch.message(near.index) {
-                    publish_released(&vhost, &exchange, &message, chances.draw(), &mut lanes);
+                    let message = (&message, near.batch.blind_keys(near.index));
+                    publish_released(&vhost, &exchange, message, chances.draw(), &mut lanes);
                 }
             }
         }
@@ -271,9 +273,11 @@ fn moved_batch(moving: &[Near]) -> Arc<Batch> {
             Body::Inline(body) => builder.push(new, body),
             Body::Shared(body) => builder.push_shared(new, body.clone()),
         }
-        if message.died {
-            builder.mark_died();
-        }
+        let kept = Kept {
+            died: message.died,
+            blind: near.batch.blind_keys(near.index),
+        };
+        kept.mark(&mut builder);
     }
     builder.seal()
 }
@@ -282,16 +286,17 @@ fn moved_batch(moving: &[Near]) -> Arc<Batch> {
 fn publish_released(
     vhost: &Vhost,
     exchange: &Arc<Exchange>,
-    message: &Message<'_>,
+    (message, blind): (&Message<'_>, &[u8]),
     chance: u64,
     lanes: &mut [Filling],
 ) {
     let properties = released(message);
     let properties = properties.as_deref().unwrap_or(message.properties);
     let parsed = Properties::checked(properties);
-    let Some((_, keys)) = published_to(message.exchange_and_key, parsed.headers()) else {
+    let Some((_, mut keys)) = published_to(message.exchange_and_key, parsed.headers()) else {
         return;
     };
+    keys.extend(blind_keys::split(blind));
     let routed = Routed {
         routing_keys: &keys,
         properties: parsed,
@@ -308,5 +313,9 @@ fn publish_released(
     let body = NewBody::from(message.body);
     vhost.keep_recent(&reached.visited, new, &body);
     exchange.note_published(0, queues.len() as u64);
-    add_moved(lanes, &mut queues, new, &body, message.died);
+    let kept = Kept {
+        died: message.died,
+        blind,
+    };
+    add_moved(lanes, &mut queues, new, &body, kept);
 }

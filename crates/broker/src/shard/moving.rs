@@ -12,7 +12,7 @@ use crate::command::{MoveTo, Moving, Operation};
 use crate::dead_letter::{origin, without_deaths};
 use crate::error::Error;
 use crate::link::{ConnectionId, Reply};
-use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue::{Home, Need, Ready};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
@@ -145,6 +145,7 @@ fn publish_moved(vhost: &Vhost, message: &Ready, to: &MoveTo, lanes: &mut [Filli
         return false;
     }
     let body = NewBody::from(message.body);
-    add_moved(lanes, &mut [queue], new, &body, died);
+    let kept = Kept { died, blind: &[] };
+    add_moved(lanes, &mut [queue], new, &body, kept);
     true
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use leveret_message::batch::{Batch, NewMessage};
+use leveret_message::blind_keys;
 use leveret_message::properties::Properties;
 use leveret_message::table::TableRef;
 use leveret_store::entry::Stream;
@@ -20,7 +21,7 @@ use crate::deduplication::window::{FOR_EVER, Window, record};
 use crate::deduplication::{Key, TTL_HEADER};
 use crate::exchange::Exchange;
 use crate::link::{ConnectionId, Reply};
-use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue::KEYS;
 use crate::queue_handle::{QueueHandle, ShardId};
 use crate::room::Room;
@@ -277,9 +278,11 @@ impl Shard {
         };
         let properties = Properties::checked(message.properties);
         let headers = properties.headers();
-        let Some((_, keys)) = published_to(message.exchange_and_key, headers) else {
+        let Some((_, mut keys)) = published_to(message.exchange_and_key, headers) else {
             return;
         };
+        let blind = batch.blind_keys(index);
+        keys.extend(blind_keys::split(blind));
         let key = Key::of_headers(headers);
         let found = match key.is_some_and(|key| window.knows(key, now_ms)) {
             true => Found::Duplicate,
@@ -310,7 +313,11 @@ impl Shard {
         };
         let body = NewBody::from(message.body);
         vhost.keep_recent(&reached.visited, new, &body);
-        add_moved(&mut passed.lanes, &mut queues, new, &body, message.died);
+        let kept = Kept {
+            died: message.died,
+            blind,
+        };
+        add_moved(&mut passed.lanes, &mut queues, new, &body, kept);
         let Some(key) = key.filter(|_| found == Found::New) else {
             return;
         };

@@ -21,7 +21,7 @@ use crate::command::{Command, Part};
 use crate::dead_letter::published_to;
 use crate::definitions;
 use crate::exchange::{Destination, Exchange};
-use crate::publisher::{Filling, NewBody, add_moved, lanes};
+use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue_handle::ShardId;
 use crate::route::pick::Chances;
 use crate::route::{Routed, route};
@@ -215,7 +215,11 @@ impl Vhost {
                 reached.queues
             }
         };
-        add_moved(lanes, &mut queues, new, &body, false);
+        let kept = Kept {
+            died: false,
+            blind: &[],
+        };
+        add_moved(lanes, &mut queues, new, &body, kept);
     }
 
     /// Forgets what an exchange that has ended had kept.

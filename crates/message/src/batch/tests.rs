@@ -1,5 +1,7 @@
 //! Batches give back what was put in.
 
+use std::sync::Arc;
+
 use super::*;
 
 fn new(exchange_and_key: &'static [u8], persistent: bool) -> NewMessage<'static> {
@@ -33,6 +35,47 @@ fn messages_come_back_as_they_were_added() {
     assert!(matches!(second.body, Body::Shared(_)));
     assert!(batch.message(2).unwrap().body.is_empty());
     assert_eq!(batch.message(3), None);
+}
+
+#[test]
+fn blind_keys_stay_with_their_message_and_are_not_seen() {
+    let mut builder = BatchBuilder::default();
+    builder.push(new(b"\x00\x01q", false), b"before");
+    builder.push(new(b"\x01x\x01q", false), b"hello");
+    builder.mark_blind(b"\x01\x00k");
+    builder.push_shared(new(b"\x00\x00", true), Bytes::from(vec![7; 20_000]));
+    builder.mark_blind(b"\x01\x00j");
+    builder.mark_died();
+    builder.push(new(b"\x00\x00", false), b"behind");
+    let batch = builder.seal();
+    let (mut records, mut starts) = (Vec::new(), Vec::new());
+    batch.copy_records(0, 4, &mut records, &mut starts);
+    for batch in [&*batch, &Batch::read(records).expect("whole records")] {
+        let seen = [0, 1, 2, 3].map(|index| batch.message(index).unwrap());
+        let keys = seen.map(|message| message.exchange_and_key);
+        assert_eq!(
+            keys,
+            [&b"\x00\x01q"[..], b"\x01x\x01q", b"\x00\x00", b"\x00\x00"]
+        );
+        let bodies = seen.map(|message| message.body.len());
+        assert_eq!(bodies, [6, 5, 20_000, 6]);
+        assert_eq!(
+            seen.map(|message| message.died),
+            [false, false, true, false]
+        );
+        assert!(
+            seen.iter()
+                .all(|message| message.properties == [0x10, 0, 2])
+        );
+        let blind = [0, 1, 2, 3].map(|index| batch.blind_keys(index));
+        assert_eq!(blind, [&b""[..], b"\x01\x00k", b"\x01\x00j", b""]);
+    }
+    // What has no room beside exchange and key is not kept.
+    builder.push(new(b"\x00\x00", false), b"x");
+    builder.mark_blind(&[0; u16::MAX as usize]);
+    let batch = builder.seal();
+    assert_eq!(batch.blind_keys(0), b"");
+    assert_eq!(batch.message(0).unwrap().body.len(), 1);
 }
 
 #[test]
