@@ -18,8 +18,10 @@ use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::Vhost;
 use leveret_message::batch::{Message, NewMessage};
+use leveret_message::copies;
 use leveret_message::exchange_and_key;
-use leveret_message::properties::Properties;
+use leveret_message::properties::{Properties, PropertiesWriter};
+use leveret_message::table::TableWriter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -73,7 +75,9 @@ pub(crate) async fn publish(
     let vhost = caller.vhost(&vhost)?;
     let exchange = vhost.exchange(of_path(&name));
     let exchange = exchange.map_err(Refusal::of_publish)?;
-    check(&caller, &vhost, &exchange, &new.routing_key).map_err(Refusal::of_publish)?;
+    check(&caller, &vhost, &exchange).map_err(Refusal::of_publish)?;
+    check_topic(&caller, &vhost, &exchange, new.routing_key.as_bytes())
+        .map_err(Refusal::of_publish)?;
     if broker.alarms().any() {
         return Err(Refusal::unavailable(
             "an alarm is on: publishers are blocked",
@@ -90,11 +94,15 @@ pub(crate) async fn publish(
     let mut link = OperatorLink::new(broker);
     let mut publisher =
         Publisher::new(link.connection(), Arc::clone(&vhost), broker.shards.clone());
-    let keys = std::iter::once(new.routing_key.as_bytes());
-    let route = publisher.route(&exchange, &key, keys, properties);
+    let keys = routing_keys(&new.routing_key, &properties)?;
+    for key in keys.iter().skip(1) {
+        check_topic(&caller, &vhost, &exchange, key).map_err(Refusal::of_publish)?;
+    }
+    let route = publisher.route(&exchange, &key, keys.iter().copied(), properties);
+    let seen = seen(&properties)?;
     let message = NewMessage {
         exchange_and_key: &key,
-        properties: properties.as_bytes(),
+        properties: &seen,
         persistent: properties.is_persistent(),
         priority: properties.priority().unwrap_or_default(),
     };
@@ -103,12 +111,12 @@ pub(crate) async fn publish(
     let route = match vhost.is_traced() {
         false => route,
         true => {
-            let keys = [new.routing_key.as_bytes()];
             publisher.trace_published(route, &keys, message, &body, &witness(&caller));
-            publisher.route(&exchange, &key, keys.into_iter(), properties)
+            publisher.route(&exchange, &key, keys.iter().copied(), properties)
         }
     };
     let shards = publisher.publish((NOBODY, route), message, &body);
+    publisher.note_unremembered(route, &copies::blind(properties.headers()));
     publisher.hand_over(|shard| link.connect(shard));
     let routed = is_taken(&mut link, &publisher, shards).await?;
     let done = TrafficFigures {
@@ -129,20 +137,38 @@ async fn is_taken(
 ) -> Result<bool, Refusal> {
     let mut waiting: Vec<_> = shards.iter().collect();
     let mut routed = !waiting.is_empty();
-    while !waiting.is_empty() {
-        let progress = |event| match event {
-            Event::Progress { shard, done, .. } => Some((shard, done)),
-            Event::Refused { .. } => {
-                // There is no other message on this link.
-                routed = false;
-                None
-            }
-            _ => None,
-        };
-        let (shard, done) = link.next(progress).await?;
-        waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
+    if !routed {
+        return Ok(false);
     }
+    // Several may answer at once.
+    link.next(|event| {
+        match event {
+            Event::Progress { shard, done, .. } => {
+                waiting.retain(|waiting| *waiting != shard || done < publisher.number(shard));
+            }
+            // There is no other message on this link.
+            Event::Refused { .. } => routed = false,
+            _ => {}
+        }
+        waiting.is_empty().then_some(())
+    })
+    .await?;
     Ok(routed)
+}
+
+/// The routing keys of a message, those in its headers too.
+fn routing_keys<'a>(key: &'a str, properties: &Properties<'a>) -> Result<Vec<&'a [u8]>, Refusal> {
+    let keys = copies::routing_keys(key.as_bytes(), properties.headers());
+    keys.map_err(|error| Refusal::bad_request(format!("406 PRECONDITION_FAILED - {error}")))
+}
+
+/// The properties as they are seen by those who get the message.
+fn seen(properties: &Properties<'_>) -> Result<Vec<u8>, Refusal> {
+    let mut writer = PropertiesWriter::from(*properties);
+    let seen = properties.headers().map(copies::seen);
+    writer.headers = seen.as_ref().map(TableWriter::view);
+    let seen = writer.to_bytes();
+    seen.map_err(|error| Refusal::bad_request(error.to_string()))
 }
 
 /// Who publishes and gets, as the firehose tells it.
@@ -170,26 +196,31 @@ fn check_user_id(caller: &Caller, properties: &Properties<'_>) -> Result<(), Ref
     }
 }
 
-/// Whether the caller may publish to an exchange with that key.
-fn check(
-    caller: &Caller,
-    vhost: &Vhost,
-    exchange: &Exchange,
-    routing_key: &str,
-) -> Result<(), Error> {
+/// Whether the caller may publish to an exchange.
+fn check(caller: &Caller, vhost: &Vhost, exchange: &Exchange) -> Result<(), Error> {
     caller.may(vhost, Access::Write, (Kind::Exchange, &exchange.name))?;
     if exchange.internal {
         return Err(Error::InternalExchange(exchange.resource()));
     }
+    Ok(())
+}
+
+/// Whether the caller may publish to an exchange with that key.
+fn check_topic(
+    caller: &Caller,
+    vhost: &Vhost,
+    exchange: &Exchange,
+    routing_key: &[u8],
+) -> Result<(), Error> {
     let (user, vhost) = (&caller.user.name, &vhost.name);
     let topics = caller.api.broker.users.snapshot().topics_of(user, vhost);
     let is_topic = exchange.kind == ExchangeKind::Topic;
-    if !is_topic || topics.allows(Access::Write, &exchange.name, routing_key.as_bytes()) {
+    if !is_topic || topics.allows(Access::Write, &exchange.name, routing_key) {
         return Ok(());
     }
     Err(Error::TopicRefused {
         access: Access::Write,
-        routing_key: routing_key.to_owned(),
+        routing_key: String::from_utf8_lossy(routing_key).into_owned(),
         exchange: exchange.name.clone(),
         vhost: vhost.clone(),
         user: user.clone(),

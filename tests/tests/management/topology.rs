@@ -1,10 +1,12 @@
 //! Queues, exchanges, bindings, messages, policies, vhosts: made, told and removed over HTTP.
 
-use amq_protocol::protocol::queue;
+use amq_protocol::protocol::{basic, queue};
 use amq_protocol::types::FieldTable;
 use leveret_tests::broker;
-use leveret_tests::client::{Connection, Login};
-use serde_json::json;
+use leveret_tests::client::{Connection, Login, table, text};
+use leveret_tests::http::Http;
+use leveret_tests::node::Node;
+use serde_json::{Value, json};
 
 use super::{api, unique};
 
@@ -132,6 +134,71 @@ fn a_binding_is_known_by_its_properties_key() {
     let nowhere = format!("/bindings/%2F/e/amq.topic/q/{name}-nowhere");
     assert_eq!(api.post(&nowhere, &json!({})).status, 404);
     assert_eq!(api.delete(&format!("/queues/%2F/{name}")), 204);
+}
+
+#[test]
+fn a_message_is_published_to_queues_of_several_shards() {
+    let broker = Node::new()
+        .managed()
+        .configured("limits.shards = 4\n")
+        .start();
+    let api = Http::guest(broker.management());
+    let queues: Vec<String> = (0..16).map(|_| unique("queue")).collect();
+    for queue in &queues {
+        assert_eq!(api.put(&format!("/queues/%2F/{queue}"), &json!({})).0, 201);
+        let bind = format!("/bindings/%2F/e/amq.fanout/q/{queue}");
+        assert_eq!(api.post(&bind, &json!({})).status, 201);
+    }
+    let message = json!({
+        "properties": {}, "routing_key": "", "payload": "x", "payload_encoding": "string",
+    });
+    for _ in 0..50 {
+        let answer = api.post("/exchanges/%2F/amq.fanout/publish", &message);
+        assert_eq!(answer.body, json!({"routed": true}));
+    }
+    let channel = broker.connect().channel(1);
+    for queue in &queues {
+        assert_eq!(channel.ready(queue), 50);
+    }
+}
+
+#[test]
+fn copies_and_blind_copies_are_published_too() {
+    let (api, channel) = (
+        api(),
+        Connection::open_at(broker::own().amqp, &Login::default()).channel(1),
+    );
+    let [to, copy, blind, letters] = [(); 4].map(|()| channel.queue());
+    let dying = channel.queue_with(table([("x-dead-letter-exchange", text(""))]));
+    let publish = |key: &str, headers: Value| {
+        let message = json!({
+            "properties": {"headers": headers}, "routing_key": key, "payload": "x",
+            "payload_encoding": "string",
+        });
+        api.post("/exchanges/%2F/amq.default/publish", &message)
+    };
+    let headers = json!({"CC": [copy], "BCC": [blind], "a": 1});
+    assert_eq!(publish(&to, headers).body, json!({"routed": true}));
+    for queue in [&to, &copy, &blind] {
+        let got = channel.get_with(queue, true).expect("a copy");
+        let headers = got.properties.headers().clone().expect("headers");
+        assert!(headers.contains_key("CC") && headers.contains_key("a"));
+        assert!(!headers.contains_key("BCC"));
+        assert_eq!(got.method.routing_key.as_str(), to);
+    }
+    let refused = publish(&to, json!({"BCC": "blind"}));
+    assert_eq!(refused.status, 400);
+    let reason = refused.body["reason"].as_str().expect("a reason");
+    assert!(reason.contains("unacceptable_type_in_header"), "{reason}");
+    // It has letters as any other.
+    publish(&dying, json!({"BCC": [letters]}));
+    channel.take(&letters);
+    let delivery_tag = channel.get(&dying).expect("a message").method.delivery_tag;
+    channel.send(basic::Reject {
+        delivery_tag,
+        requeue: false,
+    });
+    channel.await_ready(&letters, 1);
 }
 
 #[test]
