@@ -122,7 +122,8 @@ pub trait Log: Send {
     /// Messages of queues of a group are settled for good. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
     fn settle(&mut self, group: Group, reason: Reason, runs: &[QueueRun]) -> Position;
 
-    /// Messages of a stream of a queue were delivered, and went back. **Effect**, **Order**, **Waits** as [`Log::enqueue`].
+    /// Messages of a stream of a queue were delivered, and went back. That some wait for their next delivery is written at once. **Effect**, **Order**,
+    /// **Waits** as [`Log::enqueue`].
     fn requeue(&mut self, group: Group, of: (QueueId, Stream), runs: &[RequeueRun]) -> Position;
 
     /// A queue is gone with all its messages. **Effect**, **Order**, **Waits** as [`Log::enqueue`].

@@ -14,6 +14,9 @@ use crate::store::Order;
 use crate::transactions::Transactions;
 use crate::work::Work;
 
+#[cfg(test)]
+mod tests;
+
 /// With so many bytes that are staged and not written, publishers are to be slowed down.
 const BEHIND_BYTES: usize = 8 << 20;
 
@@ -130,8 +133,13 @@ impl Log for ShardLog {
 
     fn requeue(&mut self, group: Group, of: (QueueId, Stream), runs: &[RequeueRun]) -> Position {
         let reason = Reason::ConsumerGone;
+        // Nobody waits to hear that messages wait, but whoever gave them back counts on it.
+        let urgency = match runs.iter().any(|run| run.ready_ms > 0) {
+            true => Urgency::Written,
+            false => Urgency::Whenever,
+        };
         let runs = runs.iter().copied();
-        self.push(group, Urgency::Whenever, |out, stamp| {
+        self.push(group, urgency, |out, stamp| {
             entry::requeue(out, stamp, of, reason, runs)
         })
     }
