@@ -36,6 +36,7 @@ mod qos;
 mod queue;
 mod queue_arguments;
 mod queue_lifetime;
+mod quorum;
 mod reply_to;
 mod requeue;
 mod routing;

@@ -60,6 +60,8 @@ pub struct DeliveredRun {
     pub redelivered: bool,
     /// How often they came back from a consumer that failed with them.
     pub failed: u16,
+    /// How often they were handed out before and came back, where their queue counts that.
+    pub acquired: u16,
     /// Whether they come from a stream, and say at which offsets they are.
     pub has_offsets: bool,
 }
@@ -124,6 +126,8 @@ pub struct Got {
     pub redelivered: bool,
     /// How often it came back from a consumer that failed with it.
     pub failed: u16,
+    /// How often it was handed out before and came back, where its queue counts that.
+    pub acquired: u16,
     /// How many ready messages are left in the queue.
     pub remaining: u64,
 }

@@ -58,7 +58,9 @@ mod uncounted;
 
 pub use groups::Group;
 pub use peek::{Look, Seen};
-pub use pieces::{Held, Home, KEYS, Level, Place, Ready, Taken, deliveries, failures, in_memory};
+pub use pieces::{
+    Held, Home, KEYS, Level, Place, Ranking, Ready, Taken, deliveries, failures, in_memory,
+};
 pub use reading::{Asking, Need, Reach, batch_of};
 pub use settling::Fate;
 pub use uncounted::Count;
@@ -75,8 +77,8 @@ pub struct Queue {
     pub is_kept: bool,
     /// [`QueueHandle::syncs`].
     pub syncs: bool,
-    /// The highest priority that is told apart.
-    pub max_level: Level,
+    /// How priorities are told apart.
+    pub ranking: Ranking,
     /// Whether one of its messages may expire.
     pub expires: bool,
     /// Whether messages were handed out that could leave memory, since they were last looked for.
@@ -143,7 +145,7 @@ impl Queue {
             id: handle.id,
             is_kept: handle.is_kept(),
             syncs: handle.syncs,
-            max_level: Level(settings.max_priority.unwrap_or(0)),
+            ranking: Ranking::of(&settings),
             expires: settings.message_ttl.is_some(),
             length: Length::new(&settings.length),
             body_bytes: BodyBytes::default(),
@@ -151,9 +153,9 @@ impl Queue {
             consumers: consumers(&settings),
             groups: groups(&settings),
             keys: None,
+            lines: Lines::new(Ranking::of(&settings)),
             settings,
             handle,
-            lines: Lines::default(),
             reach: Reach::default(),
             gets: VecDeque::new(),
             moves: VecDeque::new(),
@@ -299,6 +301,7 @@ impl Queue {
             bytes: batch.size(index, count),
             piece: self.next_piece(messages, place),
             redelivered: false,
+            acquired: 0,
         }
     }
 
@@ -337,19 +340,26 @@ impl Queue {
         if most == 0 {
             return None;
         }
+        let acquired = line.first_acquired();
         let before = line.bytes;
         let piece = line.pop(most)?;
         let bytes = before - line.bytes;
-        Some(self.taken(piece, redelivered, bytes))
+        Some(self.taken(piece, (redelivered, acquired), bytes))
     }
 
     #[inline]
-    fn taken(&mut self, piece: Piece<Ready>, redelivered: bool, bytes: usize) -> Taken {
+    fn taken(
+        &mut self,
+        piece: Piece<Ready>,
+        (redelivered, acquired): (bool, u16),
+        bytes: usize,
+    ) -> Taken {
         let run = (piece.value.index, piece.count);
         self.count_bodies(&piece.value.batch, run, false);
         Taken {
             piece,
             redelivered,
+            acquired,
             bytes,
         }
     }
@@ -363,11 +373,17 @@ impl Queue {
         consumer: Option<ConsumerKey>,
         handed_at: Tick,
     ) {
-        let Taken { piece, bytes, .. } = taken;
+        let Taken {
+            piece,
+            bytes,
+            acquired,
+            ..
+        } = taken;
         self.unacked_count += piece.count;
         self.unacked_bytes += bytes;
         self.handed_out |= piece.value.home == Home::Log;
         let value = Held {
+            acquired,
             consumer,
             handed_at,
             ..Held::from(piece.value)
@@ -394,11 +410,17 @@ impl Queue {
     }
 
     /// Messages that were taken stay: they are where they were, as if they had been handed out.
-    pub fn stay(&mut self, piece: Piece<Ready>) {
+    pub fn stay(&mut self, taken: Taken) {
+        let Taken {
+            piece, acquired, ..
+        } = taken;
         self.put_back(Piece {
             first: piece.first,
             count: piece.count,
-            value: Held::from(piece.value),
+            value: Held {
+                acquired,
+                ..Held::from(piece.value)
+            },
         });
     }
 

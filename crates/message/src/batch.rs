@@ -23,11 +23,13 @@ use crate::properties::Properties;
 
 mod arrivals;
 mod builder;
+mod kind;
 #[cfg(test)]
 mod tests;
 
 pub use arrivals::Arrivals;
 pub use builder::BatchBuilder;
+pub use kind::{Kind, ToldApart, ToldPriority};
 
 /// Bodies of at least this many bytes are shared by reference instead of being copied into the batch.
 ///
@@ -103,24 +105,6 @@ pub struct Message<'a> {
     pub died: bool,
 }
 
-/// What decides where a message goes in its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
-    /// Whether it is to survive a restart in a durable queue; `false` where that is not told apart.
-    pub persistent: bool,
-    /// The `priority` property; 0 where that is not told apart.
-    pub priority: u8,
-}
-
-/// Which differences between messages matter to a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ToldApart {
-    /// Persistent ones and others.
-    pub persistence: bool,
-    /// Priorities.
-    pub priority: bool,
-}
-
 /// A sealed run of messages. Shared by reference, never changed.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -147,65 +131,6 @@ impl Batch {
     /// Whether at least one message is persistent.
     pub fn has_persistent(&self) -> bool {
         self.persistent > 0
-    }
-
-    /// Cuts `count` messages from `first` on where their kind changes, as far as it is told apart: `(first, count, kind)` each. One piece, in
-    /// constant time, where all messages of the batch are alike in that.
-    #[inline]
-    pub fn by_kind(
-        &self,
-        first: u32,
-        count: u32,
-        told_apart: ToldApart,
-    ) -> impl Iterator<Item = (u32, u32, Kind)> {
-        let common = self.common_kind(told_apart);
-        let end = first + count;
-        let mut at = first;
-        std::iter::from_fn(move || {
-            let from = at;
-            if from >= end {
-                return None;
-            }
-            let kind = match common {
-                Some(kind) => {
-                    at = end;
-                    kind
-                }
-                None => {
-                    let kind = self.kind(from, told_apart)?;
-                    let differs = |index: &u32| self.kind(*index, told_apart) != Some(kind);
-                    at = (from..end).find(differs).unwrap_or(end);
-                    kind
-                }
-            };
-            Some((from, at - from, kind))
-        })
-    }
-
-    /// The kind of all messages, where that is known without a look at each.
-    #[inline]
-    fn common_kind(&self, told_apart: ToldApart) -> Option<Kind> {
-        let of = |persistent| Kind {
-            persistent,
-            priority: 0,
-        };
-        if told_apart.priority {
-            return None;
-        }
-        if !told_apart.persistence || self.persistent == 0 {
-            return Some(of(false));
-        }
-        (self.persistent == self.len()).then(|| of(true))
-    }
-
-    fn kind(&self, index: u32, told_apart: ToldApart) -> Option<Kind> {
-        let start = *self.starts.get(index as usize)? as usize;
-        let record = self.bytes.get(start + FLAGS_AT..)?;
-        let [flags, priority] = *record.first_chunk()?;
-        Some(Kind {
-            persistent: told_apart.persistence && flags & PERSISTENT != 0,
-            priority: if told_apart.priority { priority } else { 0 },
-        })
     }
 
     /// Says when its messages arrived in their queues: for whoever puts them there, before anybody else has it.

@@ -183,6 +183,32 @@ fn priorities_and_failures_are_remembered() {
     assert_eq!(expected.map(|_| channel.take("ranked")), expected);
 }
 
+#[test]
+fn priorities_of_quorum_queues_are_remembered_below_those_of_messages_without_too() {
+    let node = Node::new();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    let arguments = table([("x-queue-type", text("quorum"))]);
+    declare(&channel, "quorum", arguments);
+    channel.confirm_select();
+    for (priority, body) in [(Some(0), "lowest"), (None, "none"), (Some(31), "highest")] {
+        let properties = match priority {
+            Some(priority) => persistent().with_priority(priority),
+            None => persistent(),
+        };
+        publish(&channel, "", "quorum", properties, body);
+    }
+    broker.kill();
+    let broker = node.start();
+    let channel = broker.connect().channel(1);
+    channel.confirm_select();
+    publish(&channel, "", "quorum", persistent().with_priority(3), "low");
+    publish(&channel, "", "quorum", persistent(), "none again");
+    channel.await_ready("quorum", 5);
+    let expected = ["highest", "none", "none again", "low", "lowest"];
+    assert_eq!(expected.map(|_| channel.take("quorum")), expected);
+}
+
 /// A durable queue whose messages wait when they come back.
 fn declare_retrying(channel: &Channel, name: &str, ms: i32) {
     let arguments = table([
@@ -229,6 +255,7 @@ fn what_waits_to_be_delivered_again_waits_on_and_comes_once() {
     give_back(&channel, "retrying", "fails", true);
     assert_eq!(channel.take("retrying"), "goes");
     give_back(&channel, "retrying", "is given back", false);
+    channel.await_ready("retrying", 1);
     // A confirm behind them: what the log was told before is durable with it.
     publish(&channel, "", "retrying", persistent(), "comes later");
     channel.await_ready("retrying", 2);

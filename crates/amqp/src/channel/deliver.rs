@@ -1,5 +1,6 @@
 //! Messages on their way out: `basic.deliver` and `basic.get-ok`, delivery tags, what the client has to settle.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use leveret_broker::command::{Outcome, Settle};
@@ -19,6 +20,9 @@ use crate::output::Output;
 
 /// The header that says how often consumers have failed with a message.
 const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// The header that says how often a message was handed out and came back, in quorum queues.
+const ACQUIRED_COUNT: &str = "x-acquired-count";
 
 /// The header that says at which offset of its stream a message is.
 const STREAM_OFFSET: &str = "x-stream-offset";
@@ -45,7 +49,7 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     let messages = batch.messages(run.first, run.count);
     let tagged = (first_tag..).zip(messages);
     let (out, prefix) = (&mut core.out, &consumer.prefix);
-    if run.has_offsets || run.failed > 0 {
+    if run.has_offsets || run.failed > 0 || run.acquired > 0 {
         write_with_headers(out, prefix, run, tagged, payload_max);
     } else {
         for (tag, message) in tagged {
@@ -72,7 +76,8 @@ pub(crate) fn deliver(core: &mut Core, channels: &mut Channels, batch: &Batch, r
     });
 }
 
-/// Writes messages that are given a header on their way out: their offset where they come from a stream, else how often consumers have failed with them.
+/// Writes messages that are given headers on their way out: their offset where they come from a stream, else how often consumers had them and failed with
+/// them.
 #[inline(never)]
 fn write_with_headers<'m>(
     out: &mut Output,
@@ -81,6 +86,14 @@ fn write_with_headers<'m>(
     messages: impl Iterator<Item = (u64, Message<'m>)>,
     payload_max: usize,
 ) {
+    if run.acquired > 0 {
+        for (tag, message) in messages {
+            let properties = with_counts(message.properties, run.failed, run.acquired);
+            let of = (tag, run.redelivered);
+            write(out, prefix, of, &message, &properties, payload_max);
+        }
+        return;
+    }
     let mut header = AddedHeader::new(match run.has_offsets {
         true => STREAM_OFFSET,
         false => DELIVERY_COUNT,
@@ -94,6 +107,18 @@ fn write_with_headers<'m>(
         let of = (tag, run.redelivered);
         write(out, prefix, of, &message, properties, payload_max);
     }
+}
+
+/// Properties with headers that say how often consumers had a message and failed with it.
+fn with_counts<'m>(properties: &'m [u8], failed: u16, acquired: u16) -> Cow<'m, [u8]> {
+    let mut told = Cow::Borrowed(properties);
+    for (name, count) in [(ACQUIRED_COUNT, acquired), (DELIVERY_COUNT, failed)] {
+        if count > 0 {
+            let with = AddedHeader::new(name).on(&told, i64::from(count)).to_vec();
+            told = Cow::Owned(with);
+        }
+    }
+    told
 }
 
 #[inline]
@@ -178,11 +203,7 @@ pub(crate) fn got(
     );
     let (tag, number) = (channel.last_tag, channel.number);
     let remaining = u32::try_from(got.remaining).unwrap_or(u32::MAX);
-    let mut count = AddedHeader::new(DELIVERY_COUNT);
-    let properties = match got.failed {
-        0 => message.properties,
-        failed => count.on(message.properties, i64::from(failed)),
-    };
+    let properties = with_counts(message.properties, got.failed, got.acquired);
     encode::get_ok(
         core.out.buffer(),
         number,
@@ -192,7 +213,13 @@ pub(crate) fn got(
         remaining,
     );
     let payload_max = core.frame_max.saturating_sub(FRAME_OVERHEAD) as usize;
-    content(&mut core.out, number, properties, message.body, payload_max);
+    content(
+        &mut core.out,
+        number,
+        &properties,
+        message.body,
+        payload_max,
+    );
     if core.vhost.is_traced() {
         trace::delivered(
             core,

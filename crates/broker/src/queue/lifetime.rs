@@ -138,7 +138,7 @@ impl Queue {
             let piece = line.pop(count)?;
             Some((piece, redelivered, before - line.bytes))
         })?;
-        Some(self.taken(piece, redelivered, bytes))
+        Some(self.taken(piece, (redelivered, 0), bytes))
     }
 
     /// Whether the message that is served first has expired.

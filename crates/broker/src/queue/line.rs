@@ -98,6 +98,14 @@ impl Line {
         }
     }
 
+    /// How often the messages of the first run came back, where that is counted.
+    #[inline]
+    pub(super) fn first_acquired(&self) -> u16 {
+        self.returned
+            .first()
+            .map_or(0, |piece| piece.value.acquired)
+    }
+
     /// Takes up to `most` messages from the front, all of the first run. None where the first ones are not in memory.
     #[inline]
     pub(super) fn pop(&mut self, most: u64) -> Option<Piece<Ready>> {

@@ -1,54 +1,83 @@
 //! The ready messages of a queue, a line for each priority that has some: levels that nobody uses cost nothing.
 
 use crate::queue::line::Line;
-use crate::queue::pieces::Level;
+use crate::queue::pieces::{Level, Ranking};
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    /// The lowest priority: the only one of most queues.
+    /// The priority that most messages have: the only one of most queues.
     plain: Line,
     /// The others, the highest first.
-    higher: Vec<Line>,
+    others: Vec<Line>,
+    /// How many of them are served before the plain one.
+    above: usize,
+    ranking: Ranking,
 }
 
 impl Lines {
+    pub(super) fn new(ranking: Ranking) -> Self {
+        Self {
+            ranking,
+            ..Self::default()
+        }
+    }
+
     /// How many messages.
     #[inline]
     pub(super) fn count(&self) -> u64 {
         let plain = self.plain.count();
-        if self.higher.is_empty() {
+        if self.others.is_empty() {
             return plain;
         }
-        let higher: u64 = self.higher.iter().map(Line::count).sum();
-        plain + higher
+        let others: u64 = self.others.iter().map(Line::count).sum();
+        plain + others
     }
 
     /// The memory they stand for, in bytes.
     #[inline]
     pub(super) fn bytes(&self) -> usize {
-        if self.higher.is_empty() {
+        if self.others.is_empty() {
             return self.plain.bytes;
         }
-        let higher: usize = self.higher.iter().map(|line| line.bytes).sum();
-        self.plain.bytes + higher
+        let others: usize = self.others.iter().map(|line| line.bytes).sum();
+        self.plain.bytes + others
     }
 
     /// The one that is served first: the highest that has messages.
     #[inline]
     pub(super) fn first(&self) -> &Line {
-        let filled = self.higher.iter().find(|line| line.count() > 0);
-        filled.unwrap_or(&self.plain)
+        match self.others.is_empty() {
+            true => &self.plain,
+            false => self
+                .first_other()
+                .map_or(&self.plain, |at| &self.others[at]),
+        }
     }
 
-    /// As [`Lines::first`]. Forgets those above that are empty.
+    /// As [`Lines::first`]. Forgets the others that are empty.
     #[inline]
     pub(super) fn first_mut(&mut self) -> &mut Line {
-        if self.higher.is_empty() {
+        if self.others.is_empty() {
             return &mut self.plain;
         }
-        self.higher.retain(|line| line.count() > 0);
-        self.higher.first_mut().unwrap_or(&mut self.plain)
+        self.others.retain(|line| line.count() > 0);
+        self.count_above();
+        match self.first_other() {
+            None => &mut self.plain,
+            Some(at) => &mut self.others[at],
+        }
+    }
+
+    /// Which of the others is served first, where it is not the plain one.
+    fn first_other(&self) -> Option<usize> {
+        let first = self.others.iter().position(|line| line.count() > 0);
+        first.filter(|at| *at < self.above || self.plain.count() == 0)
+    }
+
+    fn count_above(&mut self) {
+        let is_above = |line: &Line| self.ranking.rank(line.level) > 0;
+        self.above = self.others.partition_point(is_above);
     }
 
     /// The line of a priority; from now on it is there.
@@ -57,21 +86,30 @@ impl Lines {
         if level == Level(0) {
             return &mut self.plain;
         }
-        let at = self.higher.partition_point(|line| line.level > level);
-        if self.higher.get(at).is_none_or(|line| line.level != level) {
-            self.higher.insert(at, Line::new(level));
+        let rank = |level| self.ranking.rank(level);
+        let at = self
+            .others
+            .partition_point(|line| rank(line.level) > rank(level));
+        if self.others.get(at).is_none_or(|line| line.level != level) {
+            self.others.insert(at, Line::new(level));
+            self.count_above();
         }
-        &mut self.higher[at]
+        &mut self.others[at]
     }
 
     /// All of them, those first that are served first.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.higher.iter().chain(std::iter::once(&self.plain))
+        let (above, below) = self.others.split_at(self.above);
+        above
+            .iter()
+            .chain(std::iter::once(&self.plain))
+            .chain(below)
     }
 
     /// As [`Lines::iter`].
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Line> {
         let plain = std::iter::once(&mut self.plain);
-        self.higher.iter_mut().chain(plain)
+        let (above, below) = self.others.split_at_mut(self.above);
+        above.iter_mut().chain(plain).chain(below)
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use leveret_message::batch::Batch;
+use leveret_message::batch::{Batch, ToldPriority};
 use leveret_store::entry::{Run, Stream};
 
+use crate::arguments::{QueueArguments, QueueType};
 use crate::queue::consumers::ConsumerKey;
 use crate::queue::overdue::Tick;
 use crate::runs::{Piece, RunValue};
@@ -22,7 +23,7 @@ pub enum Home {
 /// The first stream with keys; those with messages are below.
 pub const KEYS: u32 = 256;
 
-/// The priority of messages in their queue: 0 in one without priorities. In the log it is the stream they are in.
+/// Which line of their queue messages are in, by their priority: 0 is that of most. In the log it is the stream they are in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(pub u8);
 
@@ -40,6 +41,75 @@ impl Level {
     /// The one that the log names so.
     pub fn of(stream: Stream) -> Option<Self> {
         u8::try_from(stream.0).ok().map(Self)
+    }
+}
+
+/// How a queue tells priorities apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranking {
+    /// Not at all.
+    #[default]
+    None,
+    /// Up to the highest one, from 0 on, which messages have that say nothing (`x-max-priority`).
+    UpTo(u8),
+    /// As RabbitMQ's quorum queues: 32 of them, of which messages have the one in [`QUORUM_DEFAULT`] that say nothing. That is level 0, and those below it are
+    /// counted back from 256.
+    Quorum,
+}
+
+/// The highest priority of a quorum queue.
+const QUORUM_MAX: u8 = 31;
+
+/// That of messages in a quorum queue that have none.
+const QUORUM_DEFAULT: u8 = 4;
+
+impl Ranking {
+    /// As a queue's arguments say.
+    pub fn of(settings: &QueueArguments) -> Self {
+        match settings.max_priority {
+            Some(0) => Self::None,
+            Some(max) => Self::UpTo(max),
+            None if settings.queue_type == QueueType::Quorum => Self::Quorum,
+            None => Self::None,
+        }
+    }
+
+    /// What a batch has to tell apart.
+    #[inline]
+    pub fn told(self) -> ToldPriority {
+        match self {
+            Self::None => ToldPriority::No,
+            Self::UpTo(_) => ToldPriority::OrZero,
+            Self::Quorum => ToldPriority::Or(QUORUM_DEFAULT),
+        }
+    }
+
+    /// The line of messages with a priority.
+    #[inline]
+    pub fn level(self, priority: u8) -> Level {
+        match self {
+            Self::None => Level(0),
+            Self::UpTo(max) => Level(priority.min(max)),
+            Self::Quorum => Level(priority.min(QUORUM_MAX).wrapping_sub(QUORUM_DEFAULT)),
+        }
+    }
+
+    /// All lines that there may be.
+    pub fn levels(self) -> impl Iterator<Item = Level> {
+        let max = match self {
+            Self::None => 0,
+            Self::UpTo(max) => max,
+            Self::Quorum => QUORUM_MAX,
+        };
+        (0..=max).map(move |priority| self.level(priority))
+    }
+
+    /// Where a line stands among the others: higher ones are served first.
+    pub(super) fn rank(self, level: Level) -> i16 {
+        match self {
+            Self::None | Self::UpTo(_) => i16::from(level.0),
+            Self::Quorum => i16::from(level.0.cast_signed()),
+        }
     }
 }
 
@@ -86,6 +156,8 @@ pub struct Held {
     pub level: Level,
     /// As in [`Ready`].
     pub failed: u16,
+    /// How often they were handed out before and came back, where their queue counts that.
+    pub acquired: u16,
     /// Whose credit they take; nobody's after `basic.get`, and once they were returned.
     pub consumer: Option<ConsumerKey>,
     /// When they were handed out, as the shard counts time.
@@ -113,6 +185,7 @@ impl From<Ready> for Held {
             home,
             level,
             failed,
+            acquired: 0,
             consumer: None,
             handed_at: Tick(0),
         }
@@ -158,6 +231,8 @@ pub struct Taken {
     pub piece: Piece<Ready>,
     /// Whether they were handed out before.
     pub redelivered: bool,
+    /// As in [`Held`].
+    pub acquired: u16,
     /// The memory they stand for, in bytes.
     pub bytes: usize,
 }

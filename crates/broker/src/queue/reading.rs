@@ -297,12 +297,19 @@ impl Line {
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
         let mut others = Vec::new();
         let mut failed = Vec::new();
+        let mut acquired = Vec::new();
         self.returned
             .take(first..=next_seq.saturating_sub(1), |piece| {
                 if piece.value.batch.is_some() {
                     others.push(piece);
                 } else {
-                    failed.push((piece.first, piece.count, piece.value.failed));
+                    let Held {
+                        failed: times,
+                        acquired: counted,
+                        ..
+                    } = piece.value;
+                    failed.push((piece.first, piece.count, times));
+                    acquired.push((piece.first, counted));
                 }
             });
         for piece in others {
@@ -310,10 +317,15 @@ impl Line {
         }
         for piece in with_failures(pieces, &failed) {
             self.bytes += size(&piece);
+            let behind = acquired.partition_point(|(first, _)| *first <= piece.first);
+            let before = behind.checked_sub(1).and_then(|at| acquired.get(at));
             self.returned.insert(Piece {
                 first: piece.first,
                 count: piece.count,
-                value: Held::from(piece.value),
+                value: Held {
+                    acquired: before.map_or(0, |(_, counted)| *counted),
+                    ..Held::from(piece.value)
+                },
             });
         }
     }

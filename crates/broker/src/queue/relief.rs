@@ -58,6 +58,7 @@ impl Queue {
                 home: Home::Log,
                 level,
                 failed: failures(found.deliveries),
+                acquired: failures(found.deliveries),
                 consumer: None,
                 handed_at: Tick(0),
             },

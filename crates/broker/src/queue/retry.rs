@@ -9,7 +9,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::arguments::{DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, Overflow};
+use crate::arguments::{
+    DeadLetterStrategy, DelayedRetrySettings, DelayedRetryType, Overflow, QueueType,
+};
 use crate::dead_letter::Reason;
 use crate::queue::pieces::{Held, Home, Level, Ready, in_memory};
 use crate::queue::{Fate, Queue};
@@ -129,11 +131,14 @@ impl Queue {
     /// Messages are back: ready, or waiting to be. Calls `each` with what is to be remembered of that.
     pub(super) fn go_back(
         &mut self,
-        piece: Piece<Held>,
+        mut piece: Piece<Held>,
         failed: bool,
         now_ms: u64,
         each: &mut impl FnMut(Fate, &Piece<Held>),
     ) {
+        if self.settings.queue_type == QueueType::Quorum {
+            piece.value.acquired = piece.value.acquired.saturating_add(1);
+        }
         let wait = wait(&self.settings.delayed_retry, failed, piece.value.failed);
         if let Some(wait) = wait.filter(|_| self.waiting.pieces.len() < WAITING_MAX) {
             let until_ms = now_ms.saturating_add(wait.as_millis() as u64);

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use leveret_message::batch::Batch;
 use leveret_message::batch::NewMessage;
 use leveret_message::blind_keys;
 use leveret_message::exchange_and_key;
@@ -219,10 +220,7 @@ fn publish_dead(
         let Some(mut letter) = DeadLetter::new(&message, &death) else {
             continue;
         };
-        let blind = match death.routing_key {
-            None => batch.blind_keys(at),
-            Some(_) => &[],
-        };
+        let blind = blind_copies(batch, at, &death);
         letter.routing_keys.extend(blind_keys::split(blind));
         let keys = &letter.routing_keys;
         let routed = Routed {
@@ -258,4 +256,12 @@ fn publish_dead(
     }
     exchange.note_published(piece.count, went);
     went
+}
+
+/// The keys of a message's blind copies, where its letter goes to the keys that it had.
+fn blind_copies<'b>(batch: &'b Batch, at: u32, death: &Death<'_>) -> &'b [u8] {
+    match death.routing_key {
+        None => batch.blind_keys(at),
+        Some(_) => &[],
+    }
 }

@@ -160,6 +160,7 @@ pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut 
         count: taken.piece.count as u32,
         redelivered: taken.redelivered,
         failed: taken.piece.value.failed,
+        acquired: taken.acquired,
         has_offsets: false,
     };
     if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {

@@ -67,6 +67,7 @@ impl Shard {
             index: taken.piece.value.index,
             redelivered: taken.redelivered,
             failed: taken.piece.value.failed,
+            acquired: taken.acquired,
             remaining: queue.ready_count(),
         };
         if !no_ack {

@@ -93,11 +93,11 @@ impl Shard {
             && let Some(taken) = queue.take_ready(1)
         {
             looked_at += 1;
-            let piece = taken.piece;
-            if !publish_moved(vhost, &piece.value, &moving.to, &mut lanes) {
-                staying.push(piece);
+            if !publish_moved(vhost, &taken.piece.value, &moving.to, &mut lanes) {
+                staying.push(taken);
                 continue;
             }
+            let piece = taken.piece;
             moved += 1;
             queue.forget_keys(piece.first, piece.count);
             if piece.value.home == Home::Log {
@@ -105,7 +105,7 @@ impl Shard {
             }
         }
         let stayed = staying.len() as u64;
-        staying.into_iter().for_each(|piece| queue.stay(piece));
+        staying.into_iter().for_each(|taken| queue.stay(taken));
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         self.move_messages(lanes, left, true, Room::default());
         Reply::Moved { moved, stayed }

@@ -100,6 +100,7 @@ impl Shard {
                 index: piece.value.index + n as u32,
                 redelivered,
                 failed: piece.value.failed,
+                acquired: 0,
                 remaining: ready,
             })
         });

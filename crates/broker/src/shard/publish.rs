@@ -13,7 +13,7 @@ use leveret_store::log::{Position, QueueId, Urgency};
 
 use crate::command::{Publish, Run};
 use crate::link::ConnectionId;
-use crate::queue::{Home, Level, Place};
+use crate::queue::{Home, Place, Ranking};
 use crate::shard::deal::{Table, deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};
 
@@ -61,17 +61,17 @@ impl Default for Safe {
     }
 }
 
-/// Cuts messages where they belong to different places in a queue, which keeps persistent ones or does not, and has priorities up to `max`.
+/// Cuts messages where they belong to different places in a queue, which keeps persistent ones or does not, and tells priorities apart or does not.
 #[inline]
 pub(super) fn places(
     batch: &Batch,
     (first, count): (u32, u32),
     kept: bool,
-    max: Level,
+    ranking: Ranking,
 ) -> impl Iterator<Item = (u32, u32, Place)> {
     let told_apart = ToldApart {
         persistence: kept,
-        priority: max > Level(0),
+        priority: ranking.told(),
     };
     let by_kind = batch.by_kind(first, count, told_apart);
     by_kind.map(move |(first, count, kind)| {
@@ -79,7 +79,7 @@ pub(super) fn places(
             true => Home::Log,
             false => Home::Memory,
         };
-        let level = Level(kind.priority).min(max);
+        let level = ranking.level(kind.priority);
         (first, count, Place { home, level })
     })
 }
@@ -198,7 +198,7 @@ impl Shard {
             looks: &mut self.looks,
             clock: self.clock,
         };
-        for (first, count, place) in places(batch, run, queue.is_kept, queue.max_level) {
+        for (first, count, place) in places(batch, run, queue.is_kept, queue.ranking) {
             if place.home == Home::Log {
                 self.targets.push(queue, place.level, (first, count));
             }

@@ -258,6 +258,7 @@ impl Shard {
                 count: run.count,
                 redelivered: false,
                 failed: 0,
+                acquired: 0,
                 has_offsets: true,
             };
             peer.out.deliveries.push(&run.batch, delivered);

@@ -81,7 +81,7 @@ impl Shard {
         let Some(keys) = &queue.keys else {
             return;
         };
-        for (first, count, place) in places(batch, (at, count), queue.is_kept, queue.max_level) {
+        for (first, count, place) in places(batch, (at, count), queue.is_kept, queue.ranking) {
             if place.home == Home::Memory {
                 continue;
             }
@@ -134,8 +134,8 @@ pub(super) fn know_keys(queue: &mut Queue, limit: &Arc<KeyLimit>, settled: &mut 
     queue.keys = None;
     let count = queue.next_seq() - 1;
     if count > 0 && queue.is_kept {
-        for level in 0..=queue.max_level.0 {
-            settled.push(queue.id, Level(level).keys(), 1, count);
+        for level in queue.ranking.levels() {
+            settled.push(queue.id, level.keys(), 1, count);
         }
     }
 }

@@ -241,6 +241,33 @@ fn messages_know_when_they_arrived_and_how_long_they_may_stay() {
 fn told_apart(persistence: bool, priority: bool) -> ToldApart {
     ToldApart {
         persistence,
-        priority,
+        priority: match priority {
+            true => ToldPriority::OrZero,
+            false => ToldPriority::No,
+        },
     }
+}
+
+#[test]
+fn a_message_without_a_priority_is_told_apart_from_one_of_0() {
+    let mut builder = BatchBuilder::default();
+    for properties in [&[0, 0][..], &[8, 0, 0], &[8, 0, 7], &[0, 0]] {
+        builder.push(
+            NewMessage {
+                exchange_and_key: b"\x01e\x03key",
+                properties,
+                persistent: false,
+                priority: properties.get(2).copied().unwrap_or_default(),
+            },
+            b"body",
+        );
+    }
+    let told_apart = ToldApart {
+        persistence: false,
+        priority: ToldPriority::Or(4),
+    };
+    let batch = builder.seal();
+    let kinds = batch.by_kind(0, 4, told_apart);
+    let kinds: Vec<_> = kinds.map(|(at, _, kind)| (at, kind.priority)).collect();
+    assert_eq!(kinds, [(0, 4), (1, 0), (2, 7), (3, 4)]);
 }
