@@ -266,18 +266,24 @@ impl Publisher {
         places
     }
 
-    /// The message that was published last, on a route that was not remembered, may pass windows: those to windows are never. It keeps its blind keys.
+    /// A message is published next on a route that was not remembered: those to windows are never.
     #[cold]
-    pub fn note_unremembered(&mut self, route: RouteIndex, blind: &[u8]) {
-        if !blind.is_empty() {
-            for (shard, _) in &self.routes[route.0].lanes {
-                let filling = &mut self.lanes[shard.0 as usize].filling;
-                filling.builder.mark_blind(blind);
-            }
-        }
+    pub fn note_passing(&mut self, route: RouteIndex) {
         let windows = self.routes[route.0].windows.iter();
         let batches = windows.map(|shard| (shard, self.lanes[shard.0 as usize].number + 1));
         self.passing.extend(batches);
+    }
+
+    /// The message that was published last, on this route, keeps its blind keys.
+    #[cold]
+    pub fn keep_blind(&mut self, route: RouteIndex, blind: &[u8]) {
+        if blind.is_empty() {
+            return;
+        }
+        for (shard, _) in &self.routes[route.0].lanes {
+            let filling = &mut self.lanes[shard.0 as usize].filling;
+            filling.builder.mark_blind(blind);
+        }
     }
 
     /// Whether messages that were handed over may be on their way to a window still, and so to their queues.
@@ -289,7 +295,7 @@ impl Publisher {
     /// Adds a message of a channel to the batches of the shards its route leads to, and says which these are.
     ///
     /// **Effect**: in this connection's memory only, until [`Publisher::hand_over`]. **Cost**: copies into one buffer per shard.
-    #[inline]
+    #[inline(always)]
     pub fn publish(
         &mut self,
         (channel, route): (u16, RouteIndex),

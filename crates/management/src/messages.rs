@@ -116,7 +116,7 @@ pub(crate) async fn publish(
         }
     };
     let shards = publisher.publish((NOBODY, route), message, &body);
-    publisher.note_unremembered(route, &copies::blind(properties.headers()));
+    publisher.keep_blind(route, &copies::blind(properties.headers()));
     publisher.hand_over(|shard| link.connect(shard));
     let routed = is_taken(&mut link, &publisher, shards).await?;
     let done = TrafficFigures {

@@ -11,14 +11,14 @@
 //! 8   u8   flags (PERSISTENT, SHARED_BODY, DIED, EXPIRES, BLIND)
 //! 9   u8   priority
 //! 10  u16  length of "exchange and key"
-//! 12       exchange and key: u8 length, exchange, u8 length, routing key; with BLIND the blind keys behind them (`blind_keys.rs`)
+//! 12       exchange and key: u8 length, exchange, u8 length, routing key
 //!          properties: flag words and property list of the content header, as sent
 //!          body, or a u32 index of a shared body
+//!          with BLIND: u16 length, blind keys (`blind_keys.rs`)
 //! ```
 
 use bytes::Bytes;
 
-use crate::exchange_and_key;
 use crate::properties::Properties;
 
 mod arrivals;
@@ -43,7 +43,7 @@ const SHARED_BODY: u8 = 2;
 const DIED: u8 = 4;
 /// There is an `expiration` among the properties.
 const EXPIRES: u8 = 8;
-/// Blind keys stand behind exchange and key.
+/// Blind keys stand at the end.
 const BLIND: u8 = 16;
 
 /// What a publisher knows of one message when it adds it to a batch.
@@ -204,11 +204,14 @@ impl Batch {
         let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
         let (exchange_and_key, rest) = rest.split_at_checked(key_len)?;
         let (properties, rest) = rest.split_at_checked(properties_len)?;
-        let (exchange_and_key, body) = if flags & (SHARED_BODY | BLIND) == 0 {
-            debug_assert_eq!(rest.len(), u32::from_le_bytes([b0, b1, b2, b3]) as usize);
-            (exchange_and_key, Body::Inline(rest))
+        let body = if flags & SHARED_BODY == 0 {
+            let body_len = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+            Body::Inline(rest.get(..body_len)?)
         } else {
-            self.uncommon(flags, exchange_and_key, rest)?
+            Body::Shared(
+                self.shared
+                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
+            )
         };
         let persistent = flags & PERSISTENT != 0;
         Some(Message {
@@ -221,36 +224,15 @@ impl Batch {
         })
     }
 
-    /// Exchange and key without what stands behind them, and the body wherever it is.
-    #[inline(never)]
-    fn uncommon<'a>(
-        &'a self,
-        flags: u8,
-        exchange_and_key: &'a [u8],
-        rest: &'a [u8],
-    ) -> Option<(&'a [u8], Body<'a>)> {
-        let exchange_and_key = match flags & BLIND {
-            0 => exchange_and_key,
-            _ => exchange_and_key::cut(exchange_and_key)?.0,
-        };
-        let body = match flags & SHARED_BODY {
-            0 => Body::Inline(rest),
-            _ => Body::Shared(
-                self.shared
-                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
-            ),
-        };
-        Some((exchange_and_key, body))
-    }
-
     /// The keys of its `BCC` header that the message at `index` keeps, as [`blind_keys`](crate::blind_keys) has them; nothing where it has none.
     pub fn blind_keys(&self, index: u32) -> &[u8] {
         let of = || {
-            let start = *self.starts.get(index as usize)? as usize;
-            let (head, rest) = self.bytes.get(start..)?.split_first_chunk::<HEAD>()?;
-            let len = usize::from(u16::from_le_bytes([head[10], head[11]]));
-            let (_, blind) = exchange_and_key::cut(rest.get(..len)?)?;
-            (head[FLAGS_AT] & BLIND != 0).then_some(blind)
+            let (head, rest) = self.records(index, 1).split_first_chunk::<HEAD>()?;
+            if head[FLAGS_AT] & BLIND == 0 {
+                return None;
+            }
+            let (len, keys) = rest.get(tail_at(head)..)?.split_first_chunk()?;
+            keys.get(..usize::from(u16::from_le_bytes(*len)))
         };
         of().unwrap_or_default()
     }
@@ -279,6 +261,10 @@ impl Batch {
             let body_len = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
             let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
             at += HEAD + usize::from(u16::from_le_bytes([k0, k1])) + properties_len + body_len;
+            if flags & BLIND != 0 {
+                let len = batch.bytes.get(at..)?.first_chunk()?;
+                at += size_of::<u16>() + usize::from(u16::from_le_bytes(*len));
+            }
             batch.starts.push(u32::try_from(at).ok()?);
             batch.persistent += u32::from(flags & PERSISTENT);
             batch.expiring += u32::from(flags & EXPIRES != 0);
@@ -308,9 +294,12 @@ impl Batch {
             match message.body {
                 Body::Inline(_) => to.extend_from_slice(record),
                 Body::Shared(body) => {
-                    let inline = record.len() - size_of::<u32>();
-                    to.extend_from_slice(record.get(..inline).unwrap_or_default());
+                    let head = record.first_chunk();
+                    let behind = HEAD + head.map_or(0, tail_at);
+                    let before = record.get(..behind - size_of::<u32>());
+                    to.extend_from_slice(before.unwrap_or_default());
                     to.extend_from_slice(body);
+                    to.extend_from_slice(record.get(behind..).unwrap_or_default());
                 }
             }
             if let Some(flags) = to.get_mut(at + FLAGS_AT) {
@@ -337,4 +326,15 @@ impl Batch {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// How far behind its head a record's body ends.
+fn tail_at(head: &[u8; HEAD]) -> usize {
+    let [b0, b1, b2, b3, p0, p1, p2, p3, flags, _, k0, k1] = *head;
+    let body_len = match flags & SHARED_BODY {
+        0 => u32::from_le_bytes([b0, b1, b2, b3]) as usize,
+        _ => size_of::<u32>(),
+    };
+    let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+    usize::from(u16::from_le_bytes([k0, k1])) + properties_len + body_len
 }

@@ -2,7 +2,7 @@
 //! key` one behind the other.
 
 /// How many bytes these may take in all.
-pub const BLIND_BYTES_MAX: usize = u16::MAX as usize - 512;
+pub const BLIND_BYTES_MAX: usize = u16::MAX as usize;
 
 /// The keys as one; those that are too many are left out.
 pub fn join<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {

@@ -51,6 +51,12 @@ fn texts(array: ArrayRef<'_>) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Whether there are further routing keys.
+#[inline]
+pub fn are_in(headers: TableRef<'_>) -> bool {
+    headers.find("CC").is_some() || headers.find(BLIND).is_some()
+}
+
 /// Whether there are keys that nobody sees.
 pub fn are_blind(headers: Option<TableRef<'_>>) -> bool {
     headers.is_some_and(|headers| headers.find(BLIND).is_some())

@@ -17,13 +17,6 @@ pub fn split(both: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((exchange, key.get(1..)?))
 }
 
-/// The two as one, and what stands behind them; none where they are cut short.
-pub fn cut(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let exchange_len = usize::from(*bytes.first()?);
-    let key_len = usize::from(*bytes.get(1 + exchange_len)?);
-    bytes.split_at_checked(2 + exchange_len + key_len)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,18 +33,9 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_is_cut_off() {
-        for behind in [&b""[..], b"blind"] {
-            let both = join(b"an exchange", b"a.key").expect("they are short");
-            let bytes = [&both, behind].concat();
-            assert_eq!(cut(&bytes), Some((&both[..], behind)));
-        }
-    }
-
-    #[test]
     fn what_is_cut_short_is_not_split() {
         for short in [&b""[..], b"\x03ab", b"\x02ab"] {
-            assert_eq!((split(short), cut(short)), (None, None));
+            assert_eq!(split(short), None);
         }
     }
 }

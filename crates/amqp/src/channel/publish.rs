@@ -76,26 +76,50 @@ pub(crate) fn publish(
         )
     })?;
     let headers = properties.headers();
-    let copies = headers.is_some_and(|h| h.find("CC").is_some() || h.find("BCC").is_some());
-    let remembered = if copies {
-        None
-    } else {
-        core.publisher.remembered(message.exchange_and_key)
+    match headers.is_some_and(copies::are_in) {
+        false => take::<false>(core, channel, message, &properties),
+        true => take_copies(core, channel, message, &properties),
+    }
+}
+
+/// A message with `CC` or `BCC`.
+#[cold]
+fn take_copies(
+    core: &mut Core,
+    channel: &mut Channel,
+    message: Published<'_>,
+    properties: &Properties<'_>,
+) -> Result<(), Exception> {
+    take::<true>(core, channel, message, properties)
+}
+
+/// Takes a message, which may have `CC` or `BCC` where there are `COPIES`.
+#[inline(always)]
+fn take<const COPIES: bool>(
+    core: &mut Core,
+    channel: &mut Channel,
+    message: Published<'_>,
+    properties: &Properties<'_>,
+) -> Result<(), Exception> {
+    let remembered = match COPIES {
+        true => None,
+        false => core.publisher.remembered(message.exchange_and_key),
     };
     let mut route = match remembered {
         Some(route) => route,
-        None => route(core, message.exchange_and_key, &properties, copies)?,
+        None => route(core, message.exchange_and_key, properties, COPIES)?,
     };
     let reply_to = match properties.reply_to() {
         Some(reply_to) if reply_to == REPLY_TO.as_bytes() => Some(replies(channel)?),
         _ => None,
     };
-    check_properties(core, &properties)?;
+    check_properties(core, properties)?;
     if message.mandatory && core.publisher.reaches_nobody(route) {
         send_back(core, channel, &message)?;
     }
-    let has_bcc = copies && copies::are_blind(headers);
-    let rewritten = (has_bcc || reply_to.is_some()).then(|| rewrite(&properties, reply_to));
+    let headers = properties.headers().filter(|_| COPIES);
+    let is_rewritten = reply_to.is_some() || (COPIES && copies::are_blind(headers));
+    let rewritten = is_rewritten.then(|| rewrite(properties, reply_to));
     let new = NewMessage {
         exchange_and_key: message.exchange_and_key,
         properties: rewritten.as_deref().unwrap_or(message.properties),
@@ -113,19 +137,22 @@ pub(crate) fn publish(
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
     if remembered.is_none() {
-        route = unremembered(core, (channel.number, route), (new, &body), &properties)?;
+        route = unremembered(core, (channel.number, route), (new, &body), properties)?;
     }
     if channel.transaction.is_some() {
-        let blind = copies::blind(headers.filter(|_| has_bcc));
+        let blind = copies::blind(headers);
         let route = (route, message.mandatory);
         return tx::gather(core, channel, route, (new, &blind), &body);
+    }
+    if remembered.is_none() {
+        core.publisher.note_passing(route);
     }
     if core.publisher.may_refuse(route) {
         note_refusable(core, channel, route);
     }
     let shards = core.publisher.publish((channel.number, route), new, &body);
-    if remembered.is_none() {
-        note_unremembered(core, route, headers);
+    if COPIES {
+        core.publisher.keep_blind(route, &copies::blind(headers));
     }
     note(core, channel, shards, message.mandatory);
     Ok(())
@@ -153,13 +180,6 @@ fn note(core: &mut Core, channel: &mut Channel, shards: ShardSet, mandatory: boo
     {
         core.publishing.push(channel.number);
     }
-}
-
-/// The message that was published last has gone a route that was not remembered.
-#[cold]
-fn note_unremembered(core: &mut Core, route: RouteIndex, headers: Option<TableRef<'_>>) {
-    let blind = copies::blind(headers);
-    core.publisher.note_unremembered(route, &blind);
 }
 
 /// What else becomes of a message whose route was not remembered. Returns its route, which may have been looked up again.

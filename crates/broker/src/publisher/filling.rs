@@ -47,7 +47,7 @@ impl Filling {
     }
 
     /// Adds a message; whether it begins a run.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn add(
         &mut self,
         queues: &RunQueues,

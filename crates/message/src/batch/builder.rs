@@ -22,7 +22,7 @@ pub struct BatchBuilder {
 
 impl BatchBuilder {
     /// Adds a message whose body is copied in. Cost: a few copies into one buffer that grows by doubling.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, message: NewMessage<'_>, body: &[u8]) {
         let flags = if message.persistent { PERSISTENT } else { 0 };
         self.push_record(message, flags, body.len(), body);
@@ -50,30 +50,20 @@ impl BatchBuilder {
     /// The message that was added last keeps these blind keys: [`BLIND_BYTES_MAX`](crate::blind_keys::BLIND_BYTES_MAX) at most.
     pub fn mark_blind(&mut self, keys: &[u8]) {
         let batch = &mut self.batch;
-        let Some(start) = batch.starts.iter().rev().nth(1) else {
+        let before = batch.starts.iter().rev().nth(1);
+        let flags = before.and_then(|start| batch.bytes.get_mut(*start as usize + FLAGS_AT));
+        let (Some(flags), Ok(len)) = (flags, u16::try_from(keys.len())) else {
             return;
         };
-        let head = batch.bytes.get_mut(*start as usize..);
-        let Some(head) = head.and_then(|record| record.first_chunk_mut::<HEAD>()) else {
-            return;
-        };
-        let len = u16::from_le_bytes([head[10], head[11]]);
-        let Some(longer) = u16::try_from(keys.len())
-            .ok()
-            .and_then(|n| len.checked_add(n))
-        else {
-            return;
-        };
-        [head[10], head[11]] = longer.to_le_bytes();
-        head[FLAGS_AT] |= BLIND;
-        let at = *start as usize + HEAD + usize::from(len);
-        batch.bytes.splice(at..at, keys.iter().copied());
+        *flags |= BLIND;
+        batch.bytes.extend_from_slice(&len.to_le_bytes());
+        batch.bytes.extend_from_slice(keys);
         if let Some(end) = batch.starts.last_mut() {
             *end = batch.bytes.len() as u32;
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn push_record(&mut self, message: NewMessage<'_>, flags: u8, body_len: usize, tail: &[u8]) {
         let batch = &mut self.batch;
         if batch.starts.is_empty() {

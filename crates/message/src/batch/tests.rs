@@ -70,9 +70,9 @@ fn blind_keys_stay_with_their_message_and_are_not_seen() {
         let blind = [0, 1, 2, 3].map(|index| batch.blind_keys(index));
         assert_eq!(blind, [&b""[..], b"\x01\x00k", b"\x01\x00j", b""]);
     }
-    // What has no room beside exchange and key is not kept.
+    // What is too long is not kept.
     builder.push(new(b"\x00\x00", false), b"x");
-    builder.mark_blind(&[0; u16::MAX as usize]);
+    builder.mark_blind(&[0; u16::MAX as usize + 1]);
     let batch = builder.seal();
     assert_eq!(batch.blind_keys(0), b"");
     assert_eq!(batch.message(0).unwrap().body.len(), 1);
