@@ -24,6 +24,9 @@ pub const TTL_HEADER: &str = "x-cache-ttl";
 /// The memory that a known key takes, in bytes: about that, in two ordered sets.
 pub const KEY_BYTES: u64 = 128;
 
+/// Where no key is known any more, the room of so many stays, so that the next one needs no memory.
+pub(crate) const ROOM_KEPT: usize = 64;
+
 /// What is known of a header's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub u128);

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use crate::deduplication::{Key, KeyLimit};
+use crate::deduplication::{Key, KeyLimit, ROOM_KEPT};
 use crate::queue_handle::QueueHandle;
 
 #[cfg(test)]
@@ -21,6 +21,9 @@ mod tests;
 
 /// Until when a key is known that has no time to live.
 pub const FOR_EVER: u64 = u64::MAX;
+
+/// How many keys are forgotten at the most for one that comes. Where a policy allows fewer than before, the rest goes with those that come next.
+const FORGOTTEN_MAX: usize = 1024;
 
 /// See the module.
 #[derive(Debug)]
@@ -87,9 +90,11 @@ impl Window {
             self.limit.remove(1);
             gone(over.1);
         }
-        while !self.by_end.is_empty()
-            && (self.by_end.len() as u64 >= size || self.limit.is_reached())
-        {
+        for _ in 0..FORGOTTEN_MAX {
+            let is_full = self.by_end.len() as u64 >= size || self.limit.is_reached();
+            if self.by_end.is_empty() || !is_full {
+                break;
+            }
             self.forget_first(&mut gone);
         }
         let seq = self.next_seq;
@@ -115,7 +120,7 @@ impl Window {
             self.limit.remove(1);
             gone(seq);
         }
-        if self.by_end.is_empty() {
+        if self.by_end.is_empty() && self.by_key.capacity() > ROOM_KEPT {
             // The memory of what was once known goes as well.
             self.by_key = FxHashMap::default();
         }

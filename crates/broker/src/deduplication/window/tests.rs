@@ -112,3 +112,24 @@ proptest! {
         prop_assert_eq!(limit.known(), 0);
     }
 }
+
+#[test]
+fn where_fewer_are_allowed_than_before_they_go_by_and_by() {
+    let (mut window, _) = window(10_000);
+    for key in 0..5_000 {
+        window.add(Key(key), FOR_EVER, 10_000, |_| panic!("there is room"));
+    }
+    let mut counts = Vec::new();
+    for key in 5_000..5_006 {
+        let mut gone = 0;
+        window.add(Key(key), FOR_EVER, 10, |_| gone += 1);
+        counts.push((gone, window.count()));
+    }
+    let expected = [3_977, 2_954, 1_931, 908, 10, 10];
+    assert_eq!(
+        counts.iter().map(|(_, left)| *left).collect::<Vec<_>>(),
+        expected
+    );
+    assert!(counts.iter().all(|(gone, _)| *gone <= 1_024));
+    assert!(window.knows(Key(5_005), 0) && !window.knows(Key(0), 0));
+}
