@@ -88,6 +88,15 @@ impl Uncounted {
         }
     }
 
+    /// Lists the queue, if there are some in the log and it is not listed. Whether it was done.
+    fn list(&mut self) -> bool {
+        if self.stretches.is_empty() || self.is_listed {
+            return false;
+        }
+        self.is_listed = self.first_logged().is_some();
+        self.is_listed
+    }
+
     /// The first of them that are in the log: their line, and the numbers that they are between.
     fn first_logged(&self) -> Option<(Level, u64, u64)> {
         let mut stretches = self.stretches.iter();
@@ -120,12 +129,8 @@ impl Queue {
     /// Whether messages are to be read to be counted, and the queue is not listed for it; from now on it is.
     #[inline]
     pub fn is_to_be_counted(&mut self) -> bool {
-        let uncounted = &mut self.body_bytes.uncounted;
-        if uncounted.stretches.is_empty() || uncounted.is_listed || !self.length.counts_bytes() {
-            return false;
-        }
-        uncounted.is_listed = uncounted.first_logged().is_some();
-        uncounted.is_listed
+        // Where nothing is counted, what is far away is not looked at.
+        self.length.counts_bytes() && self.body_bytes.uncounted.list()
     }
 
     /// How many bytes of bodies are counted, and how many messages are not.
