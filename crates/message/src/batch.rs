@@ -199,19 +199,14 @@ impl Batch {
         let start = *self.starts.get(index as usize)? as usize;
         let end = *self.starts.get(index as usize + 1)? as usize;
         let (head, rest) = self.bytes.get(start..end)?.split_first_chunk::<HEAD>()?;
-        let [b0, b1, b2, b3, p0, p1, p2, p3, flags, priority, k0, k1] = *head;
+        let [_, _, _, _, p0, p1, p2, p3, flags, priority, k0, k1] = *head;
         let key_len = u16::from_le_bytes([k0, k1]) as usize;
         let properties_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
         let (exchange_and_key, rest) = rest.split_at_checked(key_len)?;
         let (properties, rest) = rest.split_at_checked(properties_len)?;
-        let body = if flags & SHARED_BODY == 0 {
-            let body_len = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
-            Body::Inline(rest.get(..body_len)?)
-        } else {
-            Body::Shared(
-                self.shared
-                    .get(u32::from_le_bytes(*rest.first_chunk::<4>()?) as usize)?,
-            )
+        let body = match flags & (SHARED_BODY | BLIND) {
+            0 => Body::Inline(rest),
+            _ => self.body_before_more(head, rest)?,
         };
         let persistent = flags & PERSISTENT != 0;
         Some(Message {
@@ -222,6 +217,18 @@ impl Batch {
             priority,
             died: flags & DIED != 0,
         })
+    }
+
+    /// A body that is not all of the rest of its record.
+    #[cold]
+    fn body_before_more<'b>(&'b self, head: &[u8; HEAD], rest: &'b [u8]) -> Option<Body<'b>> {
+        let [b0, b1, b2, b3, ..] = *head;
+        if head[FLAGS_AT] & SHARED_BODY == 0 {
+            let body_len = u32::from_le_bytes([b0, b1, b2, b3]) as usize;
+            return rest.get(..body_len).map(Body::Inline);
+        }
+        let index = u32::from_le_bytes(*rest.first_chunk()?);
+        self.shared.get(index as usize).map(Body::Shared)
     }
 
     /// The keys of its `BCC` header that the message at `index` keeps, as [`blind_keys`](crate::blind_keys) has them; nothing where it has none.
