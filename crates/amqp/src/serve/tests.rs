@@ -62,7 +62,8 @@ impl Shell<Socket> {
         let mut outcome = self.poll(&mut context);
         // A turn ends before everything is done.
         for _ in 0..1000 {
-            if outcome.is_ready() || self.stream.sent.is_empty() {
+            let is_taken = self.stream.sent.is_empty() && !self.stream.is_ended;
+            if outcome.is_ready() || is_taken {
                 break;
             }
             outcome = self.poll(&mut context);
