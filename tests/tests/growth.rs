@@ -7,7 +7,6 @@ use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::queue;
 use amq_protocol::types::FieldTable;
 use leveret_tests::client::{Channel, Connection, Frame, Method, array, table, text};
-use leveret_tests::load::{Plan, Publisher};
 use leveret_tests::node::{Node, Running};
 
 /// Messages of one measurement.
@@ -182,21 +181,17 @@ fn acks_in_no_order_cost_in_line_with_their_number() {
 fn a_message_costs_the_same_for_an_empty_queue_and_for_a_long_one() {
     let node = Node::new().configured("[limits]\nqueued_bytes_budget = 1048576\n");
     let broker = node.start();
-    let connection = broker.connect();
-    connection.channel(2).call(queue::Declare {
+    let channel = broker.connect().channel(1);
+    channel.call(queue::Declare {
         queue: "long".into(),
         durable: true,
         ..Default::default()
     });
-    let plan = Plan {
-        window: 1_000,
-        body_len: 16,
-        ..Plan::new(1, "long")
-    };
-    let mut publisher = Publisher::open(&connection, plan);
+    let persistent = AMQPProperties::default().with_delivery_mode(2);
+    let keys = ["long".to_owned()];
     let mut costs = (0..20).map(|_| {
         let before = broker.processor_time();
-        publisher.publish_all(COUNT as u64);
+        publish(&channel, "", &keys, &persistent, COUNT);
         broker.processor_time() - before
     });
     let first: Vec<Duration> = costs.by_ref().take(ROUNDS).collect();
