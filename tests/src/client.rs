@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use amq_protocol::protocol::{AMQPClass, channel as channel_class, connection};
 
-pub use channel::{Channel, Content};
+pub use channel::{Channel, Content, FLOOD_BODY};
 pub use frame::{END, Frame, Kind, header_payload, method_payload};
 pub use method::{Method, Request};
 pub use values::{array, next_second, table, text, unique};

@@ -77,8 +77,9 @@ struct Served {
     delivery_tag: u64,
     /// What is to be written there.
     deliveries: Vec<u8>,
-    /// Contents that came whole.
+    /// Contents that came whole, and how many of them are confirmed.
     published: u64,
+    confirmed: u64,
     /// How much of the body of the content that is coming is missing.
     missing: u64,
 }
@@ -96,6 +97,7 @@ impl Served {
             delivery_tag: 0,
             deliveries: Vec::new(),
             published: 0,
+            confirmed: 0,
             missing: 0,
         })
     }
@@ -169,7 +171,8 @@ impl Served {
             lock(&consumer.writer).write_all(&self.deliveries)?;
         }
         self.deliveries.clear();
-        if self.confirms && self.published > 0 {
+        if self.confirms && self.published > self.confirmed {
+            self.confirmed = self.published;
             let ack = basic::Ack {
                 delivery_tag: self.published,
                 multiple: true,

@@ -15,14 +15,20 @@ const COUNT: usize = 100_000;
 /// How often the cheapest of some measurements is looked for: what disturbs them only ever adds.
 const ROUNDS: usize = 5;
 
+/// What the broker spends on some work.
+fn spent(broker: &Running, work: impl FnOnce()) -> Duration {
+    let before = broker.processor_time();
+    work();
+    broker.processor_time() - before
+}
+
+fn least(costs: impl Iterator<Item = Duration>) -> Duration {
+    costs.min().expect("there are rounds")
+}
+
 /// What the broker spends on some work, at the least.
 fn cost(broker: &Running, mut work: impl FnMut()) -> Duration {
-    let once = |_| {
-        let before = broker.processor_time();
-        work();
-        broker.processor_time() - before
-    };
-    (0..ROUNDS).map(once).min().expect("there are rounds")
+    least((0..ROUNDS).map(|_| spent(broker, &mut work)))
 }
 
 #[track_caller]
@@ -156,10 +162,10 @@ fn cost_of_acks(broker: &Running, count: u64) -> Duration {
         Frame::method(1, &ack.into_class()).encode()
     };
     let acks: Vec<u8> = (0..count).flat_map(ack).collect();
-    let before = broker.processor_time();
-    channel.connection().send_bytes(&acks);
-    channel.sync();
-    let spent = broker.processor_time() - before;
+    let spent = spent(broker, || {
+        channel.connection().send_bytes(&acks);
+        channel.sync();
+    });
     assert_eq!(channel.inspect(&queue).message_count, 0);
     channel.close();
     spent
@@ -168,11 +174,8 @@ fn cost_of_acks(broker: &Running, count: u64) -> Duration {
 #[test]
 fn acks_in_no_order_cost_in_line_with_their_number() {
     let broker = Node::new().start();
-    let least = |count| {
-        let costs = (0..ROUNDS).map(|_| cost_of_acks(&broker, count));
-        costs.min().expect("there are rounds")
-    };
-    let (few, many) = (least(10_000), least(100_000));
+    let cost = |count| least((0..ROUNDS).map(|_| cost_of_acks(&broker, count)));
+    let (few, many) = (cost(10_000), cost(100_000));
     // Each is dearer by what the cache does not hold any more, about three times. Were it not in line with their number, it would be ten times.
     assert!(many < 50 * few, "{many:?} after {few:?}");
 }
@@ -189,15 +192,11 @@ fn a_message_costs_the_same_for_an_empty_queue_and_for_a_long_one() {
     });
     let persistent = AMQPProperties::default().with_delivery_mode(2);
     let keys = ["long".to_owned()];
-    let mut costs = (0..20).map(|_| {
-        let before = broker.processor_time();
-        publish(&channel, "", &keys, &persistent, COUNT);
-        broker.processor_time() - before
-    });
-    let first: Vec<Duration> = costs.by_ref().take(ROUNDS).collect();
-    let last: Vec<Duration> = costs.skip(20 - 2 * ROUNDS).collect();
-    let least = |costs: Vec<Duration>| costs.into_iter().min().expect("there are rounds");
-    assert_within_twice(least(last), least(first));
+    let mut costs =
+        (0..20).map(|_| spent(&broker, || publish(&channel, "", &keys, &persistent, COUNT)));
+    let first = least(costs.by_ref().take(ROUNDS));
+    let last = least(costs.skip(20 - 2 * ROUNDS));
+    assert_within_twice(last, first);
 }
 
 /// A client that declares and deletes reply queues, each for a moment.
@@ -228,7 +227,7 @@ fn a_message_costs_the_same_while_reply_queues_come_and_go() {
     let queue = channel.queue_with(table([("x-max-length", 0.into())]));
     let keys = [queue];
     let properties = AMQPProperties::default();
-    // Messages in a hundred pieces; a hundred reply queues are declared and deleted with each, as a client would that has a thousand a second.
+    // Messages in a hundred pieces; between them ten reply queues are declared and deleted, a thousand in all.
     let pieces = |churns: usize, messages: usize| {
         for _ in 0..100 {
             churn(&churning, churns);

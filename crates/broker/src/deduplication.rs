@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leveret_message::batch::Batch;
 use leveret_message::properties::Properties;
 use leveret_message::table::{TableRef, Value};
+use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 #[cfg(test)]
@@ -25,7 +26,14 @@ pub const TTL_HEADER: &str = "x-cache-ttl";
 pub const KEY_BYTES: u64 = 128;
 
 /// Where no key is known any more, the room of so many stays, so that the next one needs no memory.
-pub(crate) const ROOM_KEPT: usize = 64;
+const ROOM_KEPT: usize = 64;
+
+/// Gives back the memory of what was once known by its key.
+pub(crate) fn give_back_room<T>(by_key: &mut FxHashMap<Key, T>) {
+    if by_key.is_empty() && by_key.capacity() > ROOM_KEPT {
+        *by_key = FxHashMap::default();
+    }
+}
 
 /// What is known of a header's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -277,9 +277,6 @@ impl Publisher {
     /// The message that was published last, on this route, keeps its blind keys.
     #[cold]
     pub fn keep_blind(&mut self, route: RouteIndex, blind: &[u8]) {
-        if blind.is_empty() {
-            return;
-        }
         for (shard, _) in &self.routes[route.0].lanes {
             let filling = &mut self.lanes[shard.0 as usize].filling;
             filling.builder.mark_blind(blind);

@@ -12,6 +12,9 @@ use amq_protocol::types::FieldTable;
 
 use super::{Connection, DEADLINE, Frame, Kind, Method, Request, unique};
 
+/// The length of a body of [`Channel::flood`].
+pub const FLOOD_BODY: usize = 16 * 1024;
+
 /// A channel number on a connection.
 #[derive(Clone)]
 pub struct Channel {
@@ -333,6 +336,39 @@ impl Channel {
             delivery_tag,
             multiple: false,
         });
+    }
+
+    /// Gives one delivery back: as failed, with `basic.reject`, or only so, with `basic.nack`.
+    pub fn give_back(&self, delivery_tag: u64, failed: bool) {
+        match failed {
+            true => self.send(basic::Reject {
+                delivery_tag,
+                requeue: true,
+            }),
+            false => self.send(basic::Nack {
+                delivery_tag,
+                requeue: true,
+                ..Default::default()
+            }),
+        }
+    }
+
+    /// Declares a durable queue with more messages of [`FLOOD_BODY`] octets than sockets and the broker's own buffers have; they are ready when this returns.
+    #[track_caller]
+    pub fn flood(&self, arguments: FieldTable) -> String {
+        let queue = unique("flood");
+        self.call(queue::Declare {
+            queue: queue.as_str().into(),
+            durable: true,
+            arguments,
+            ..Default::default()
+        });
+        let body = "x".repeat(FLOOD_BODY);
+        for _ in 0..2_000 {
+            self.publish("", &queue, &body);
+        }
+        self.await_ready(&queue, 2_000);
+        queue
     }
 
     /// Returns the next method, which must be an `M`, with its content.

@@ -1,7 +1,7 @@
 //! `basic.ack`, `basic.nack`, `basic.reject`: which tags they settle, and which are refused.
 
 use amq_protocol::protocol::{AMQPClass, basic, queue};
-use leveret_tests::client::{Channel, Connection, Method, table, text, unique};
+use leveret_tests::client::{Channel, Connection, Method, table, text};
 
 /// Makes a channel with `count` unacked deliveries, and a queue with nothing else in it.
 fn with_unacked(count: u32) -> (Channel, String) {
@@ -245,22 +245,11 @@ fn acknowledged_messages_are_gone_for_good() {
 fn a_client_that_does_not_read_on_may_settle_what_it_has() {
     const SETTLED: u32 = 100;
     let (from, to) = (Connection::open().channel(1), Connection::open().channel(1));
-    let (flood, letters) = (unique("flood"), from.queue());
-    from.call(queue::Declare {
-        queue: flood.as_str().into(),
-        durable: true,
-        arguments: table([
-            ("x-dead-letter-exchange", text("")),
-            ("x-dead-letter-routing-key", text(&letters)),
-        ]),
-        ..Default::default()
-    });
-    // More than sockets and the broker's own buffers have.
-    let body = "x".repeat(16 * 1024);
-    for _ in 0..2_000 {
-        from.publish("", &flood, &body);
-    }
-    from.await_ready(&flood, 2_000);
+    let letters = from.queue();
+    let flood = from.flood(table([
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&letters)),
+    ]));
     to.consume(&flood);
     let tags: Vec<u64> = (0..SETTLED)
         .map(|_| to.deliver().method.delivery_tag)

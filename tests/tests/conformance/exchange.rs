@@ -442,9 +442,8 @@ fn exchange_unbind_of_missing_exchanges_succeeds() {
     channel.call(unbind(&unique("missing"), &exchange, ""));
 }
 
-#[test]
-fn exchange_bind_and_unbind_without_waiting_are_not_answered() {
-    let channel = channel();
+/// A direct exchange, and one to be bound to it, which leads to a queue.
+fn source_and_target(channel: &Channel) -> (String, String, String) {
     let (source, target, queue) = (
         unique("source"),
         channel.exchange("fanout"),
@@ -452,6 +451,13 @@ fn exchange_bind_and_unbind_without_waiting_are_not_answered() {
     );
     channel.call(declare(&source, "direct"));
     channel.bind(&queue, &target, "");
+    (source, target, queue)
+}
+
+#[test]
+fn exchange_bind_and_unbind_without_waiting_are_not_answered() {
+    let channel = channel();
+    let (source, target, queue) = source_and_target(&channel);
     channel.send(exchange::Bind {
         nowait: true,
         ..bind(&target, &source, "k")
@@ -470,13 +476,7 @@ fn exchange_bind_and_unbind_without_waiting_are_not_answered() {
 #[test]
 fn a_binding_between_exchanges_is_known_by_its_key_and_arguments() {
     let channel = channel();
-    let (source, target, queue) = (
-        unique("source"),
-        channel.exchange("fanout"),
-        channel.queue(),
-    );
-    channel.call(declare(&source, "direct"));
-    channel.bind(&queue, &target, "");
+    let (source, target, queue) = source_and_target(&channel);
     let with = |n: i32| table([("n", n.into())]);
     for n in [1, 2, 2] {
         channel.call(exchange::Bind {
@@ -508,13 +508,7 @@ fn a_binding_between_exchanges_is_known_by_its_key_and_arguments() {
 #[test]
 fn exchange_unbind_ends_the_binding() {
     let channel = channel();
-    let (source, target, queue) = (
-        unique("source"),
-        channel.exchange("fanout"),
-        channel.queue(),
-    );
-    channel.call(declare(&source, "direct"));
-    channel.bind(&queue, &target, "");
+    let (source, target, queue) = source_and_target(&channel);
     channel.call(bind(&target, &source, "k"));
     channel.publish(&source, "k", "bound");
     channel.await_ready(&queue, 1);

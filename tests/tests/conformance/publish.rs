@@ -2,7 +2,8 @@
 
 use amq_protocol::protocol::basic::{self, AMQPProperties};
 use amq_protocol::protocol::{exchange, queue};
-use leveret_tests::client::{Channel, Connection, Frame, table, text, unique};
+use amq_protocol::types::FieldTable;
+use leveret_tests::client::{Channel, Connection, FLOOD_BODY, Frame, table, text, unique};
 
 const IDS: Option<(u16, u16)> = Some((60, 40));
 
@@ -222,18 +223,8 @@ fn publishing_to_a_deleted_queue_is_unroutable() {
 #[test]
 fn a_client_that_does_not_read_on_may_publish() {
     let (from, to) = (Connection::open().channel(1), Connection::open().channel(1));
-    let (flood, target) = (unique("flood"), from.queue());
-    from.call(queue::Declare {
-        queue: flood.as_str().into(),
-        durable: true,
-        ..Default::default()
-    });
-    // More than sockets and the broker's own buffers have.
-    let body = "x".repeat(16 * 1024);
-    for _ in 0..2_000 {
-        from.publish("", &flood, &body);
-    }
-    from.await_ready(&flood, 2_000);
+    let (flood, target) = (from.flood(FieldTable::default()), from.queue());
+    let body = "x".repeat(FLOOD_BODY);
     to.consume(&flood);
     for _ in 0..500 {
         to.publish("", &target, &body);

@@ -88,18 +88,7 @@ fn a_message_that_comes_back_tells_how_often_it_was_handed_out_and_failed() {
     for fails in [false, true, false, false, true] {
         let got = channel.get(&queue).expect("it is there");
         told.push(counts(&got));
-        let delivery_tag = got.method.delivery_tag;
-        match fails {
-            true => channel.send(basic::Reject {
-                delivery_tag,
-                requeue: true,
-            }),
-            false => channel.send(basic::Nack {
-                delivery_tag,
-                requeue: true,
-                ..Default::default()
-            }),
-        }
+        channel.give_back(got.method.delivery_tag, fails);
         channel.await_ready(&queue, 1);
     }
     // A consumer is told the same, and that its channel ends is one failure more.

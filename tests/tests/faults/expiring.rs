@@ -223,18 +223,7 @@ fn declare_retrying(channel: &Channel, name: &str, ms: i32) {
 fn give_back(channel: &Channel, queue: &str, body: &str, failed: bool) {
     let got = channel.get_with(queue, false).expect("it is there");
     assert_eq!(got.text(), body);
-    let delivery_tag = got.method.delivery_tag;
-    match failed {
-        true => channel.send(basic::Reject {
-            delivery_tag,
-            requeue: true,
-        }),
-        false => channel.send(basic::Nack {
-            delivery_tag,
-            requeue: true,
-            ..Default::default()
-        }),
-    }
+    channel.give_back(got.method.delivery_tag, failed);
 }
 
 fn delivery_count(headers: Option<FieldTable>) -> Option<AMQPValue> {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use crate::deduplication::{Key, KeyLimit, ROOM_KEPT};
+use crate::deduplication::{Key, KeyLimit, give_back_room};
 use crate::queue_handle::QueueHandle;
 
 #[cfg(test)]
@@ -120,10 +120,7 @@ impl Window {
             self.limit.remove(1);
             gone(seq);
         }
-        if self.by_end.is_empty() && self.by_key.capacity() > ROOM_KEPT {
-            // The memory of what was once known goes as well.
-            self.by_key = FxHashMap::default();
-        }
+        give_back_room(&mut self.by_key);
     }
 }
 

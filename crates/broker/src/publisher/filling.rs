@@ -112,9 +112,7 @@ impl Kept<'_> {
         if self.died {
             builder.mark_died();
         }
-        if !self.blind.is_empty() {
-            builder.mark_blind(self.blind);
-        }
+        builder.mark_blind(self.blind);
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use leveret_message::batch::Batch;
 use rustc_hash::FxHashMap;
 
-use crate::deduplication::{Key, KeyLimit, ROOM_KEPT};
+use crate::deduplication::{Key, KeyLimit, give_back_room};
 use crate::queue::Queue;
 
 /// See the module.
@@ -68,10 +68,7 @@ impl Keys {
             self.by_key.remove(&key);
             self.limit.remove(1);
         }
-        if self.by_seq.is_empty() && self.by_key.capacity() > ROOM_KEPT {
-            // The memory of what was once known goes as well.
-            self.by_key = FxHashMap::default();
-        }
+        give_back_room(&mut self.by_key);
     }
 
     /// Forgets all but those of messages for which it is said to hold.

@@ -296,34 +296,29 @@ impl Line {
     /// Messages that were returned are in memory again; those up to before `next_seq` that did not come are lost.
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
         let mut others = Vec::new();
-        let mut failed = Vec::new();
-        let mut acquired = Vec::new();
+        let mut counts = Vec::new();
         self.returned
             .take(first..=next_seq.saturating_sub(1), |piece| {
                 if piece.value.batch.is_some() {
                     others.push(piece);
                 } else {
                     let Held {
-                        failed: times,
-                        acquired: counted,
-                        ..
+                        failed, acquired, ..
                     } = piece.value;
-                    failed.push((piece.first, piece.count, times));
-                    acquired.push((piece.first, counted));
+                    counts.push((piece.first, piece.count, (failed, acquired)));
                 }
             });
         for piece in others {
             self.returned.insert(piece);
         }
-        for piece in with_failures(pieces, &failed) {
+        for (piece, (failed, acquired)) in counted(pieces, &counts) {
             self.bytes += size(&piece);
-            let behind = acquired.partition_point(|(first, _)| *first <= piece.first);
-            let before = behind.checked_sub(1).and_then(|at| acquired.get(at));
             self.returned.insert(Piece {
                 first: piece.first,
                 count: piece.count,
                 value: Held {
-                    acquired: before.map_or(0, |(_, counted)| *counted),
+                    failed,
+                    acquired,
                     ..Held::from(piece.value)
                 },
             });
@@ -356,26 +351,33 @@ pub(super) fn pieces(mut read: Read, level: Level) -> Vec<Piece<Ready>> {
     let failed = returned
         .iter()
         .map(|run| (run.first_seq, run.count, failures(run.delivery_count)));
-    with_failures(pieces, &failed.collect::<Vec<_>>())
-}
-
-/// Gives messages their failures: `failed` has runs of sequence numbers, rising, with how often each came back.
-fn with_failures(pieces: Vec<Piece<Ready>>, failed: &[(u64, u64, u16)]) -> Vec<Piece<Ready>> {
+    let failed: Vec<_> = failed.collect();
     if failed.is_empty() {
         return pieces;
     }
+    let with_failures = counted(pieces, &failed).into_iter();
+    let with_failures = with_failures.map(|(mut piece, failed)| {
+        piece.value.failed = failed;
+        piece
+    });
+    with_failures.collect()
+}
+
+/// Cuts messages where a count of them changes: `counts` has runs of sequence numbers, rising, with what is counted of each; it is nothing for all others.
+fn counted<T: Copy + Default>(
+    pieces: Vec<Piece<Ready>>,
+    counts: &[(u64, u64, T)],
+) -> Vec<(Piece<Ready>, T)> {
     let mut cut = Vec::with_capacity(pieces.len());
     for mut rest in pieces {
         while rest.count > 0 {
-            let at = failed.partition_point(|(first, count, _)| first + count <= rest.first);
-            let (count, times) = match failed.get(at) {
-                None => (rest.count, 0),
-                Some((first, ..)) if *first > rest.first => (first - rest.first, 0),
-                Some((first, count, times)) => (first + count - rest.first, *times),
+            let at = counts.partition_point(|(first, count, _)| first + count <= rest.first);
+            let (count, of) = match counts.get(at) {
+                None => (rest.count, T::default()),
+                Some((first, ..)) if *first > rest.first => (first - rest.first, T::default()),
+                Some((first, count, of)) => (first + count - rest.first, *of),
             };
-            let mut piece = split_front(&mut rest, count);
-            piece.value.failed = times;
-            cut.push(piece);
+            cut.push((split_front(&mut rest, count), of));
         }
     }
     cut

@@ -40,27 +40,31 @@ impl BatchBuilder {
 
     /// The message that was added last carries what the broker says of its deaths: see [`Message::died`].
     pub fn mark_died(&mut self) {
-        let before = self.batch.starts.iter().rev().nth(1);
-        let flags = before.and_then(|start| self.batch.bytes.get_mut(*start as usize + FLAGS_AT));
-        if let Some(flags) = flags {
+        if let Some(flags) = self.last_flags() {
             *flags |= DIED;
         }
     }
 
-    /// The message that was added last keeps these blind keys: [`BLIND_BYTES_MAX`](crate::blind_keys::BLIND_BYTES_MAX) at most.
+    /// The message that was added last keeps these blind keys, if there are some: [`BLIND_BYTES_MAX`](crate::blind_keys::BLIND_BYTES_MAX) at most.
     pub fn mark_blind(&mut self, keys: &[u8]) {
-        let batch = &mut self.batch;
-        let before = batch.starts.iter().rev().nth(1);
-        let flags = before.and_then(|start| batch.bytes.get_mut(*start as usize + FLAGS_AT));
-        let (Some(flags), Ok(len)) = (flags, u16::try_from(keys.len())) else {
+        let (Some(flags), Ok(len)) = (self.last_flags(), u16::try_from(keys.len())) else {
             return;
         };
+        if len == 0 {
+            return;
+        }
         *flags |= BLIND;
+        let batch = &mut self.batch;
         batch.bytes.extend_from_slice(&len.to_le_bytes());
         batch.bytes.extend_from_slice(keys);
         if let Some(end) = batch.starts.last_mut() {
             *end = batch.bytes.len() as u32;
         }
+    }
+
+    fn last_flags(&mut self) -> Option<&mut u8> {
+        let start = *self.batch.starts.iter().rev().nth(1)?;
+        self.batch.bytes.get_mut(start as usize + FLAGS_AT)
     }
 
     #[inline(always)]

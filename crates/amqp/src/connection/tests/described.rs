@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 
 use super::*;
 
-fn describe(stage: &mut Stage) -> ConnectionFigures {
+pub(super) fn describe(stage: &mut Stage) -> ConnectionFigures {
     let answer = Arc::new(Mutex::new(None));
     let taken = Arc::clone(&answer);
     let described = Described::new(move |figures| *taken.lock() = Some(figures));

@@ -8,7 +8,8 @@ use std::time::Instant;
 use leveret_message::batch::{Batch, BatchBuilder, NewMessage};
 use leveret_message::name::Name;
 use leveret_message::table::Table;
-use leveret_store::log::QueueId;
+use leveret_store::log::{Log, QueueId};
+use proptest::prelude::*;
 
 use crate::command::{
     ChannelCredit, Command, Holder, NewConsumer, Outcome, Publish, Run, Settle, Shards,
@@ -18,6 +19,7 @@ use crate::doubles::{self, WatchedLog};
 use crate::error::Error;
 use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, ShardId};
+use crate::shard::recover::RecoveredQueue;
 use crate::shard::{QueuedBytes, Shard};
 use crate::vhost::Vhost;
 
@@ -238,6 +240,23 @@ impl Fixture {
         Shard::new(ShardId(0), self.shards.clone(), log, queued)
     }
 
+    /// The broker was killed, and starts again with a queue: what is persistent is there.
+    pub(super) fn restart(&mut self, queue: &Arc<QueueHandle>) {
+        let found = self.log.found();
+        self.log.take_arrived(&mut Vec::new());
+        self.shard = self.new_shard();
+        let found = found.into_iter().find(|found| found.id == queue.id.0);
+        let found = found.unwrap_or_default();
+        let recovered = RecoveredQueue {
+            messages: found.messages,
+            returned: found.returned,
+            offsets: Vec::new(),
+            next_seq: found.next_seq,
+            redelivered_below: found.next_seq,
+        };
+        self.shard.recover(Arc::clone(queue), recovered);
+    }
+
     /// A connection that the shard knows, with an outbox of this many bytes.
     pub(super) fn connect(&mut self, outbox_max: usize) -> Client {
         let connection = ConnectionId(self.next_connection);
@@ -456,4 +475,14 @@ pub(super) fn settle(
         reader: 0,
     };
     Command::Settle(client.id(), vec![settle])
+}
+
+/// Whatever may become of messages that were handed out.
+pub(super) fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop::sample::select(vec![
+        Outcome::Ack,
+        Outcome::Discard,
+        Outcome::Return,
+        Outcome::Fail,
+    ])
 }

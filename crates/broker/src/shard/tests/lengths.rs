@@ -8,11 +8,10 @@ use leveret_message::table::{TableWriter, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::fixture::{Client, Fixture, Seen, Sort, get, purge, settle};
+use super::fixture::{Client, Fixture, Seen, Sort, get, outcomes, purge, settle};
 use crate::arguments::QueueArguments;
 use crate::command::Outcome;
 use crate::queue_handle::QueueHandle;
-use crate::shard::recover::RecoveredQueue;
 
 /// All bodies are as long.
 const BODY: u64 = 20;
@@ -33,16 +32,10 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let outcome = prop::sample::select(vec![
-        Outcome::Ack,
-        Outcome::Discard,
-        Outcome::Return,
-        Outcome::Fail,
-    ]);
     let step = prop_oneof![
         10 => (1..6_u32, prop::bool::weighted(0.8)).prop_map(|(n, kept)| Step::Publish(n, kept)),
         6 => any::<bool>().prop_map(Step::Get),
-        6 => (0..6_usize, outcome).prop_map(|(at, outcome)| Step::Settle(at, outcome)),
+        6 => (0..6_usize, outcomes()).prop_map(|(at, outcome)| Step::Settle(at, outcome)),
         3 => (0..60_u64).prop_map(Step::Pass),
         1 => Just(Step::Purge),
         2 => Just(Step::Restart),
@@ -128,21 +121,7 @@ impl Stage {
     }
 
     fn restart(&mut self) {
-        let found = self.fixture.log.found();
-        let mut arrived = Vec::new();
-        leveret_store::log::Log::take_arrived(&mut self.fixture.log, &mut arrived);
-        self.fixture.shard = self.fixture.new_shard();
-        let found = found.into_iter().find(|found| found.id == self.queue.id.0);
-        let found = found.unwrap_or_default();
-        let recovered = RecoveredQueue {
-            messages: found.messages,
-            returned: found.returned,
-            offsets: Vec::new(),
-            next_seq: found.next_seq,
-            redelivered_below: found.next_seq,
-        };
-        let handle = Arc::clone(&self.queue);
-        self.fixture.shard.recover(handle, recovered);
+        self.fixture.restart(&self.queue);
         self.client = self.fixture.client();
         self.held.clear();
         self.is_limited = true;

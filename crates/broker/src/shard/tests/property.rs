@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
+use super::fixture::outcomes;
 use super::stage::{CLIENTS, Consumer, QUEUES, Scene, Stage, Step};
-use crate::command::Outcome;
 
 type Turn = Vec<(usize, Step)>;
 
@@ -23,12 +23,6 @@ fn steps() -> impl Strategy<Value = Vec<Turn>> {
         prefetch,
         priority,
     });
-    let outcome = prop::sample::select(vec![
-        Outcome::Ack,
-        Outcome::Discard,
-        Outcome::Return,
-        Outcome::Fail,
-    ]);
     let step = prop_oneof![
         4 => queue().prop_map(Step::Declare),
         1 => (queue(), any::<bool>(), any::<bool>()).prop_map(|(q, u, e)| Step::Delete(q, u, e)),
@@ -39,7 +33,7 @@ fn steps() -> impl Strategy<Value = Vec<Turn>> {
         1 => (0..8_usize).prop_map(Step::Cancel),
         2 => (0..8_usize, 0..4_u16).prop_map(|(at, prefetch)| Step::SetPrefetch(at, prefetch)),
         10 => vec((1..16_u8, 1..5_u32), 1..4).prop_map(Step::Publish),
-        10 => (0..16_usize, 1..8_usize, outcome).prop_map(|(at, n, o)| Step::Settle(at, n, o)),
+        10 => (0..16_usize, 1..8_usize, outcomes()).prop_map(|(at, n, o)| Step::Settle(at, n, o)),
         1 => (channel(), any::<bool>()).prop_map(|(c, close)| Step::Release(c, close)),
         1 => Just(Step::Disconnect),
         4 => (1..=4_usize).prop_map(Step::Write),

@@ -9,13 +9,11 @@ use leveret_message::table::{TableWriter, Value};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::fixture::{Client, Fixture, Seen, get, purge, settle};
+use super::fixture::{Client, Fixture, Seen, get, outcomes, purge, settle};
 use leveret_store::log::Position;
 
 use crate::command::Outcome;
-use crate::queue_handle::{QueueHandle, ShardId};
-use crate::shard::Shard;
-use crate::shard::recover::RecoveredQueue;
+use crate::queue_handle::QueueHandle;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,17 +27,11 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let outcome = prop::sample::select(vec![
-        Outcome::Ack,
-        Outcome::Discard,
-        Outcome::Return,
-        Outcome::Fail,
-    ]);
     let message = (prop::option::weighted(0.9, 0..6_u8), any::<bool>());
     let step = prop_oneof![
         10 => vec(message, 1..6).prop_map(Step::Publish),
         6 => any::<bool>().prop_map(Step::Get),
-        6 => (0..6_usize, outcome).prop_map(|(at, outcome)| Step::Settle(at, outcome)),
+        6 => (0..6_usize, outcomes()).prop_map(|(at, outcome)| Step::Settle(at, outcome)),
         1 => Just(Step::Purge),
         1 => Just(Step::Restart),
     ];
@@ -162,24 +154,7 @@ impl Stage {
 
     /// The broker was killed, and starts again: what is persistent is there.
     fn restart(&mut self) {
-        let found = self.fixture.log.found();
-        let queued = Arc::clone(&self.fixture.queued);
-        let log = Box::new(self.fixture.log.clone());
-        let mut arrived = Vec::new();
-        leveret_store::log::Log::take_arrived(&mut self.fixture.log, &mut arrived);
-        let shards = crate::command::Shards::new(1);
-        self.fixture.shard = Shard::new(ShardId(0), shards, log, queued);
-        let found = found.into_iter().find(|found| found.id == self.queue.id.0);
-        let found = found.unwrap_or_default();
-        let recovered = RecoveredQueue {
-            messages: found.messages,
-            returned: found.returned,
-            offsets: Vec::new(),
-            next_seq: found.next_seq,
-            redelivered_below: found.next_seq,
-        };
-        let handle = Arc::clone(&self.queue);
-        self.fixture.shard.recover(handle, recovered);
+        self.fixture.restart(&self.queue);
         // Nothing is carried out before the keys are read.
         self.client = self.fixture.client();
         for _ in 0..3 {
