@@ -6,9 +6,10 @@
 use std::time::Instant;
 
 use leveret_broker::alarms::Alarms;
-use leveret_broker::command::{Command, Holder};
+use leveret_broker::command::Command;
 use leveret_broker::error::Error;
 use leveret_broker::events::acting_as;
+use leveret_broker::ids::Holder;
 use leveret_broker::link::Event;
 use leveret_wire::frame::Octets;
 use leveret_wire::protocol::{AMQPClass, channel as channel_class, connection as connection_class};

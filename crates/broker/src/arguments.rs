@@ -16,6 +16,8 @@ use thiserror::Error;
 mod consumer;
 mod equivalence;
 mod exchange;
+mod filter;
+mod offset;
 mod queue;
 mod term;
 #[cfg(test)]
@@ -25,6 +27,8 @@ mod words;
 pub use consumer::ConsumerSettings;
 pub use equivalence::{Inequivalence, inequivalent_exchange_argument, inequivalent_queue_argument};
 pub use exchange::{ExchangeSettings, HashOn, HashProperty, WindowSettings};
+pub use filter::Filter;
+pub use offset::Offset;
 pub(crate) use queue::max_age;
 pub use queue::{
     DeadLetterSettings, DelayedRetrySettings, LengthLimit, PlacementSettings, QueueArguments,

@@ -13,9 +13,9 @@ use crate::broker::Broker;
 use crate::command::Shards;
 use crate::definitions::{self, DefinedBinding, Definition, RecentMessage, Setting, Unreadable};
 use crate::exchange::ExchangeDeclaration;
+use crate::found::{FoundQueue, RecoveredQueue};
 use crate::queue_handle::{QueueDeclaration, WINDOW_PREFIX};
 use crate::shard::Shard;
-use crate::shard::recover::RecoveredQueue;
 
 #[cfg(test)]
 mod tests;
@@ -55,67 +55,6 @@ pub struct Found {
     pub definitions: Vec<KeyAndValue>,
     /// What is in the log of queues.
     pub queues: Vec<FoundQueue>,
-}
-
-/// Messages of one stream of a queue in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundMessages {
-    /// The stream of the queue that they are in: a priority, or what is due in the same stretch of time.
-    pub stream: u32,
-    /// The first sequence number.
-    pub first_seq: u64,
-    /// The last one.
-    pub last_seq: u64,
-    /// How many there are.
-    pub count: u64,
-    /// About how many bytes their records have.
-    pub bytes: u64,
-}
-
-/// Messages of one stream of a queue in the log that were handed out before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FoundReturned {
-    /// The stream of the queue that they are in.
-    pub stream: u32,
-    /// The first sequence number.
-    pub first_seq: u64,
-    /// How many there are; all numbers up to the last are there.
-    pub count: u64,
-    /// How often each was delivered.
-    pub deliveries: u32,
-    /// When they are ready again, in milliseconds since 1970; 0 where they do not wait.
-    pub ready_ms: u64,
-}
-
-/// A queue of which the log knows something.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FoundQueue {
-    /// Its number.
-    pub id: u64,
-    /// Its messages, by priority.
-    pub messages: Vec<FoundMessages>,
-    /// Those before them, up to the last one that waits for its next delivery.
-    pub returned: Vec<FoundReturned>,
-    /// The lowest sequence number that was not given yet.
-    pub next_seq: u64,
-    /// Messages below this one went back to the queue after a delivery.
-    pub returned_below: u64,
-}
-
-impl FoundQueue {
-    /// What a queue begins with. Where the broker before did not end in order, every message may have been delivered.
-    fn recovered(self, was_running: bool, offsets: Vec<(Box<str>, u64)>) -> RecoveredQueue {
-        RecoveredQueue {
-            messages: self.messages,
-            returned: self.returned,
-            next_seq: self.next_seq,
-            redelivered_below: match was_running {
-                true => self.next_seq,
-                false => self.returned_below,
-            },
-            offsets,
-        }
-    }
 }
 
 /// Why a broker cannot go on with what was found. Nothing was changed.

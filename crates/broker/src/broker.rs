@@ -16,15 +16,16 @@ use crate::connections::Connections;
 use crate::definitions::{self, Setting, settings};
 use crate::error::Error;
 use crate::events::Events;
-use crate::link::SHARDS_MAX;
+use crate::ids::{SHARDS_MAX, ShardId};
 use crate::parameters::Parameters;
 use crate::placement::Placement;
 use crate::publisher::gathered::GatheredBytes;
-use crate::queue_handle::ShardId;
 use crate::shard::{QueuedBytes, Shard};
 use crate::throttle::Throttle;
 use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
+
+pub mod task;
 
 /// What a broker is made from.
 #[derive(Debug)]

@@ -10,22 +10,14 @@ use leveret_message::name::Name;
 use leveret_store::log::{QueueId, Transaction};
 use smallvec::SmallVec;
 
+use crate::arguments::{Filter, Offset};
 use crate::delay::search::Search;
 use crate::figures::{Detail, Observed};
-use crate::link::{ConnectionId, ConsumerSlot, Link};
+use crate::ids::{ConnectionId, ConsumerSlot, Holder, ShardId};
+use crate::link::Link;
 use crate::mailbox::Mailbox;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::queue_handle::QueueHandle;
 use crate::room::Room;
-use crate::stream::{Filter, Offset};
-
-/// A channel of a connection, as the shards know it: who holds unacked messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Holder {
-    /// The connection.
-    pub connection: ConnectionId,
-    /// Its channel's number.
-    pub channel: u16,
-}
 
 /// The queues that messages go to, each once. A single one stands here itself: counting who refers to it would be dear among cores.
 #[derive(Clone, Debug)]

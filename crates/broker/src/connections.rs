@@ -15,7 +15,8 @@ use crate::alarms::Alarms;
 use crate::error::Error;
 use crate::events::Events;
 use crate::figures::{Traffic, TrafficFigures};
-use crate::link::{ConnectionId, Event, Link};
+use crate::ids::ConnectionId;
+use crate::link::{Event, Link};
 
 /// What is known of a connection from outside.
 #[derive(Clone, Debug)]

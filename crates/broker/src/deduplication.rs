@@ -14,7 +14,6 @@ use sha2::{Digest, Sha256};
 
 #[cfg(test)]
 mod tests;
-pub mod window;
 
 /// The header.
 pub const HEADER: &str = "x-deduplication-header";

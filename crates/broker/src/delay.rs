@@ -20,11 +20,11 @@ use leveret_message::properties::Properties;
 use leveret_store::entry::Stream;
 use leveret_store::log::{Log, Position, QueueId, Read, Wanted};
 
-use crate::backing::FoundMessages;
 use crate::figures::{MessageCounts, QueueFigures};
-use crate::link::ConnectionId;
-use crate::queue::{Reach, batch_of};
+use crate::found::{FoundMessages, batch_of};
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueHandle;
+use crate::reach::Reach;
 
 mod bucket;
 mod headers;

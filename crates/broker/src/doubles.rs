@@ -11,8 +11,8 @@ use leveret_store::log::{
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::backing::{FoundMessages, FoundQueue};
 use crate::command::Shards;
+use crate::found::{FoundMessages, FoundQueue};
 use crate::placement::Placement;
 use crate::queue::Level;
 use crate::vhost::Vhost;

@@ -1,7 +1,7 @@
 //! What happens in the broker, told to whoever binds a queue to `amq.rabbitmq.event`, and its log, to whoever binds one to `amq.rabbitmq.log`: RabbitMQ's
 //! event exchange (<https://www.rabbitmq.com/docs/event-exchange>) and log exchange, where the configuration has switched them on.
 //!
-//! Whoever changes something tells it here, under whatever lock it holds, and never waits; `events/task.rs` publishes it. What is told is a message: its
+//! Whoever changes something tells it here, under whatever lock it holds, and never waits; `broker/task.rs` publishes it. What is told is a message: its
 //! routing key says what happened, its headers to what. Nothing is put together where the exchange has no binding, or is not there.
 //!
 //! Bound: what is told and not published takes at most [`WAITING_BYTES_MAX`]. What is told beyond that is dropped, and counted.
@@ -20,7 +20,6 @@ use crate::mailbox::Mailbox;
 
 mod clients;
 mod operators;
-pub mod task;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -43,7 +42,7 @@ const MESSAGE_BYTES: usize = 128;
 #[derive(Debug, Default)]
 pub struct Events {
     on: OnceLock<On>,
-    told: Mailbox<Told>,
+    pub(crate) told: Mailbox<Told>,
     /// Bytes of what was told and is not published.
     waiting_bytes: AtomicUsize,
     dropped: AtomicU64,
@@ -64,12 +63,12 @@ pub struct On {
 
 /// A message on its way to one of the exchanges.
 #[derive(Debug)]
-struct Told {
-    to: Arc<Exchange>,
-    routing_key: &'static str,
-    properties: Vec<u8>,
-    body: Vec<u8>,
-    persistent: bool,
+pub(crate) struct Told {
+    pub(crate) to: Arc<Exchange>,
+    pub(crate) routing_key: &'static str,
+    pub(crate) properties: Vec<u8>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) persistent: bool,
 }
 
 impl Told {
@@ -157,6 +156,11 @@ impl Events {
             body: line,
             persistent: false,
         });
+    }
+
+    /// What was told is being published, and waits no longer.
+    pub(crate) fn let_go(&self, told: &Told) {
+        self.waiting_bytes.fetch_sub(told.bytes(), Ordering::AcqRel);
     }
 
     fn push(&self, told: Told) {

@@ -15,7 +15,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::arguments::{ExchangeSettings, WindowSettings};
 use crate::bindings::{Bindings, ExchangeKind, Target};
 use crate::error::{Error, Kind, Resource};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueHandle;
 use crate::route::changed;
 use crate::stable_hash::bytes;

@@ -1,6 +1,6 @@
 //! Everything that clients of any protocol share: vhosts, exchanges, bindings, queues, consumers, users.
 //!
-//! Nothing here knows a frame or a socket. `crates/ARCHITECTURE.md` tells who owns which state. Reading order: `broker`, `vhost`, `exchange`,
+//! Nothing here knows a frame or a socket. `crates/ARCHITECTURE.md` tells who owns which state, and who uses whom. Reading order: `broker`, `vhost`, `exchange`,
 //! `route`, `publisher`, `command`, `shard`, `queue`, `link`.
 
 pub mod alarms;
@@ -20,6 +20,10 @@ pub mod error;
 pub mod events;
 pub mod exchange;
 pub mod figures;
+pub mod filling;
+pub mod found;
+pub mod ids;
+pub mod limits;
 pub mod link;
 pub mod mailbox;
 pub mod operator;
@@ -29,6 +33,7 @@ pub mod policies;
 pub mod publisher;
 pub mod queue;
 pub mod queue_handle;
+mod reach;
 pub mod room;
 pub mod route;
 pub mod shard;
@@ -37,5 +42,6 @@ pub mod stream;
 pub mod throttle;
 pub mod users;
 pub mod vhost;
+mod window;
 
 pub use leveret_store::runs;

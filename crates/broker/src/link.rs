@@ -13,21 +13,9 @@ use smallvec::SmallVec;
 use crate::alarms::Alarms;
 use crate::delay::search::Stretch;
 use crate::error::Error;
-use crate::figures::Described;
+use crate::figures::{Described, OffsetFigures};
+use crate::ids::{ConnectionId, ConsumerSlot, SHARDS_MAX, ShardId};
 use crate::mailbox::{Mailbox, take_gathered};
-use crate::queue_handle::ShardId;
-use crate::stream::OffsetFigures;
-
-/// A connection's number, never used twice while the broker runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
-
-/// A consumer, as its connection numbers it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConsumerSlot(pub u32);
-
-/// How many shards there can be: each has a bit in [`Link`]'s marks.
-pub const SHARDS_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use leveret_message::name::Name;
 use serde_json::Value;
 
-use crate::vhost::limits::VhostLimits;
+use crate::limits::VhostLimits;
 
 /// The component of the limits of a vhost; their name is always `limits`.
 pub const VHOST_LIMITS: &str = "vhost-limits";

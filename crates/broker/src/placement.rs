@@ -8,7 +8,7 @@ use leveret_store::log::{Definitions, Group, QueueId};
 use parking_lot::Mutex;
 
 use crate::definitions;
-use crate::queue_handle::ShardId;
+use crate::ids::ShardId;
 
 /// So many ids are written down as given out at a time.
 const IDS_RESERVED: u64 = 1 << 16;

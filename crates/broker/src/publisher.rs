@@ -17,18 +17,15 @@ use smallvec::SmallVec;
 
 use crate::command::{Command, Publish, RunQueues, Shards};
 use crate::exchange::Exchange;
-use crate::link::ConnectionId;
-pub use crate::publisher::filling::NewBody;
-pub(crate) use crate::publisher::filling::{Filling, Kept, add_moved, by_shard, lanes};
+use crate::filling::{Filling, NewBody, by_shard};
+use crate::ids::{ConnectionId, ShardId};
 use crate::publisher::remembered::Route;
 use crate::publisher::told::Stretch;
 pub use crate::publisher::told::{NOBODY, PublishedTo};
-use crate::queue_handle::ShardId;
 use crate::route::pick::Chances;
 use crate::route::{Routed, changes, route};
 use crate::vhost::Vhost;
 
-mod filling;
 pub mod firehose;
 pub mod gathered;
 mod remembered;

@@ -18,9 +18,9 @@ use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
 
 use crate::arguments::QueueSettings;
-use crate::command::{Holder, Moving};
+use crate::command::Moving;
 use crate::figures::DeliveryCounts;
-use crate::link::ConnectionId;
+use crate::ids::{ConnectionId, Holder};
 use crate::queue::consumers::{Consumer, ConsumerKey, Consumers};
 use crate::queue::groups::Groups;
 use crate::queue::holders::Holders;
@@ -30,6 +30,7 @@ use crate::queue::lines::Lines;
 use crate::queue::overdue::Tick;
 use crate::queue::retry::Waiting;
 use crate::queue_handle::QueueHandle;
+use crate::reach::Reach;
 use crate::runs::Piece;
 
 mod away;
@@ -61,7 +62,7 @@ pub use peek::{Look, Seen};
 pub use pieces::{
     Held, Home, KEYS, Level, Place, Ranking, Ready, Taken, deliveries, failures, in_memory,
 };
-pub use reading::{Asking, Need, Reach, batch_of};
+pub use reading::{Asking, Need};
 pub use settling::Fate;
 pub use uncounted::Count;
 

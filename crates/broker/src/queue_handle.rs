@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::arguments::{Durability, QueueSettings, QueueType};
 use crate::error::{Error, Kind, Resource};
 use crate::exchange::{Exchange, Sources};
-use crate::link::ConnectionId;
+use crate::ids::{ConnectionId, ShardId};
 use crate::route::changed;
 use crate::vhost::Vhost;
 
@@ -40,10 +40,6 @@ pub struct QueueDeclaration {
     /// Its arguments.
     pub arguments: Table,
 }
-
-/// Which shard owns a queue's contents: an index into the broker's shards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ShardId(pub u16);
 
 /// See the module.
 #[derive(Debug)]

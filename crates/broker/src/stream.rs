@@ -20,8 +20,8 @@ use leveret_store::entry::Stream as LogStream;
 use leveret_store::log::{Log, QueueId};
 
 use crate::arguments::QueueSettings;
-use crate::command::Holder;
 use crate::figures::{MessageCounts, QueueFigures};
+use crate::ids::Holder;
 use crate::queue_handle::QueueHandle;
 use crate::stream::chunks::{Chunks, Limits};
 use crate::stream::offsets::Offsets;
@@ -31,8 +31,6 @@ use crate::stream::safe::Safe;
 mod asking;
 mod chunks;
 mod coming;
-mod filter;
-mod offset;
 mod offsets;
 mod peek;
 mod reader;
@@ -43,9 +41,7 @@ mod seek;
 mod tests;
 
 pub use asking::Asking;
-pub use filter::Filter;
-pub use offset::Offset;
-pub use offsets::{NoRoom, OFFSETS_MAX, OffsetFigures};
+pub use offsets::{NoRoom, OFFSETS_MAX};
 pub use reader::{Next, Reader, ReaderId};
 pub use run::Run;
 

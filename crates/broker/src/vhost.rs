@@ -16,17 +16,16 @@ use crate::command::{Command, Shards};
 use crate::error::{Error, Kind, Resource};
 use crate::events::Events;
 use crate::exchange::{Exchange, ExchangeDeclaration};
+use crate::limits::{VhostLimits, VhostMetadata};
 use crate::placement::Placement;
 use crate::policies::{self, Effective, Object, Policies};
 use crate::queue_handle::{QueueDeclaration, QueueHandle, QueueId};
-use crate::vhost::limits::{VhostLimits, VhostMetadata};
 
 mod declarations;
 mod delays;
 pub mod door;
 pub(crate) mod history;
 mod kept;
-pub mod limits;
 pub mod reply;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use leveret_broker::broker::Broker;
-use leveret_broker::events::task::events_task;
+use leveret_broker::broker::task::events_task;
 use leveret_broker::events::{EVENT_EXCHANGE, LOG_EXCHANGE, On};
 
 use crate::config::Config;

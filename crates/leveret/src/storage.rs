@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use leveret_broker::backing::{Backing, Found, FoundMessages, FoundQueue, FoundReturned};
+use leveret_broker::backing::{Backing, Found};
 use leveret_broker::command::Shards;
-use leveret_broker::queue_handle::ShardId;
+use leveret_broker::found::{FoundMessages, FoundQueue, FoundReturned};
+use leveret_broker::ids::ShardId;
 use leveret_store::applied::Applied;
 use leveret_store::disk::{Filesystem, FilesystemKind};
 use leveret_store::entry::Stream;

@@ -12,8 +12,9 @@ use leveret_broker::connections::ConnectionFacts;
 use leveret_broker::figures::{
     ConnectionFigures, Described, Detail, Observed, QueueFigures, QueueSum, ShardFigures,
 };
-use leveret_broker::link::{ConnectionId, Event, Link, Reply};
-use leveret_broker::queue_handle::{QueueHandle, QueueId, ShardId};
+use leveret_broker::ids::{ConnectionId, ShardId};
+use leveret_broker::link::{Event, Link, Reply};
+use leveret_broker::queue_handle::{QueueHandle, QueueId};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 

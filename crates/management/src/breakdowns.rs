@@ -8,7 +8,7 @@ use std::sync::Arc;
 use leveret_broker::connections::ConnectionFacts;
 use leveret_broker::exchange::Exchange;
 use leveret_broker::figures::{ChannelFigures, DeliveryCounts, MessageCounts, QueueFigures};
-use leveret_broker::link::ConnectionId;
+use leveret_broker::ids::ConnectionId;
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::vhost::Vhost;
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use axum::extract::{Path, Query as UrlQuery};
 use axum::response::Response;
 use leveret_broker::connections::ConnectionFacts;
 use leveret_broker::figures::{ChannelFigures, ConsumerFigures, Detail, QueueFigures};
-use leveret_broker::link::ConnectionId;
+use leveret_broker::ids::ConnectionId;
 use leveret_broker::queue_handle::{QueueHandle, QueueId};
 use leveret_message::name::Name;
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use leveret_broker::link::ConnectionId;
-use leveret_broker::queue_handle::{QueueId, ShardId};
+use leveret_broker::ids::{ConnectionId, ShardId};
+use leveret_broker::queue_handle::QueueId;
 use leveret_message::name::Name;
 use parking_lot::Mutex;
 

@@ -12,6 +12,7 @@ use crate::source::Source;
 use crate::workspace::Workspace;
 
 mod crates;
+mod floors;
 mod held;
 mod longest;
 mod map;
@@ -68,6 +69,7 @@ fn check(tree: &Tree, figures: &Figures) -> Outcome<Findings> {
     findings.extend(held::tests_exist(tree.text(held::PAGE)?, |path| {
         tree.text(path).ok()
     }));
+    findings.extend(floors::arrows_go_down(&tree.map, &tree.sources));
     findings.extend(longest::within(figures, &tree.sources));
     for source in &tree.sources {
         findings.extend(shells::no_async_elsewhere(source));

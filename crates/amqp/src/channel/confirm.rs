@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use leveret_broker::ids::ShardId;
 use leveret_broker::publisher::{Places, ShardSet};
-use leveret_broker::queue_handle::ShardId;
 use leveret_wire::protocol::{AMQPClass, confirm};
 use leveret_wire::{ReplyCode, encode};
 use rustc_hash::FxHashSet;

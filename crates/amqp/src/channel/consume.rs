@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use leveret_broker::arguments::ConsumerSettings;
-use leveret_broker::command::{Command, Holder, NewConsumer};
+use leveret_broker::command::{Command, NewConsumer};
 use leveret_broker::error::{Error, Kind};
 use leveret_broker::figures::DeliveryCounts;
-use leveret_broker::link::ConsumerSlot;
+use leveret_broker::ids::{ConsumerSlot, Holder};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_broker::users::Access;
 use leveret_broker::vhost::door::generated_name;

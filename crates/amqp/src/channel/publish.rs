@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use leveret_broker::error::{Error, Kind};
-use leveret_broker::publisher::{NewBody, RouteIndex, ShardSet};
+use leveret_broker::filling::NewBody;
+use leveret_broker::publisher::{RouteIndex, ShardSet};
 use leveret_broker::users::Access;
 use leveret_broker::vhost::reply::REPLY_TO;
 use leveret_message::batch::{NewMessage, SHARED_BODY_MIN};

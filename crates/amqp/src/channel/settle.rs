@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use leveret_broker::command::{Command, Holder, Outcome};
-use leveret_broker::queue_handle::ShardId;
+use leveret_broker::command::{Command, Outcome};
+use leveret_broker::ids::{Holder, ShardId};
 use leveret_broker::runs::Piece;
 use leveret_wire::ReplyCode;
 use leveret_wire::method::basic::{Ack, Nack, Reject};

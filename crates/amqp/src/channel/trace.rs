@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use leveret_broker::filling::NewBody;
+use leveret_broker::publisher::RouteIndex;
 use leveret_broker::publisher::firehose::Witness;
-use leveret_broker::publisher::{NewBody, RouteIndex};
 use leveret_broker::queue_handle::QueueHandle;
 use leveret_message::batch::{Message, NewMessage};
 

@@ -9,8 +9,9 @@ use std::ops::RangeInclusive;
 
 use leveret_broker::command::{Outcome, Settle};
 use leveret_broker::figures::MessageCounts;
+use leveret_broker::filling::NewBody;
+use leveret_broker::publisher::RouteIndex;
 use leveret_broker::publisher::gathered::Gathered;
-use leveret_broker::publisher::{NewBody, RouteIndex};
 use leveret_broker::runs::Piece;
 use leveret_message::batch::NewMessage;
 use leveret_wire::ReplyCode;

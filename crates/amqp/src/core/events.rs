@@ -1,7 +1,7 @@
 //! What an open connection tells of its channels and consumers, where somebody wants to hear of it.
 
 use leveret_broker::events::ChannelFacts;
-use leveret_broker::link::ConsumerSlot;
+use leveret_broker::ids::ConsumerSlot;
 use leveret_message::name::Name;
 
 use super::{ConsumerEntry, Core};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use leveret_broker::error::Error;
-use leveret_broker::link::{ConsumerSlot, Deliveries, Event, Reply};
-use leveret_broker::queue_handle::ShardId;
+use leveret_broker::ids::{ConsumerSlot, ShardId};
+use leveret_broker::link::{Deliveries, Event, Reply};
 
 use super::{Session, Waiting};
 use crate::channel::{Next, Question, answer, consume, deliver, trace};

@@ -8,7 +8,7 @@ use leveret_message::table::{TableRef, Value};
 use super::queue::max_age;
 use super::term::Term;
 use super::{ArgumentError, Reader, Refusal, Result};
-use crate::stream::{Filter, Offset};
+use super::{Filter, Offset};
 
 /// The settings of a consumer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use leveret_message::table::{Table, TableWriter};
 
 use super::*;
+use crate::arguments::{Filter, Offset};
 use crate::bindings::ExchangeKind;
-use crate::stream::{Filter, Offset};
 
 const QUEUE: &str = "queue 'q' in vhost '/'";
 

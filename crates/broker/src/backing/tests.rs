@@ -13,9 +13,10 @@ use leveret_message::table::Table;
 
 use super::*;
 use crate::broker::BrokerSettings;
-use crate::command::{Command, Holder, NewConsumer, Outcome, Publish, Run, RunQueues, Settle};
+use crate::command::{Command, NewConsumer, Outcome, Publish, Run, RunQueues, Settle};
 use crate::doubles::{WatchedDefinitions, WatchedLog};
-use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
+use crate::ids::{ConnectionId, ConsumerSlot, Holder};
+use crate::link::{Event, Link, Reply};
 use crate::queue_handle::QueueHandle;
 use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
@@ -82,9 +83,7 @@ impl Folder {
         let link = Arc::new(Link::new(ME, usize::MAX));
         for shard in 0..SHARDS as u16 {
             let connect = Command::Connect(Arc::clone(&link));
-            broker
-                .shards
-                .send(crate::queue_handle::ShardId(shard), connect);
+            broker.shards.send(crate::ids::ShardId(shard), connect);
         }
         Ok(Running {
             broker,
@@ -206,7 +205,7 @@ impl Running {
     fn end(mut self) {
         for shard in 0..SHARDS as u16 {
             let disconnect = Command::Disconnect(ME);
-            let shard = crate::queue_handle::ShardId(shard);
+            let shard = crate::ids::ShardId(shard);
             self.broker.shards.send(shard, disconnect);
         }
         let ended = Arc::new(AtomicUsize::new(0));

@@ -17,12 +17,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Reader, VERSION, key};
+use crate::limits::VhostMetadata;
 use crate::parameters::ParameterKey;
 use crate::throttle::MAX_PUBLISH_RATE;
 use crate::users::{
     Access, HashAlgorithm, PasswordHash, Permission, TopicPermission, User, UserLimits,
 };
-use crate::vhost::limits::VhostMetadata;
 
 /// The key that says that the configuration's users and vhosts were taken over once.
 pub(crate) const SEEDED: &[u8] = b"s";
@@ -88,7 +88,7 @@ impl UserLimits {
     ///
     /// **Errors**: RabbitMQ's sentence for what cannot be taken.
     pub fn from_json(value: &Value) -> Result<Self, String> {
-        let limits = crate::vhost::limits::limits_of(
+        let limits = crate::limits::limits_of(
             value,
             &["max-connections", "max-channels", MAX_PUBLISH_RATE],
         )?;

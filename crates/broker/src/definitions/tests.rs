@@ -9,8 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::arguments::{ExchangeSettings, QueueSettings};
-use crate::link::ConnectionId;
-use crate::queue_handle::ShardId;
+use crate::ids::{ConnectionId, ShardId};
 use crate::vhost::Vhost;
 
 fn name(text: &str) -> Name {

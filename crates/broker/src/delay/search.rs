@@ -10,7 +10,7 @@ use leveret_store::log::{Log, Read, Wanted};
 
 use super::headers::as_published;
 use super::{Asking, Bucket, Delay, Near, READ_BYTES, messages};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 
 /// Where a search goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

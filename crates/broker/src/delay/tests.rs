@@ -1,7 +1,7 @@
 //! Buckets: each time has one, a stream stands for one, and what is near is narrow.
 
 use super::{Bucket, Delay};
-use crate::backing::FoundMessages;
+use crate::found::FoundMessages;
 
 const NOW_MS: u64 = 1_900_000_000_000;
 

@@ -6,7 +6,7 @@ use leveret_message::table::{TableRef, TableWriter, Value};
 use super::topology::pid;
 use super::{Events, put_arguments};
 use crate::connections::{ConnectionFacts, OpenAs};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueHandle;
 
 /// Which channel something happened on.

@@ -5,10 +5,10 @@ use serde_json::{Map, Value};
 
 use super::{Events, put_actor};
 use crate::alarms::Alarms;
+use crate::limits::VhostMetadata;
 use crate::parameters::ParameterKey;
 use crate::policies::Policy;
 use crate::users::{Permission, TopicPermission, User};
-use crate::vhost::limits::VhostMetadata;
 
 impl Events {
     /// A user was added, or replaced one of its name.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::command::Shards;
 use crate::doubles;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueDeclaration;
 use crate::vhost::Vhost;
 use crate::vhost::door::Binding;
@@ -41,8 +41,7 @@ fn listen(vhost: &Vhost, source: &str) {
 fn told(events: &Events) -> Vec<Told> {
     let mut told = Vec::new();
     events.told.take(&mut told);
-    let bytes = told.iter().map(Told::bytes).sum();
-    events.waiting_bytes.fetch_sub(bytes, Ordering::AcqRel);
+    told.iter().for_each(|told| events.let_go(told));
     told
 }
 

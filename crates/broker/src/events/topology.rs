@@ -4,7 +4,7 @@ use leveret_message::table::{Table, TableWriter, Value};
 
 use super::{Events, put_actor, put_arguments};
 use crate::exchange::{Destination, Exchange};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueHandle;
 
 /// How a connection is called where RabbitMQ would name an Erlang process.

@@ -6,11 +6,11 @@ use serde_json::{Map, Value};
 use super::{IsNew, OperatorError};
 use crate::broker::Broker;
 use crate::definitions::settings as kept;
+use crate::limits::VhostLimits;
 use crate::parameters::{self, ParameterKey, Parameters, VHOST_LIMITS};
 use crate::policies::{Policy, Sort};
 use crate::users::UserLimits;
 use crate::vhost::Vhost;
-use crate::vhost::limits::VhostLimits;
 
 /// The name of the one parameter that has all limits of a vhost.
 const LIMITS: &str = "limits";

@@ -9,11 +9,12 @@ use super::{IsNew, OperatorError};
 use crate::broker::Broker;
 use crate::command::{Command, Done};
 use crate::definitions::settings as kept;
+use crate::ids::ShardId;
+use crate::limits::VhostMetadata;
 use crate::policies::Sort;
-use crate::queue_handle::{QueueId, ShardId};
+use crate::queue_handle::QueueId;
 use crate::users::UserDirectory;
 use crate::vhost::Vhost;
-use crate::vhost::limits::VhostMetadata;
 
 impl Broker {
     /// All vhosts, by name.

@@ -12,7 +12,8 @@ use leveret_message::exchange_and_key;
 use leveret_message::properties::{Properties, PropertiesWriter};
 use leveret_message::table::{TableWriter, Value};
 
-use super::{NOBODY, NewBody, Publisher, RouteIndex};
+use super::{NOBODY, Publisher, RouteIndex};
+use crate::filling::NewBody;
 use crate::queue_handle::QueueHandle;
 
 /// The exchange that copies are published to.

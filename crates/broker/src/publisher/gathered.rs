@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use leveret_message::batch::{Message, NewMessage};
 use leveret_store::log::Transaction;
 
-use super::{Filling, NewBody, Publisher, Route, RouteIndex, ShardSet, lanes};
+use super::{Publisher, Route, RouteIndex, ShardSet};
 use crate::command::{Command, Part, Settle, Shards};
 use crate::exchange::Exchange;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::filling::{Filling, NewBody, lanes};
+use crate::ids::ShardId;
+use crate::queue_handle::QueueHandle;
 
 /// How many bytes all transactions together may gather; half of what a batch of the log may have.
 pub const GATHERED_BYTES_MAX: usize = 512 * 1024 * 1024;

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 use super::{ShardSet, by_shard};
 use crate::command::RunQueues;
 use crate::exchange::Exchange;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::ids::ShardId;
+use crate::queue_handle::QueueHandle;
 use crate::route::{Reached, Visited};
 
 /// Keys up to this length are near what else is looked at for each message.

@@ -18,6 +18,7 @@ use super::*;
 use crate::bindings::ExchangeKind;
 use crate::doubles;
 use crate::exchange::ExchangeDeclaration;
+use crate::filling::NewBody;
 use crate::queue_handle::QueueDeclaration;
 use crate::queue_handle::QueueHandle;
 use crate::vhost::door::Binding;

@@ -19,8 +19,8 @@ use std::time::Duration;
 use leveret_message::name::Name;
 use smallvec::SmallVec;
 
-use crate::command::{ChannelCredit, Holder, NewConsumer};
-use crate::link::ConsumerSlot;
+use crate::command::{ChannelCredit, NewConsumer};
+use crate::ids::{ConsumerSlot, Holder};
 
 #[cfg(test)]
 mod tests;

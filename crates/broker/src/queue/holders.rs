@@ -4,7 +4,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::command::Holder;
+use crate::ids::Holder;
 use crate::queue::Held;
 use crate::runs::{Piece, Runs};
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::command::Holder;
+use crate::ids::Holder;
 use crate::queue::Queue;
 use crate::queue::consumers::ConsumerKey;
 

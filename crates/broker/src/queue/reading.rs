@@ -4,15 +4,14 @@
 //! expires. What was returned is asked for first, since it is served first. The log is asked only for what is durable: the queue remembers up to
 //! which sequence number that is sure.
 
-use std::sync::Arc;
+use leveret_store::log::{ChunkId, Log, QueueId, Read, Wanted};
 
-use leveret_message::batch::{Arrivals, Batch};
-use leveret_store::log::{ChunkId, Log, Position, QueueId, Read, Wanted};
-
+use crate::found::batch_of;
 use crate::queue::Queue;
 use crate::queue::away::{AwayPiece, unpack};
 use crate::queue::line::Line;
 use crate::queue::pieces::{Held, Home, Level, Ready, failures, numbered, size};
+use crate::reach::Reach;
 use crate::runs::{Piece, split_front};
 
 /// How many bytes are read from the log at a time.
@@ -48,50 +47,6 @@ pub enum Need {
     LetGo,
     /// The first one is to be looked at.
     Look,
-}
-
-/// How far the log is durable, as a queue has seen it, and its questions.
-#[derive(Debug, Default)]
-pub struct Reach {
-    last_token: u64,
-    /// Everything up to this sequence number that is in the log is durable.
-    durable_seq: u64,
-    /// Everything up to this sequence number will be when the log is durable at this position.
-    mark: Option<(Position, u64)>,
-}
-
-impl Reach {
-    /// Everything up to a sequence number is durable.
-    pub fn set_durable(&mut self, seq: u64) {
-        self.durable_seq = seq;
-    }
-
-    /// Everything up to this sequence number is known to be durable.
-    pub fn durable_seq(&self) -> u64 {
-        self.durable_seq
-    }
-
-    /// A number for the next question.
-    pub fn next_token(&mut self) -> u64 {
-        self.last_token += 1;
-        self.last_token
-    }
-
-    /// Whether what is in the log up to a sequence number is durable.
-    pub fn reaches(&mut self, log: &dyn Log, seq: u64, next_seq: u64) -> bool {
-        for _ in 0..2 {
-            if seq <= self.durable_seq {
-                return true;
-            }
-            let (position, upto) = *self.mark.get_or_insert_with(|| (log.last(), next_seq - 1));
-            if log.durable() < position {
-                return false;
-            }
-            self.durable_seq = upto;
-            self.mark = None;
-        }
-        seq <= self.durable_seq
-    }
 }
 
 /// What comes of asking.
@@ -273,7 +228,7 @@ impl Line {
             token,
             first_seq: first,
             skip: 0,
-            last_seq: last.min(reach.durable_seq),
+            last_seq: last.min(reach.durable_seq()),
             bytes_max,
         });
         Asking::Asked(None)
@@ -324,19 +279,6 @@ impl Line {
             });
         }
     }
-}
-
-/// What was read from the log, as a batch.
-///
-/// **Panics** where what passed the log's checksums are no records: another program wrote the data folder.
-pub fn batch_of(read: Read) -> Arc<Batch> {
-    let mut batch = Batch::read(read.records).expect("the log gives back what it was given");
-    let mut arrivals = Arrivals::default();
-    for (index, ms) in read.arrivals {
-        arrivals.push(index, ms);
-    }
-    batch.set_arrivals(arrivals);
-    Arc::new(batch)
 }
 
 /// What was read from the log, as pieces.

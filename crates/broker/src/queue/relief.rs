@@ -3,14 +3,13 @@
 use leveret_store::entry::{RequeueRun, Stream};
 use leveret_store::log::Log;
 
-use crate::backing::FoundReturned;
+use crate::found::{FoundReturned, RecoveredQueue};
 use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
 use crate::queue::line::Line;
 use crate::queue::overdue::Tick;
 use crate::queue::pieces::{Held, Home, Level, Ready, deliveries, failures, size};
 use crate::runs::{Piece, Runs};
-use crate::shard::recover::RecoveredQueue;
 
 impl Queue {
     /// A queue that was there before the broker was started begins so.

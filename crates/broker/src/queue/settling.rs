@@ -8,8 +8,9 @@ use std::ops::RangeInclusive;
 use smallvec::SmallVec;
 
 use crate::arguments::{DeliveryLimit, QueueArguments, QueueType};
-use crate::command::{Holder, Outcome};
+use crate::command::Outcome;
 use crate::dead_letter::Reason;
+use crate::ids::Holder;
 use crate::queue::Queue;
 use crate::queue::consumers::Consumers;
 use crate::queue::groups::Groups;

@@ -9,8 +9,8 @@ use leveret_store::memory::MemoryLog;
 use super::*;
 use crate::arguments::QueueSettings;
 use crate::command::Outcome;
-use crate::link::ConnectionId;
-use crate::queue_handle::{QueueDeclaration, ShardId};
+use crate::ids::{ConnectionId, ShardId};
+use crate::queue_handle::QueueDeclaration;
 
 /// What a message stands for: its record, with a body of one byte.
 const SIZE: usize = 17;

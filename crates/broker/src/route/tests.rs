@@ -14,7 +14,7 @@ use crate::bindings::ExchangeKind;
 use crate::command::Shards;
 use crate::doubles;
 use crate::exchange::ExchangeDeclaration;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::QueueDeclaration;
 use crate::vhost::door::Binding;
 

@@ -16,7 +16,7 @@ use leveret_store::log::{Position, QueueId};
 use crate::arguments::QueueSettings;
 use crate::command::IfFull;
 use crate::dead_letter::{DeadLetter, Death, Reason};
-use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
+use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::queue::{Home, Queue, Ready, Taken};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;

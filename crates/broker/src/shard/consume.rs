@@ -2,9 +2,10 @@
 
 use leveret_store::log::QueueId;
 
-use crate::command::{Holder, NewConsumer};
+use crate::command::NewConsumer;
 use crate::error::Error;
-use crate::link::{ConnectionId, ConsumerSlot, Reply};
+use crate::ids::{ConnectionId, ConsumerSlot, Holder};
+use crate::link::Reply;
 use crate::queue::consumers::Consumer;
 use crate::queue_handle::QueueHandle;
 use crate::shard::{Shard, touch};

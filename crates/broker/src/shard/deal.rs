@@ -7,10 +7,10 @@ use leveret_message::batch::Batch;
 use leveret_store::log::Log;
 use rustc_hash::FxHashMap;
 
-use crate::link::{ConnectionId, DeliveredRun};
+use crate::ids::{ConnectionId, ShardId};
+use crate::link::DeliveredRun;
 use crate::queue::consumers::{Consumer, Turn};
 use crate::queue::{Home, Need, Place, Queue, Taken};
-use crate::queue_handle::ShardId;
 use crate::runs::Piece;
 use crate::shard::bury::drop_head;
 use crate::shard::clock::Clock;

@@ -11,14 +11,15 @@ use leveret_message::blind_keys;
 use leveret_message::properties::Properties;
 use leveret_store::log::{QueueId, Read, Transaction, Wanted};
 
-use crate::backing::FoundMessages;
 use crate::dead_letter::published_to;
 use crate::delay::search::{Answer, Search};
 use crate::delay::{Asking, Delay, Near, moved, released};
 use crate::error::Error;
 use crate::exchange::Exchange;
-use crate::link::{ConnectionId, Reply};
-use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
+use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
+use crate::found::FoundMessages;
+use crate::ids::ConnectionId;
+use crate::link::Reply;
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
 use crate::route::pick::Chances;

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use leveret_store::log::QueueId;
 
-use crate::command::{Done, Holder};
+use crate::command::Done;
 use crate::error::Error;
-use crate::link::{ConnectionId, ConsumerSlot, Reply};
+use crate::ids::{ConnectionId, ConsumerSlot, Holder};
+use crate::link::Reply;
 use crate::queue::consumers::Consumer;
 use crate::queue_handle::QueueHandle;
 use crate::shard::settle::Fates;

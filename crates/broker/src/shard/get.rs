@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use leveret_store::log::QueueId;
 
-use crate::command::Holder;
 use crate::error::Error;
+use crate::ids::Holder;
 use crate::link::{Got, Reply};
 use crate::queue::{Home, Queue};
 use crate::queue_handle::QueueHandle;

@@ -5,11 +5,12 @@ use std::collections::VecDeque;
 use leveret_store::entry::Stream;
 use leveret_store::log::{Arrived, QueueId, Read, Wanted};
 
-use crate::backing::FoundMessages;
 use crate::command::Command;
-use crate::deduplication::{Key, window};
-use crate::queue::{KEYS, batch_of};
+use crate::deduplication::Key;
+use crate::found::{FoundMessages, batch_of};
+use crate::queue::KEYS;
 use crate::shard::Shard;
+use crate::window;
 
 /// How many bytes are read at a time.
 const READ_BYTES: usize = 1 << 20;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use leveret_store::log::{ChunkId, QueueId, Read, Wanted};
 
 use crate::error::Error;
-use crate::link::{ConnectionId, Got, Reply};
+use crate::ids::ConnectionId;
+use crate::link::{Got, Reply};
 use crate::queue::{Look, Seen};
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;

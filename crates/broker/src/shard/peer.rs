@@ -6,8 +6,8 @@ use std::sync::Arc;
 use leveret_store::log::QueueId;
 
 use crate::error::Error;
-use crate::link::{ConsumerSlot, Deliveries, Event, Link, Reply};
-use crate::queue_handle::ShardId;
+use crate::ids::{ConsumerSlot, ShardId};
+use crate::link::{Deliveries, Event, Link, Reply};
 use crate::shard::publish::Safe;
 use crate::shard::refuse::Refused;
 

@@ -12,7 +12,7 @@ use leveret_message::batch::{Arrivals, Batch, ToldApart};
 use leveret_store::log::{Position, QueueId, Urgency};
 
 use crate::command::{Publish, Run};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue::{Home, Place, Ranking};
 use crate::shard::deal::{Table, deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};

@@ -4,26 +4,11 @@ use std::sync::Arc;
 
 use leveret_store::log::{Group, QueueId};
 
-use crate::backing::{FoundMessages, FoundReturned};
+use crate::found::RecoveredQueue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::Shard;
 use crate::shard::unique::forget_found_keys;
 use crate::stream::Stream;
-
-/// What a recovered queue begins with.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecoveredQueue {
-    /// The messages that the log has, by priority.
-    pub messages: Vec<FoundMessages>,
-    /// Messages before these of which it is known that they were handed out, where some of them wait for their next delivery.
-    pub returned: Vec<FoundReturned>,
-    /// The sequence number that the next message gets.
-    pub next_seq: u64,
-    /// Messages below this one may have been delivered before.
-    pub redelivered_below: u64,
-    /// How far readers with names had come, where it is a stream.
-    pub offsets: Vec<(Box<str>, u64)>,
-}
 
 impl Shard {
     /// Takes a queue that was there before. To be called before the first turn.

@@ -3,9 +3,9 @@
 use leveret_store::entry::RequeueRun;
 use leveret_store::log::{Group, Log, QueueId};
 
-use crate::command::{Holder, Outcome, Settle};
+use crate::command::{Outcome, Settle};
 use crate::dead_letter::Reason;
-use crate::link::ConnectionId;
+use crate::ids::{ConnectionId, Holder};
 use crate::queue::{Fate, Held, Home, Queue, Ready, deliveries, in_memory};
 use crate::runs::Piece;
 use crate::shard::bury::Dead;

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use leveret_message::batch::Batch;
 use leveret_store::log::{QueueId, Read, Wanted};
 
-use crate::command::{Holder, NewConsumer};
+use crate::command::NewConsumer;
 use crate::error::Error;
+use crate::ids::Holder;
 use crate::link::{DeliveredRun, Reply};
 use crate::queue_handle::QueueHandle;
 use crate::shard::{Shard, peer};

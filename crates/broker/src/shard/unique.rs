@@ -7,8 +7,8 @@ use leveret_message::batch::Batch;
 use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId, Read, Wanted};
 
-use crate::backing::FoundMessages;
 use crate::deduplication::KeyLimit;
+use crate::found::FoundMessages;
 use crate::queue::keys::KeptOut;
 use crate::queue::{Home, KEYS, Level, Queue};
 use crate::shard::bury::drop_head;

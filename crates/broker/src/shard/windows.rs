@@ -1,4 +1,4 @@
-//! Messages on their way through the windows of `x-message-deduplication` exchanges: see `deduplication/window.rs`.
+//! Messages on their way through the windows of `x-message-deduplication` exchanges: see `window.rs`.
 //!
 //! A window is asked in the shard that it is in. What it has not seen goes on to the queues that its exchange leads to, in one transaction with its key;
 //! of a duplicate the exchange's alternate exchange gets what there is, as of any message that no binding takes.
@@ -17,19 +17,21 @@ use smallvec::SmallVec;
 use crate::arguments::WindowSettings;
 use crate::command::{Command, IfFull, Part, Run};
 use crate::dead_letter::published_to;
-use crate::deduplication::window::{FOR_EVER, Window, record};
 use crate::deduplication::{Key, TTL_HEADER};
 use crate::exchange::Exchange;
-use crate::link::{ConnectionId, Reply};
-use crate::publisher::{Filling, Kept, NewBody, add_moved, lanes};
+use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
+use crate::ids::{ConnectionId, ShardId};
+use crate::link::Reply;
 use crate::queue::KEYS;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::queue_handle::QueueHandle;
 use crate::room::Room;
 use crate::route::pick::Chances;
 use crate::route::{Found, Routed, route_past};
 use crate::shard::Shard;
 use crate::shard::publish::Safe;
 use crate::vhost::{Vhost, exchange_of_window};
+use crate::window::Window;
+use crate::window::{FOR_EVER, record};
 
 /// How many windows a message passes on its way; then it ends: exchanges that forget at once may lead to each other.
 const PASSED_MAX: u8 = 64;

@@ -1,10 +1,13 @@
 //! Readers come, begin and go; and how far those with names have come.
 
-use crate::command::{Holder, NewConsumer};
+use crate::arguments::Offset;
+use crate::command::NewConsumer;
+use crate::figures::OffsetFigures;
+use crate::ids::Holder;
 use crate::stream::chunks::Found;
-use crate::stream::offsets::{NoRoom, OffsetFigures, Offsets};
+use crate::stream::offsets::{NoRoom, Offsets};
 use crate::stream::seek::Seek;
-use crate::stream::{Offset, Reader, ReaderId, Stream};
+use crate::stream::{Reader, ReaderId, Stream};
 
 impl Stream {
     /// Somebody consumes from it from now on. Returns the name of a reader of before that is forgotten for it, where that was written down.

@@ -7,24 +7,12 @@
 
 use std::collections::BTreeMap;
 
+use crate::figures::OffsetFigures;
 use crate::stream::reader::ReaderId;
 
 /// How many names a stream has at most. Where there is no room for a new one, the name goes of a reader that is not there and of which everything it
 /// has not read is gone.
 pub const OFFSETS_MAX: usize = 1024;
-
-/// A name, as operators see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OffsetFigures {
-    /// The name.
-    pub name: Box<str>,
-    /// The offset at which its reader begins, or has not acknowledged.
-    pub offset: u64,
-    /// The same as it was written down last, where it was.
-    pub kept: Option<u64>,
-    /// Whether there is a reader.
-    pub in_use: bool,
-}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Kept {

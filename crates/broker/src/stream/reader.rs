@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use leveret_message::name::Name;
 use leveret_store::log::Read;
 
-use crate::command::{ChannelCredit, Holder, NewConsumer};
+use crate::arguments::{Filter, Offset};
+use crate::command::{ChannelCredit, NewConsumer};
 use crate::figures::ConsumedBy;
-use crate::link::{ConnectionId, ConsumerSlot};
+use crate::ids::{ConnectionId, ConsumerSlot, Holder};
 use crate::runs::{Piece, RunValue, Runs};
 use crate::stream::run::{InMemory, Run, runs_of};
 use crate::stream::seek::Seek;
-use crate::stream::{Filter, Offset};
 
 /// How many messages are passed over at once.
 const PASSED_OVER_MAX: u32 = 10_000;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use leveret_message::batch::Batch;
 use leveret_store::log::Read;
 
-use crate::queue::batch_of;
+use crate::found::batch_of;
 
 /// Consecutive messages of one batch.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@ use leveret_message::table::Value;
 
 use super::chunks::{Chunks, Found};
 use super::*;
+use crate::arguments::{Filter, Offset};
 use crate::command::NewConsumer;
-use crate::link::{ConnectionId, ConsumerSlot};
+use crate::ids::{ConnectionId, ConsumerSlot};
 
 mod model;
 

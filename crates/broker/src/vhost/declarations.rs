@@ -6,7 +6,7 @@ use crate::arguments::{
 };
 use crate::error::{Error, Resource};
 use crate::exchange::{Exchange, ExchangeDeclaration};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
 
 /// Queue redeclaration, as RabbitMQ compares it: <https://www.rabbitmq.com/docs/queues#property-equivalence>.

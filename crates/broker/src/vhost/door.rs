@@ -18,7 +18,7 @@ use crate::command::Command;
 use crate::definitions;
 use crate::error::{Error, Kind};
 use crate::exchange::{Destination, Exchange, ExchangeDeclaration};
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
 use crate::vhost::Vhost;
 use crate::vhost::declarations::{

@@ -11,7 +11,7 @@ use leveret_message::table::Table;
 
 use crate::arguments::QueueSettings;
 use crate::command::Command;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue_handle::{QueueDeclaration, QueueHandle};
 use crate::vhost::Vhost;
 use crate::vhost::door::generated_name;

@@ -10,8 +10,8 @@ use leveret_message::table::{TableRef, TableWriter, Value};
 
 use super::*;
 use crate::doubles;
-use crate::link::ConnectionId;
-use crate::queue_handle::{QueueDeclaration, ShardId};
+use crate::ids::{ConnectionId, ShardId};
+use crate::queue_handle::QueueDeclaration;
 use crate::vhost::door::{Binding, Declared, generated_name};
 
 const ME: ConnectionId = ConnectionId(1);

@@ -368,7 +368,8 @@ fn every_rule_is_run() {
     };
     let findings = check(&tree, &figures).unwrap();
     for word in [
-        "the table",
+        "the table `| crate",
+        "the table `| modules",
         "`broker/walks.rs`",
         "is no test",
         "the longest file",
@@ -387,7 +388,7 @@ fn every_rule_is_run() {
             "{word}: {findings:?}"
         );
     }
-    assert_eq!(findings.len(), 13, "{findings:?}");
+    assert_eq!(findings.len(), 14, "{findings:?}");
 }
 
 #[test]
@@ -429,4 +430,32 @@ fn what_is_said_to_be_held_is_held_by_tests() {
     finds(&findings("| so | `conformance::qos::four` |"), "four");
     finds(&findings("| so | `conformance::get::one` |"), "get::one");
     finds(&findings("| so | |"), "nothing holds this");
+}
+
+#[test]
+fn modules_use_what_is_below() {
+    let map = "\
+| modules of `broker`, those above use those below | what they are |
+|---|---|
+| `shard` | the upper floor |
+| `vhost`, `route` | below |
+
+";
+    let source = |path: &str, text: &str| Source::new(format!("crates/broker/src/{path}"), text);
+    let fine = [
+        source("shard/deal.rs", "use crate::vhost::Vhost;"),
+        source("vhost.rs", "use crate::route::{Found, route};"),
+        source("route.rs", "use crate::error::Error; // not crate::shard"),
+        source("vhost/tests.rs", "use crate::shard::Shard;"),
+    ];
+    assert_eq!(floors::arrows_go_down(map, &fine), Findings::new());
+
+    let upward = [source("vhost/door.rs", "\nuse crate::shard::Shard;")];
+    finds(
+        &floors::arrows_go_down(map, &upward),
+        "vhost/door.rs:2: `vhost` may not use `shard`",
+    );
+    let unnamed = [source("error.rs", "use crate::route::Found;")];
+    finds(&floors::arrows_go_down(map, &unnamed), "`error` may not");
+    finds(&floors::arrows_go_down("", &fine), "is not there");
 }

@@ -6,11 +6,11 @@ use super::*;
 use crate::connections::{ConnectionFacts, OpenAs};
 use crate::error::Error;
 use crate::figures::Traffic;
+use crate::limits::VhostMetadata;
 use crate::operator::{IsNew, OperatorError};
 use crate::parameters::ParameterKey;
 use crate::policies::Sort;
 use crate::users::{Access, PasswordHash, Permission, TopicPermission, User, UserLimits};
-use crate::vhost::limits::VhostMetadata;
 
 fn user(text: &str, limits: UserLimits) -> User {
     User {

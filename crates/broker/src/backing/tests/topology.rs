@@ -241,10 +241,7 @@ fn what_cannot_be_put_back_is_an_error_and_changes_nothing() {
             };
             let settings = crate::arguments::QueueSettings::default();
             let vhost = (name("/"), std::sync::Weak::new());
-            let place = (
-                leveret_store::log::Group(1),
-                crate::queue_handle::ShardId(0),
-            );
+            let place = (leveret_store::log::Group(1), crate::ids::ShardId(0));
             let handle = QueueHandle::new(QueueId(1), place, vhost, declaration, settings);
             let value = definitions::queue_value(&handle);
             folder

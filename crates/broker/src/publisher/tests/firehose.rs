@@ -1,8 +1,9 @@
 //! What the firehose costs and bounds; what its copies say is tested over a socket.
 
 use super::*;
+use crate::filling::NewBody;
+use crate::limits::VhostMetadata;
 use crate::publisher::firehose::Witness;
-use crate::vhost::limits::VhostMetadata;
 
 const WITNESS: Witness<'_> = Witness {
     node: "leveret@test",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use super::*;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 
 const ANYONE: fn(&Consumer) -> bool = |_| true;
 

@@ -14,8 +14,8 @@ use crate::bindings::ExchangeKind;
 use crate::command::{Command, NewConsumer, Operation};
 use crate::delay::search::{Criteria, Search};
 use crate::exchange::ExchangeDeclaration;
+use crate::found::RecoveredQueue;
 use crate::queue_handle::QueueHandle;
-use crate::shard::recover::RecoveredQueue;
 use crate::vhost::door::Binding;
 
 /// A shard with an exchange that delays messages, and a queue bound to it that somebody consumes from.
@@ -182,8 +182,8 @@ impl Stage {
     }
 }
 
-fn client_id() -> crate::link::ConnectionId {
-    crate::link::ConnectionId(0)
+fn client_id() -> crate::ids::ConnectionId {
+    crate::ids::ConnectionId(0)
 }
 
 const fn secs(secs: u64) -> Duration {

@@ -11,15 +11,14 @@ use leveret_message::table::Table;
 use leveret_store::log::{Log, QueueId};
 use proptest::prelude::*;
 
-use crate::command::{
-    ChannelCredit, Command, Holder, NewConsumer, Outcome, Publish, Run, Settle, Shards,
-};
+use crate::command::{ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, Settle, Shards};
 use crate::delay::search::Place;
 use crate::doubles::{self, WatchedLog};
 use crate::error::Error;
-use crate::link::{ConnectionId, ConsumerSlot, Event, Link, Reply};
-use crate::queue_handle::{QueueDeclaration, QueueHandle, ShardId};
-use crate::shard::recover::RecoveredQueue;
+use crate::found::RecoveredQueue;
+use crate::ids::{ConnectionId, ConsumerSlot, Holder, ShardId};
+use crate::link::{Event, Link, Reply};
+use crate::queue_handle::{QueueDeclaration, QueueHandle};
 use crate::shard::{QueuedBytes, Shard};
 use crate::vhost::Vhost;
 

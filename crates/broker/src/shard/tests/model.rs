@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use leveret_store::log::QueueId;
 
 use super::fixture::{Delivery, Seen, number};
-use crate::command::{Command, Holder, NewConsumer, Outcome, Publish, Settle};
+use crate::command::{Command, NewConsumer, Outcome, Publish, Settle};
 use crate::error::{Error, Resource};
-use crate::link::ConnectionId;
+use crate::ids::{ConnectionId, Holder};
 use crate::queue_handle::QueueHandle;
 
 mod deal;

@@ -16,7 +16,7 @@ use super::model::{Model, address};
 use crate::command::{
     ChannelCredit, Command, NewConsumer, Outcome, Publish, Run, RunQueues, Settle,
 };
-use crate::link::ConsumerSlot;
+use crate::ids::ConsumerSlot;
 use crate::queue_handle::QueueHandle;
 
 mod check;

@@ -13,7 +13,7 @@ use leveret_store::log::Position;
 use super::fixture::{Client, Fixture, Seen, consume, consumer};
 use crate::bindings::ExchangeKind;
 use crate::exchange::ExchangeDeclaration;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::queue::KEYS;
 use crate::queue_handle::QueueHandle;
 use crate::vhost::door::Binding;

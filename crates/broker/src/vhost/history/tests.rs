@@ -11,7 +11,7 @@ use crate::command::Shards;
 use crate::definitions::Definition;
 use crate::doubles::{self, WatchedDefinitions};
 use crate::exchange::ExchangeDeclaration;
-use crate::link::ConnectionId;
+use crate::ids::ConnectionId;
 use crate::publisher::Publisher;
 use crate::queue_handle::QueueDeclaration;
 use crate::vhost::door::Binding;

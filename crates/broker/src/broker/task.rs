@@ -2,18 +2,18 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use leveret_message::batch::NewMessage;
 use leveret_message::exchange_and_key;
 use leveret_message::properties::Properties;
 
-use super::{Events, Told};
 use crate::broker::Broker;
 use crate::command::Command;
+use crate::events::{Events, Told};
+use crate::filling::NewBody;
 use crate::link::{Event, Link};
-use crate::publisher::{NOBODY, NewBody, Publisher};
+use crate::publisher::{NOBODY, Publisher};
 use crate::vhost::Vhost;
 
 /// Runs until the program ends; both exchanges are in that vhost.
@@ -56,9 +56,7 @@ pub async fn events_task(broker: Arc<Broker>, vhost: Arc<Vhost>) {
 }
 
 fn publish(events: &Events, publisher: &mut Publisher, told: &Told) {
-    events
-        .waiting_bytes
-        .fetch_sub(told.bytes(), Ordering::AcqRel);
+    events.let_go(told);
     let routing_key = told.routing_key.as_bytes();
     let Some(key) = exchange_and_key::join(told.to.name.as_bytes(), routing_key) else {
         return;

@@ -20,7 +20,7 @@ fn window(keys_max: u64) -> (Window, Arc<KeyLimit>) {
         auto_delete: false,
         arguments: Default::default(),
     };
-    let declared = vhost.declare_queue(crate::link::ConnectionId(0), declaration, false);
+    let declared = vhost.declare_queue(crate::ids::ConnectionId(0), declaration, false);
     let handle = Arc::clone(declared.unwrap().queue());
     let limit = Arc::new(KeyLimit::new((keys_max * KEY_BYTES) as usize));
     (Window::new(handle, 0, Arc::clone(&limit)), limit)

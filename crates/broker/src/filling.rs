@@ -6,8 +6,9 @@ use bytes::Bytes;
 use leveret_message::batch::{Batch, BatchBuilder, Body, NewMessage};
 
 use crate::command::{Run, RunQueues, Shards};
+use crate::ids::ShardId;
 use crate::mailbox::take_gathered;
-use crate::queue_handle::{QueueHandle, ShardId};
+use crate::queue_handle::QueueHandle;
 
 /// The body of a message that is being published.
 #[derive(Clone, Debug)]

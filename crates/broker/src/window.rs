@@ -20,14 +20,14 @@ use crate::queue_handle::QueueHandle;
 mod tests;
 
 /// Until when a key is known that has no time to live.
-pub const FOR_EVER: u64 = u64::MAX;
+pub(crate) const FOR_EVER: u64 = u64::MAX;
 
 /// How many keys are forgotten at the most for one that comes. Where a policy allows fewer than before, the rest goes with those that come next.
 const FORGOTTEN_MAX: usize = 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub struct Window {
+pub(crate) struct Window {
     /// The queue that the keys are in, as the log knows it.
     pub handle: Arc<QueueHandle>,
     next_seq: u64,
@@ -41,7 +41,7 @@ pub struct Window {
 
 impl Window {
     /// Without keys, within what all may know together.
-    pub fn new(handle: Arc<QueueHandle>, next_seq: u64, limit: Arc<KeyLimit>) -> Self {
+    pub(crate) fn new(handle: Arc<QueueHandle>, next_seq: u64, limit: Arc<KeyLimit>) -> Self {
         Self {
             handle,
             next_seq: next_seq.max(1),
@@ -53,25 +53,31 @@ impl Window {
     }
 
     /// How many keys there are, those included that are over and that nobody has looked for yet.
-    pub fn count(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
         self.by_end.len()
     }
 
     /// Whether a message with the key came through, and is known now.
-    pub fn knows(&self, key: Key, now_ms: u64) -> bool {
+    pub(crate) fn knows(&self, key: Key, now_ms: u64) -> bool {
         let until = self.by_key.get(&key).map(|(until_ms, _)| *until_ms);
         until.is_some_and(|until_ms| until_ms > now_ms)
     }
 
     /// When the first key is over, in milliseconds since 1970.
-    pub fn next_ms(&self) -> Option<u64> {
+    pub(crate) fn next_ms(&self) -> Option<u64> {
         let first = self.by_end.first_key_value();
         let first = first.map(|((until_ms, _), _)| *until_ms);
         first.filter(|until_ms| *until_ms < FOR_EVER)
     }
 
     /// Forgets keys that are over, up to `most` of them; calls `gone` with their sequence numbers. Whether there may be more.
-    pub fn forget_over(&mut self, now_ms: u64, most: usize, mut gone: impl FnMut(u64)) -> bool {
+    pub(crate) fn forget_over(
+        &mut self,
+        now_ms: u64,
+        most: usize,
+        mut gone: impl FnMut(u64),
+    ) -> bool {
         for _ in 0..most {
             if self.next_ms().is_none_or(|until_ms| until_ms > now_ms) {
                 return false;
@@ -83,7 +89,13 @@ impl Window {
 
     /// A message with this key came through, which was not known: it is until then. Of more than `size` keys, and of more than there is room for,
     /// that one goes whose time would be over first. Returns its sequence number; calls `gone` with those of others.
-    pub fn add(&mut self, key: Key, until_ms: u64, size: u64, mut gone: impl FnMut(u64)) -> u64 {
+    pub(crate) fn add(
+        &mut self,
+        key: Key,
+        until_ms: u64,
+        size: u64,
+        mut gone: impl FnMut(u64),
+    ) -> u64 {
         if let Some(over) = self.by_key.get(&key).copied() {
             self.by_end.remove(&over);
             self.by_key.remove(&key);
@@ -104,7 +116,7 @@ impl Window {
     }
 
     /// A key that was in the log.
-    pub fn put_back(&mut self, key: Key, until_ms: u64, seq: u64) {
+    pub(crate) fn put_back(&mut self, key: Key, until_ms: u64, seq: u64) {
         let place = (until_ms, seq);
         self.limit.add(1);
         if let Some(before) = self.by_key.insert(key, place) {
@@ -131,7 +143,7 @@ impl Drop for Window {
 }
 
 /// The record of a key.
-pub fn record(key: Key, until_ms: u64) -> [u8; 24] {
+pub(crate) fn record(key: Key, until_ms: u64) -> [u8; 24] {
     let mut record = [0; 24];
     let (head, tail) = record.split_at_mut(16);
     head.copy_from_slice(&key.to_bytes());
@@ -140,7 +152,7 @@ pub fn record(key: Key, until_ms: u64) -> [u8; 24] {
 }
 
 /// The key of a record, and until when it is known.
-pub fn read(record: &[u8]) -> Option<(Key, u64)> {
+pub(crate) fn read(record: &[u8]) -> Option<(Key, u64)> {
     let until_ms = record.get(16..)?.first_chunk()?;
     Some((Key::read(record)?, u64::from_le_bytes(*until_ms)))
 }

@@ -20,7 +20,7 @@ pub struct Filter {
 
 impl Filter {
     /// Whether a message of a batch is wanted.
-    pub(super) fn takes_one(&self, batch: &Batch, index: u32) -> bool {
+    pub(crate) fn takes_one(&self, batch: &Batch, index: u32) -> bool {
         batch
             .message(index)
             .is_some_and(|message| self.takes(&message))
