@@ -22,8 +22,8 @@ use crate::link::{Link, Reply};
 use crate::queue::Queue;
 use crate::queue_handle::QueueHandle;
 use crate::shard::bury::Dead;
-use crate::shard::clock::Clock;
 use crate::shard::counting::Counting;
+use crate::shard::deal::Table;
 use crate::shard::due::Due;
 use crate::shard::loading::Loading;
 use crate::shard::overdue::look_after;
@@ -31,7 +31,6 @@ use crate::shard::peek::Peeks;
 use crate::shard::peer::Peer;
 use crate::shard::publish::Withheld;
 use crate::shard::refuse::Refused;
-use crate::shard::settled::Settled;
 use crate::shard::targets::Targets;
 use crate::shard::unique::know_keys;
 use crate::stream::Stream;
@@ -129,11 +128,10 @@ pub struct Shard {
     window_dues: Due,
     /// Allowance of connections for what went from windows to other shards, which is there when the log is durable so far.
     passing: VecDeque<(Position, ConnectionId, usize)>,
-    peers: FxHashMap<ConnectionId, Peer>,
+    /// What messages are dealt with: connections, what is settled, the time.
+    table: Table,
     /// Queues to deal from at the end of the turn.
     touched: Vec<QueueId>,
-    /// Connections to tell something at the end of the turn.
-    spoken_to: Vec<ConnectionId>,
     /// Connections with batches that are not done.
     undone: Vec<ConnectionId>,
     /// Connections with a transaction, or a question, whose answer waits for the log to be durable so far.
@@ -144,7 +142,6 @@ pub struct Shard {
     counted_bytes: i64,
     held_bytes: i64,
     targets: Targets,
-    settled: Settled,
     /// What has died and is to be moved.
     dead: Vec<Dead>,
     /// What queues have refused of the batch that is being published.
@@ -183,12 +180,8 @@ pub struct Shard {
     lifetimes: Due,
     /// Queues whose first messages are to be read back to see when they expire.
     unseen: BTreeSet<QueueId>,
-    /// When queues are due to be looked through for deliveries that are not settled in time.
-    looks: Due,
     /// How long a delivery may stay unsettled where neither its consumer nor its queue says so.
     pub(crate) consumer_timeout: Option<Duration>,
-    /// When this turn began.
-    clock: Clock,
     /// Queues that were there before the first turn.
     recovered: Vec<QueueId>,
     recovered_delays: Vec<(Arc<QueueHandle>, RecoveredQueue)>,
@@ -215,9 +208,8 @@ impl Shard {
             windows: FxHashMap::default(),
             window_dues: Due::default(),
             passing: VecDeque::new(),
-            peers: FxHashMap::default(),
+            table: Table::new(id),
             touched: Vec::new(),
-            spoken_to: Vec::new(),
             undone: Vec::new(),
             committing: VecDeque::new(),
             withheld: VecDeque::new(),
@@ -225,7 +217,6 @@ impl Shard {
             counted_bytes: 0,
             held_bytes: 0,
             targets: Targets::default(),
-            settled: Settled::default(),
             dead: Vec::new(),
             refused: Vec::new(),
             has_duplicates: false,
@@ -246,9 +237,7 @@ impl Shard {
             retries: Due::default(),
             lifetimes: Due::default(),
             unseen: BTreeSet::new(),
-            looks: Due::default(),
             consumer_timeout: None,
-            clock: Clock::default(),
             recovered: Vec::new(),
             recovered_delays: Vec::new(),
             ended: MessageCounts::default(),
@@ -259,7 +248,7 @@ impl Shard {
 
     /// The shard is started now, and the calendar says so much since 1970.
     pub fn begins_at(&mut self, now: Instant, unix: Duration) {
-        self.clock.begin(now, unix);
+        self.table.clock.begin(now, unix);
     }
 
     /// Which shard it is.
@@ -269,7 +258,7 @@ impl Shard {
 
     /// Carries out commands in order, deals, and tells the connections. **Waits**: never.
     pub fn turn(&mut self, commands: impl Iterator<Item = Command>, now: Instant) {
-        self.clock.set(now);
+        self.table.clock.set(now);
         if self.loading.is_none() {
             return self.work(commands, now);
         }
@@ -310,7 +299,7 @@ impl Shard {
         self.deal_streams(now);
         self.count_on();
         self.look_at_narrow();
-        self.settled.tell(&mut *self.log);
+        self.table.settled.tell(&mut *self.log);
         self.report_done();
         self.report_committed();
         self.count_held();
@@ -332,13 +321,13 @@ impl Shard {
             self.offset_writes.next(),
             self.retries.next(),
             self.lifetimes.next(),
-            self.looks.next(),
+            self.table.looks.next(),
         ];
         due.into_iter().flatten().min()
     }
 
     fn connect(&mut self, link: Arc<Link>) {
-        self.peers.insert(link.connection, Peer::new(link));
+        self.table.peers.insert(link.connection, Peer::new(link));
     }
 
     fn declare(&mut self, handle: Arc<QueueHandle>) {
@@ -353,7 +342,7 @@ impl Shard {
             return self.declare_stream(Stream::new(handle));
         }
         if let Some(owner) = handle.declaration.owner
-            && let Some(peer) = self.peers.get_mut(&owner)
+            && let Some(peer) = self.table.peers.get_mut(&owner)
         {
             peer.exclusive.insert(handle.id);
         }
@@ -368,7 +357,7 @@ impl Shard {
     /// An empty queue.
     fn new_queue(&mut self, handle: Arc<QueueHandle>) -> Queue {
         let mut queue = Queue::new(handle);
-        know_keys(&mut queue, &self.queued.keys, &mut self.settled);
+        know_keys(&mut queue, &self.queued.keys, &mut self.table.settled);
         queue
     }
 
@@ -380,11 +369,16 @@ impl Shard {
         }
         if let Some(queue) = self.queues.get_mut(&handle.id) {
             queue.govern(handle.governed());
-            know_keys(queue, &self.queued.keys, &mut self.settled);
+            know_keys(queue, &self.queued.keys, &mut self.table.settled);
             self.expiries.forget(queue.id, queue.expiry_due.take());
             let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
             queue.consumers.set_timeout(timeout);
-            look_after(&mut self.looks, queue, Duration::ZERO, self.clock);
+            look_after(
+                &mut self.table.looks,
+                queue,
+                Duration::ZERO,
+                self.table.clock,
+            );
             touch(&mut self.touched, queue);
         }
         self.note_room(handle.id);
@@ -416,7 +410,7 @@ impl Shard {
             return purged.ok_or_else(|| Error::NotFound(handle.resource()));
         };
         let before = queue.held_bytes();
-        let settled = &mut self.settled;
+        let settled = &mut self.table.settled;
         let count = queue.purge(&mut *self.log, |level, first, count| {
             settled.push(id, level.stream(), first, count)
         });
@@ -427,14 +421,14 @@ impl Shard {
     }
 
     fn reply(&mut self, connection: ConnectionId, reply: Result<Reply, Error>) {
-        if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+        if let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection) {
             peer.reply(self.id, reply);
         }
     }
 
     fn speak(&mut self) {
-        for connection in self.spoken_to.drain(..) {
-            if let Some(peer) = self.peers.get_mut(&connection) {
+        for connection in self.table.spoken_to.drain(..) {
+            if let Some(peer) = self.table.peers.get_mut(&connection) {
                 peer.speak(self.id);
             }
         }

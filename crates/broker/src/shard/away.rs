@@ -107,7 +107,7 @@ impl Shard {
     fn arrived_read(&mut self, wanted: Wanted, read: Read) {
         let id = wanted.queue;
         if let Some(queue) = self.queues.get_mut(&id) {
-            forget_lost(queue, &wanted, &read, &mut self.settled);
+            forget_lost(queue, &wanted, &read, &mut self.table.settled);
             self.arrived_in(id, |queue| {
                 queue.arrived(wanted, read);
             });

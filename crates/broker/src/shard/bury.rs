@@ -91,7 +91,7 @@ impl Shard {
         }
         let mut lanes = lanes(&self.shards);
         let (mut left, mut room) = (Vec::new(), Room::default());
-        let unix_secs = self.clock.unix_secs();
+        let unix_secs = self.table.clock.unix_secs();
         for dead in dead {
             let id = dead.queue.id;
             for dead in dead.cut(kept) {
@@ -114,7 +114,7 @@ impl Shard {
     }
 
     fn keep_dead(&mut self, dead: Dead) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         if let Some(queue) = self.queues.get_mut(&dead.queue.id) {
             let before = queue.held_bytes();
             queue.keep_dead(dead.piece, dead.reason, now_ms);
@@ -150,7 +150,7 @@ impl Shard {
     /// Messages that are in the log leave their queues.
     fn leave(&mut self, runs: &[Left]) {
         for (queue, stream, first, count) in runs {
-            self.settled.push(*queue, *stream, *first, *count);
+            self.table.settled.push(*queue, *stream, *first, *count);
         }
     }
 }

@@ -26,10 +26,11 @@ impl Shard {
             return Err(Error::ExclusiveUse(queue.handle.resource()));
         }
         let peer = self
+            .table
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        queue.used_ms = self.clock.unix_ms();
+        queue.used_ms = self.table.clock.unix_ms();
         let timeout = queue.settings.consumer_timeout.or(self.consumer_timeout);
         queue.consumers.add(holder, new, timeout);
         touch(&mut self.touched, queue);
@@ -62,7 +63,7 @@ impl Shard {
     }
 
     pub(super) fn resume(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else {
+        let Some(peer) = self.table.peers.get_mut(&connection) else {
             return;
         };
         for id in std::mem::take(&mut peer.parked) {

@@ -42,24 +42,17 @@ impl Shard {
             };
             queue.touched = false;
             let before = queue.held_bytes();
-            let mut table = Table {
-                shard: self.id,
-                peers: &mut self.peers,
-                spoken_to: &mut self.spoken_to,
-                settled: &mut self.settled,
-                looks: &mut self.looks,
-                clock: self.clock,
-            };
+            let table = &mut self.table;
             if queue.expires {
                 let dead = &mut self.dead;
-                while expire(queue, false, table.clock, dead, table.settled)
-                    && deal_once(queue, &mut table)
+                while expire(queue, false, table.clock, dead, &mut table.settled)
+                    && deal_once(queue, table)
                 {}
             } else {
-                while deal_once(queue, &mut table) {}
+                while deal_once(queue, table) {}
             }
             if queue.is_too_long() {
-                drop_head(queue, &mut self.dead, &mut self.settled);
+                drop_head(queue, &mut self.dead, &mut self.table.settled);
             }
             queue.look_whether_drained();
             if queue.refuses() {
@@ -87,19 +80,36 @@ impl Shard {
     }
 }
 
-/// What dealing needs besides the queue.
-pub(super) struct Table<'a> {
+/// What dealing needs besides the queue: to whom, what becomes of what is dealt, and the time.
+pub(super) struct Table {
     pub(super) shard: ShardId,
-    pub(super) peers: &'a mut FxHashMap<ConnectionId, Peer>,
-    pub(super) spoken_to: &'a mut Vec<ConnectionId>,
-    pub(super) settled: &'a mut Settled,
-    pub(super) looks: &'a mut Due,
+    pub(super) peers: FxHashMap<ConnectionId, Peer>,
+    /// Connections to tell something at the end of the turn.
+    pub(super) spoken_to: Vec<ConnectionId>,
+    /// What the log is to be told at the end of the turn.
+    pub(super) settled: Settled,
+    /// When queues are due to be looked through for deliveries that are not settled in time.
+    pub(super) looks: Due,
+    /// When this turn began.
     pub(super) clock: Clock,
+}
+
+impl Table {
+    pub(super) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            peers: FxHashMap::default(),
+            spoken_to: Vec::new(),
+            settled: Settled::default(),
+            looks: Due::default(),
+            clock: Clock::default(),
+        }
+    }
 }
 
 /// Gives the next consumer what is its turn: one message, or a whole run where nobody else waits. `false` if there is nothing to deal or
 /// nobody to take it.
-pub(super) fn deal_once(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+pub(super) fn deal_once(queue: &mut Queue, table: &mut Table) -> bool {
     if queue.groups.is_some() {
         return deal_grouped(queue, table);
     }
@@ -124,7 +134,7 @@ pub(super) fn pass(
     (batch, first, count): (&Arc<Batch>, u32, u32),
     place: Place,
     log: &mut dyn Log,
-    table: &mut Table<'_>,
+    table: &mut Table,
 ) {
     debug_assert!(
         queue.groups.is_none(),
@@ -144,14 +154,14 @@ pub(super) fn pass(
 }
 
 #[inline]
-pub(super) fn next_turn(queue: &mut Queue, available: u64, table: &mut Table<'_>) -> Option<Turn> {
-    let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
+pub(super) fn next_turn(queue: &mut Queue, available: u64, table: &mut Table) -> Option<Turn> {
+    let (id, shard, peers) = (queue.id, table.shard, &mut table.peers);
     let consumers = &mut queue.consumers;
     consumers.next(available, |consumer| may_take(consumer, shard, peers, id))
 }
 
 #[inline]
-pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table<'_>) {
+pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut Table) {
     let run = DeliveredRun {
         consumer: turn.slot,
         queue: queue.id,
@@ -163,7 +173,11 @@ pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut 
         acquired: taken.acquired,
         has_offsets: false,
     };
-    if let Some(peer) = peer(table.peers, table.spoken_to, turn.holder.connection) {
+    if let Some(peer) = peer(
+        &mut table.peers,
+        &mut table.spoken_to,
+        turn.holder.connection,
+    ) {
         peer.out.bytes += taken.bytes;
         peer.out.deliveries.push(&taken.piece.value.batch, run);
     }
@@ -173,7 +187,7 @@ pub(super) fn hand_out(queue: &mut Queue, turn: Turn, taken: Taken, table: &mut 
     if !turn.no_ack {
         queue.hold(turn.holder, taken, Some(turn.key), table.clock.tick);
         if let Some(timeout) = turn.timeout {
-            look_after(table.looks, queue, timeout, table.clock);
+            look_after(&mut table.looks, queue, timeout, table.clock);
         }
     } else {
         let Piece {

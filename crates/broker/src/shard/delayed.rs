@@ -40,7 +40,7 @@ impl Shard {
     ) {
         let id = handle.id;
         let mut delay = Delay::new(handle);
-        delay.recover(found, next_seq, self.clock.unix_ms());
+        delay.recover(found, next_seq, self.table.clock.unix_ms());
         self.delays.insert(id, delay);
         self.note_delay(id);
     }
@@ -55,7 +55,7 @@ impl Shard {
         let Some(delay) = self.delays.get_mut(&id) else {
             return;
         };
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         let before = delay.bytes();
         for index in first..first + count {
             if let Some((bucket, seq)) = delay.add(batch, index, now_ms) {
@@ -70,7 +70,7 @@ impl Shard {
     /// Notes when there will be something to do.
     fn note_delay(&mut self, id: QueueId) {
         if let Some(delay) = self.delays.get_mut(&id)
-            && let Some(due) = delay.next_ms().and_then(|ms| self.clock.instant(ms))
+            && let Some(due) = delay.next_ms().and_then(|ms| self.table.clock.instant(ms))
         {
             self.delay_dues.add(id, &mut delay.noted, due);
         }
@@ -88,7 +88,7 @@ impl Shard {
 
     /// As [`Shard::run_delays`] for one exchange, which may have nothing to do.
     pub(super) fn run_delay(&mut self, id: QueueId) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         let Some(delay) = self.delays.get_mut(&id) else {
             return;
         };
@@ -154,9 +154,9 @@ impl Shard {
             return self.reply(connection, Ok(Reply::Searched(stretch)));
         }
         for (stream, seq) in settled {
-            self.settled.push(id, stream, seq, 1);
+            self.table.settled.push(id, stream, seq, 1);
         }
-        self.settled.tell(&mut *self.log);
+        self.table.settled.tell(&mut *self.log);
         self.log.hurry();
         let position = self.log.last();
         if let Some(delay) = self.delays.get_mut(&id) {
@@ -212,7 +212,7 @@ impl Shard {
 
     /// Messages move to narrower buckets.
     fn narrow(&mut self, id: QueueId, moving: &[Near]) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         let mut batch = moved_batch(moving);
         self.stamp(&mut batch);
         let Some(delay) = self.delays.get_mut(&id) else {
@@ -223,7 +223,9 @@ impl Shard {
             let (bucket, seq) = delay.narrow(near, &batch, index, now_ms);
             let of = (id, delay.handle.syncs);
             self.targets.push_at(of, bucket.stream(), seq, (index, 1));
-            self.settled.push(id, near.bucket.stream(), near.seq, 1);
+            self.table
+                .settled
+                .push(id, near.bucket.stream(), near.seq, 1);
         }
         self.held_bytes += delay.bytes() as i64 - before as i64;
         self.targets.append(&batch, &mut *self.log);
@@ -233,7 +235,7 @@ impl Shard {
     pub(super) fn purge_delay(&mut self, id: QueueId) -> Option<u64> {
         let delay = self.delays.get_mut(&id)?;
         self.held_bytes -= delay.bytes() as i64;
-        let settled = &mut self.settled;
+        let settled = &mut self.table.settled;
         Some(delay.purge(|stream, first, count| settled.push(id, stream, first, count)))
     }
 
@@ -250,7 +252,7 @@ impl Shard {
         self.end_handle(&delay.handle);
         if !delay.handle.is_kept() {
             // What it holds back is in the log all the same.
-            self.settled.tell(&mut *self.log);
+            self.table.settled.tell(&mut *self.log);
             self.log.delete_queue(delay.handle.group, id);
         }
     }

@@ -84,7 +84,7 @@ impl Shard {
             return 0;
         };
         self.held_bytes -= queue.held_bytes() as i64;
-        self.settled.set_keyed(id, false);
+        self.table.settled.set_keyed(id, false);
         let ready = queue.ready_count();
         self.deleted += 1;
         self.ended += queue.message_counts();
@@ -92,9 +92,9 @@ impl Shard {
         self.expiries.forget(id, queue.expiry_due);
         self.lifetimes.forget(id, queue.lifetime_due);
         self.retries.forget(id, queue.retry_due);
-        self.looks.forget(id, queue.overdue_look);
+        self.table.looks.forget(id, queue.overdue_look);
         if let Some(owner) = queue.handle.declaration.owner
-            && let Some(peer) = self.peers.get_mut(&owner)
+            && let Some(peer) = self.table.peers.get_mut(&owner)
         {
             peer.exclusive.remove(&id);
         }
@@ -119,19 +119,19 @@ impl Shard {
         }
         if handle.is_kept() {
             // Behind the end of its definition: then both are in one batch of the log, or that one in an earlier one.
-            self.settled.tell(&mut *self.log);
+            self.table.settled.tell(&mut *self.log);
             self.log.delete_queue(handle.group, handle.id);
         }
     }
 
     pub(super) fn tell_cancelled(&mut self, connection: ConnectionId, consumer: ConsumerSlot) {
-        if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+        if let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection) {
             peer.cancelled(consumer);
         }
     }
 
     pub(super) fn release(&mut self, holder: Holder, close: bool) {
-        let Some(peer) = self.peers.get_mut(&holder.connection) else {
+        let Some(peer) = self.table.peers.get_mut(&holder.connection) else {
             return;
         };
         let held_from = peer.held_from_by(holder.channel, close);
@@ -141,8 +141,8 @@ impl Shard {
                 continue;
             };
             let before = queue.held_bytes();
-            let mut fates = Fates::new(id, &mut self.settled, &mut *self.log);
-            let now_ms = self.clock.unix_ms();
+            let mut fates = Fates::new(id, &mut self.table.settled, &mut *self.log);
+            let now_ms = self.table.clock.unix_ms();
             queue.release(holder, close, now_ms, |fate, piece| {
                 fates.note(fate, piece);
             });
@@ -156,7 +156,7 @@ impl Shard {
     }
 
     pub(super) fn disconnect(&mut self, connection: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&connection) else {
+        let Some(peer) = self.table.peers.get_mut(&connection) else {
             return;
         };
         let exclusive = std::mem::take(&mut peer.exclusive);
@@ -174,6 +174,6 @@ impl Shard {
         }
         self.reply(connection, Ok(Reply::Disconnected));
         self.speak();
-        self.peers.remove(&connection);
+        self.table.peers.remove(&connection);
     }
 }

@@ -15,7 +15,7 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return;
         };
-        let Some((expires, now)) = queue.settings.expires.zip(self.clock.now) else {
+        let Some((expires, now)) = queue.settings.expires.zip(self.table.clock.now) else {
             return;
         };
         queue.used_at = Some(now);

@@ -37,18 +37,25 @@ impl Shard {
     }
 
     fn take_one(&mut self, holder: Holder, id: QueueId, no_ack: bool) -> Result<Reply, Error> {
-        let tick = self.clock.tick;
+        let tick = self.table.clock.tick;
         let Some(queue) = self.queues.get_mut(&id) else {
             return Err(Error::Unavailable);
         };
         let peer = self
+            .table
             .peers
             .get_mut(&holder.connection)
             .ok_or(Error::Unavailable)?;
-        queue.used_ms = self.clock.unix_ms();
+        queue.used_ms = self.table.clock.unix_ms();
         let before = queue.held_bytes();
         if queue.expires {
-            expire(queue, true, self.clock, &mut self.dead, &mut self.settled);
+            expire(
+                queue,
+                true,
+                self.table.clock,
+                &mut self.dead,
+                &mut self.table.settled,
+            );
         }
         let Some(taken) = queue.take_ready(1) else {
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
@@ -75,7 +82,7 @@ impl Shard {
         } else {
             queue.forget_keys(got.seq, 1);
             if taken.piece.value.home == Home::Log {
-                self.settled.push(id, level.stream(), got.seq, 1);
+                self.table.settled.push(id, level.stream(), got.seq, 1);
             }
         }
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;

@@ -6,7 +6,7 @@ use crate::shard::deal::{Table, hand_out, may_take, next_turn};
 
 /// Hands out one message, or sets one aside. `false` if neither can be done. **Cost**: by what is handed out and set aside, but for the logarithm of how
 /// many are aside.
-pub(super) fn deal_grouped(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+pub(super) fn deal_grouped(queue: &mut Queue, table: &mut Table) -> bool {
     let Queue {
         consumers, groups, ..
     } = queue;
@@ -32,7 +32,7 @@ fn set_first_aside(queue: &mut Queue) -> bool {
 }
 
 /// Hands out the oldest message that is aside and can go.
-fn deal_aside(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+fn deal_aside(queue: &mut Queue, table: &mut Table) -> bool {
     // Where one that came back finds no room, younger ones wait for it: they may be of its group.
     let upto = queue.first_returned().unwrap_or(u64::MAX);
     let mut anybody = queue.consumers.can_take();
@@ -59,7 +59,7 @@ fn deal_aside(queue: &mut Queue, table: &mut Table<'_>) -> bool {
 }
 
 /// Hands out the first message of the queue, or sets it aside.
-fn deal_first(queue: &mut Queue, table: &mut Table<'_>) -> bool {
+fn deal_first(queue: &mut Queue, table: &mut Table) -> bool {
     let has_room = !queue.groups_are_full();
     if !(has_room || queue.first_returned().is_some()) || !queue.consumers.can_take() {
         return false;
@@ -95,16 +95,16 @@ fn waits(queue: &Queue, group: Option<Group>, seq: u64) -> bool {
 }
 
 /// The turn of whoever may have a message: the owner of its group, or anybody where that has none.
-fn turn_of(queue: &mut Queue, owner: Option<ConsumerKey>, table: &mut Table<'_>) -> Option<Turn> {
+fn turn_of(queue: &mut Queue, owner: Option<ConsumerKey>, table: &mut Table) -> Option<Turn> {
     let Some(owner) = owner else {
         return next_turn(queue, 1, table);
     };
-    let (id, shard, peers) = (queue.id, table.shard, &mut *table.peers);
+    let (id, shard, peers) = (queue.id, table.shard, &mut table.peers);
     let consumers = &mut queue.consumers;
     consumers.next_of(owner, |consumer| may_take(consumer, shard, peers, id))
 }
 
-fn give(queue: &mut Queue, group: Option<Group>, turn: Turn, taken: Taken, table: &mut Table<'_>) {
+fn give(queue: &mut Queue, group: Option<Group>, turn: Turn, taken: Taken, table: &mut Table) {
     if let Some((group, groups)) = group.zip(queue.groups.as_mut())
         && !turn.no_ack
     {

@@ -32,8 +32,8 @@ impl Shard {
     /// be read back though nobody takes any, if they should.
     pub(super) fn expire_new(&mut self, id: QueueId) -> Option<Need> {
         let queue = self.queues.get_mut(&id)?;
-        let clock = self.clock;
-        let is_done = expire(queue, true, clock, &mut self.dead, &mut self.settled);
+        let clock = self.table.clock;
+        let is_done = expire(queue, true, clock, &mut self.dead, &mut self.table.settled);
         let (next_ms, need) = queue.next_deadline(clock.unix_ms());
         let next = match is_done {
             true => next_ms.and_then(|ms| clock.instant(ms)),

@@ -22,14 +22,16 @@ pub(super) fn look_after(looks: &mut Due, queue: &mut Queue, timeout: Duration, 
 impl Shard {
     /// Takes back what was not settled in time, and cancels the consumers.
     pub(super) fn take_overdue(&mut self, now: Instant) {
-        while let Some(id) = self.looks.pop(now) {
+        while let Some(id) = self.table.looks.pop(now) {
             let Some(queue) = self.queues.get_mut(&id) else {
                 continue;
             };
             queue.overdue_look = None;
-            let (overdue, next) = queue.overdue(self.clock.tick);
+            let (overdue, next) = queue.overdue(self.table.clock.tick);
             if let Some(next) = next {
-                self.looks.add(id, &mut queue.overdue_look, now + next);
+                self.table
+                    .looks
+                    .add(id, &mut queue.overdue_look, now + next);
             }
             for delivery in overdue {
                 self.take_back(id, delivery);
@@ -48,7 +50,7 @@ impl Shard {
         );
         let before = queue.held_bytes();
         let run = (overdue.first_seq, overdue.count);
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         queue.settle(overdue.holder, run, Outcome::Return, now_ms, |_, _| {});
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         let consumer = queue
@@ -57,7 +59,7 @@ impl Shard {
             .find(|one| one.key == overdue.consumer);
         if let Some(slot) = consumer.map(|consumer| consumer.slot) {
             let connection = overdue.holder.connection;
-            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            if let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection) {
                 peer.cancelled(slot);
             }
             self.remove_consumers(id, |one| one.key == overdue.consumer);

@@ -14,7 +14,7 @@ use leveret_store::log::{Position, QueueId, Urgency};
 use crate::command::{Publish, Run};
 use crate::ids::ConnectionId;
 use crate::queue::{Home, Place, Ranking};
-use crate::shard::deal::{Table, deal_once, pass};
+use crate::shard::deal::{deal_once, pass};
 use crate::shard::{Shard, list_resident, peer, touch};
 
 /// How many bytes of ready messages a queue with consumers may hold before its publishers are slowed to its pace.
@@ -113,11 +113,11 @@ impl Shard {
         };
         let refused = std::mem::take(&mut self.refused);
         if !refused.is_empty()
-            && let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection)
+            && let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection)
         {
             peer.out.refused.push((number, refused));
         }
-        let Some(peer) = self.peers.get_mut(&connection) else {
+        let Some(peer) = self.table.peers.get_mut(&connection) else {
             return;
         };
         if peer.undone.is_empty() {
@@ -133,7 +133,7 @@ impl Shard {
     /// The messages of a batch have arrived now.
     pub(super) fn stamp(&self, batch: &mut Arc<Batch>) {
         // Nobody else has it: nothing is copied.
-        let now = Arrivals::at(self.clock.unix_ms());
+        let now = Arrivals::at(self.table.clock.unix_ms());
         Arc::make_mut(batch).set_arrivals(now);
     }
 
@@ -182,7 +182,7 @@ impl Shard {
         if may_refuse && queue.refuses() {
             return self.enqueue_fitting(id, batch, run);
         }
-        queue.used_ms = self.clock.unix_ms();
+        queue.used_ms = self.table.clock.unix_ms();
         // Then it is dealt while the queue is at hand, and as the end of the turn would.
         let is_idle = !queue.touched && (queue.is_drained() || queue.look_whether_drained());
         let passes = is_idle && queue.groups.is_none();
@@ -190,20 +190,13 @@ impl Shard {
         let is_crowded = !is_idle && self.queued.is_over_budget() && queue.has_away();
         let room = is_idle || (queue.ready_bytes() <= self.resident_max && !is_crowded);
         let log = &mut *self.log;
-        let mut table = Table {
-            shard: self.id,
-            peers: &mut self.peers,
-            spoken_to: &mut self.spoken_to,
-            settled: &mut self.settled,
-            looks: &mut self.looks,
-            clock: self.clock,
-        };
+        let table = &mut self.table;
         for (first, count, place) in places(batch, run, queue.is_kept, queue.ranking) {
             if place.home == Home::Log {
                 self.targets.push(queue, place.level, (first, count));
             }
             if passes && queue.is_drained() {
-                pass(queue, (batch, first, count), place, log, &mut table);
+                pass(queue, (batch, first, count), place, log, table);
             } else {
                 queue.enqueue((batch, first, count), place, room, log);
             }
@@ -212,7 +205,7 @@ impl Shard {
         if !is_idle {
             touch(&mut self.touched, queue);
         } else if !has_passed {
-            while deal_once(queue, &mut table) {}
+            while deal_once(queue, table) {}
             queue.look_whether_drained();
             if queue.is_next_away() || queue.is_too_long() || queue.expires {
                 touch(&mut self.touched, queue);
@@ -249,7 +242,9 @@ impl Shard {
                 queue,
                 until: now + WITHHELD_MAX,
             });
-        } else if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+        } else if let Some(peer) =
+            peer(&mut self.table.peers, &mut self.table.spoken_to, connection)
+        {
             peer.out.returned += bytes;
         }
     }
@@ -257,7 +252,7 @@ impl Shard {
     /// Tells publishers which of their batches are done, as far as the log is durable.
     pub(super) fn report_done(&mut self) {
         let (durable, written) = (self.log.durable(), self.log.written());
-        let (peers, spoken_to) = (&mut self.peers, &mut self.spoken_to);
+        let (peers, spoken_to) = (&mut self.table.peers, &mut self.table.spoken_to);
         self.undone.retain(|connection| {
             let Some(peer) = peer(peers, spoken_to, *connection) else {
                 return false;
@@ -290,7 +285,11 @@ impl Shard {
             return;
         }
         let over = self.queued.is_over() || self.log.is_behind();
-        let (queues, peers, spoken_to) = (&self.queues, &mut self.peers, &mut self.spoken_to);
+        let (queues, peers, spoken_to) = (
+            &self.queues,
+            &mut self.table.peers,
+            &mut self.table.spoken_to,
+        );
         self.withheld.retain_mut(|withheld| {
             let slow = queues
                 .get(&withheld.queue)

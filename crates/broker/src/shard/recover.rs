@@ -38,7 +38,7 @@ impl Shard {
         match queue.keys.is_some() {
             true => self.load_later(id, &recovered.messages),
             // A policy that wanted them has gone, and the end came before they could.
-            false => forget_found_keys(id, &recovered.messages, &mut self.settled),
+            false => forget_found_keys(id, &recovered.messages, &mut self.table.settled),
         }
         queue.recover(recovered);
         self.queues.insert(id, queue);
@@ -53,7 +53,7 @@ impl Shard {
     /// Writes down which messages were delivered and went back. After an end without this, all may have been.
     pub(super) fn write_returned(&mut self) {
         self.write_all_offsets();
-        self.settled.tell(&mut *self.log);
+        self.table.settled.tell(&mut *self.log);
         for (id, queue) in &self.queues {
             for (level, runs) in queue.returned_runs() {
                 let of = (*id, level.stream());

@@ -10,7 +10,7 @@ use crate::shard::{Shard, touch};
 impl Shard {
     /// What has waited for long enough is ready from this turn on.
     pub(super) fn end_waits(&mut self, now: Instant) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         while let Some(id) = self.retries.pop(now) {
             if let Some(queue) = self.queues.get_mut(&id) {
                 queue.retry_due = None;
@@ -28,7 +28,9 @@ impl Shard {
     /// Notes when the next message that waits in a queue is ready.
     pub(super) fn note_retry(&mut self, id: QueueId) {
         if let Some(queue) = self.queues.get_mut(&id)
-            && let Some(due) = queue.next_retry().and_then(|ms| self.clock.instant(ms))
+            && let Some(due) = queue
+                .next_retry()
+                .and_then(|ms| self.table.clock.instant(ms))
         {
             self.retries.add(id, &mut queue.retry_due, due);
         }

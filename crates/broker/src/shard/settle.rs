@@ -87,8 +87,8 @@ impl Shard {
                 self.settle_stream(settle.queue, (connection, settle.reader), run);
                 continue;
             };
-            queue.used_ms = self.clock.unix_ms();
-            let settled = &mut self.settled;
+            queue.used_ms = self.table.clock.unix_ms();
+            let settled = &mut self.table.settled;
             if settle.outcome == Outcome::Ack {
                 let run = (settle.first_seq, settle.count);
                 let bytes = queue.ack(holder, run, |level, first, count| {
@@ -102,7 +102,13 @@ impl Shard {
             }
             let before = queue.held_bytes();
             let mut fates = Fates::new(settle.queue, settled, &mut *self.log);
-            settle_otherwise(queue, holder, settle, self.clock.unix_ms(), &mut fates);
+            settle_otherwise(
+                queue,
+                holder,
+                settle,
+                self.table.clock.unix_ms(),
+                &mut fates,
+            );
             fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
             if queue.ready_count() > 0 || queue.waiting_count() > 0 {

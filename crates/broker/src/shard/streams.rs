@@ -71,9 +71,9 @@ impl Shard {
         new: &NewConsumer,
     ) -> Option<Result<Reply, Error>> {
         let id = handle.id;
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         let stream = self.streams.get_mut(&id)?;
-        let Some(peer) = self.peers.get_mut(&holder.connection) else {
+        let Some(peer) = self.table.peers.get_mut(&holder.connection) else {
             return Some(Err(Error::Unavailable));
         };
         match stream.consume(holder, new, now_ms) {
@@ -101,7 +101,7 @@ impl Shard {
 
     /// A change to who reads a stream.
     fn change_readers(&mut self, id: QueueId, change: impl FnOnce(&mut Stream, u64)) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         if let Some(stream) = self.streams.get_mut(&id) {
             let before = stream.bytes();
             change(stream, now_ms);
@@ -127,7 +127,7 @@ impl Shard {
     /// It is to be written down soon how far the readers of a stream have come.
     fn note_offsets_changed(&mut self, id: QueueId) {
         let stream = self.streams.get_mut(&id);
-        if let Some((stream, now)) = stream.zip(self.clock.now)
+        if let Some((stream, now)) = stream.zip(self.table.clock.now)
             && stream.write_noted.is_none()
         {
             let noted = &mut stream.write_noted;
@@ -186,7 +186,7 @@ impl Shard {
             if !is_done {
                 // The next turn goes on: others have theirs before.
                 self.touch_stream(id);
-                let now = self.clock.now;
+                let now = self.table.clock.now;
                 if let Some((stream, now)) = self.streams.get_mut(&id).zip(now) {
                     self.stream_looks.add(id, &mut stream.noted, now);
                 }
@@ -214,7 +214,7 @@ impl Shard {
             return false;
         };
         let (id, slot, connection) = (stream.id(), reader.slot, reader.holder.connection);
-        let Some(to) = self.peers.get_mut(&connection) else {
+        let Some(to) = self.table.peers.get_mut(&connection) else {
             return false;
         };
         let credit = reader.credit().min(TURN_MESSAGES);
@@ -249,7 +249,7 @@ impl Shard {
             ..run
         };
         stream.note_delivered(number, &run);
-        if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+        if let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection) {
             peer.out.bytes += run.batch.size(run.index, run.count);
             let delivered = DeliveredRun {
                 consumer: slot,
@@ -268,8 +268,8 @@ impl Shard {
     }
 
     fn retire(&mut self, stream: &mut Stream) {
-        if let Some((first, count)) = stream.retire(self.clock.unix_ms()) {
-            self.settled.push(stream.id(), MESSAGES, first, count);
+        if let Some((first, count)) = stream.retire(self.table.clock.unix_ms()) {
+            self.table.settled.push(stream.id(), MESSAGES, first, count);
         }
     }
 
@@ -281,7 +281,7 @@ impl Shard {
         if stream.ask_survey(&mut *self.log) {
             self.reading += 1;
         }
-        if let Some(now) = self.clock.now.filter(|_| stream.has_age_limit()) {
+        if let Some(now) = self.table.clock.now.filter(|_| stream.has_age_limit()) {
             self.stream_looks
                 .add(id, &mut stream.noted, now + AGE_LOOKS);
         }

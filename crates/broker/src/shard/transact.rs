@@ -54,12 +54,12 @@ impl Shard {
         told: impl FnOnce(&mut Self) -> T,
     ) -> (T, Option<Position>) {
         // What was settled before is of no transaction.
-        self.settled.tell(&mut *self.log);
+        self.table.settled.tell(&mut *self.log);
         for transaction in transactions {
             self.log.begin_part(*transaction);
         }
         let done = told(self);
-        self.settled.tell(&mut *self.log);
+        self.table.settled.tell(&mut *self.log);
         let mut last = None;
         for transaction in transactions {
             last = self.log.end_part(*transaction);
@@ -72,7 +72,7 @@ impl Shard {
         let durable = self.log.durable();
         let is_durable = |(position, ..): &mut (Position, _, _)| *position <= durable;
         while let Some((_, connection, reply)) = self.committing.pop_front_if(is_durable) {
-            if let Some(peer) = peer(&mut self.peers, &mut self.spoken_to, connection) {
+            if let Some(peer) = peer(&mut self.table.peers, &mut self.table.spoken_to, connection) {
                 peer.reply(self.id, Ok(reply));
             }
         }

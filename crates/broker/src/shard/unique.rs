@@ -12,7 +12,7 @@ use crate::found::FoundMessages;
 use crate::queue::keys::KeptOut;
 use crate::queue::{Home, KEYS, Level, Queue};
 use crate::shard::bury::drop_head;
-use crate::shard::deal::{Table, deal_once};
+use crate::shard::deal::deal_once;
 use crate::shard::lifetime::expire;
 use crate::shard::publish::places;
 use crate::shard::settled::Settled;
@@ -99,20 +99,14 @@ impl Shard {
             return;
         };
         let before = queue.held_bytes();
-        let mut table = Table {
-            shard: self.id,
-            peers: &mut self.peers,
-            spoken_to: &mut self.spoken_to,
-            settled: &mut self.settled,
-            looks: &mut self.looks,
-            clock: self.clock,
-        };
+        let table = &mut self.table;
         if queue.expires {
-            expire(queue, true, self.clock, &mut self.dead, table.settled);
+            let dead = &mut self.dead;
+            expire(queue, true, table.clock, dead, &mut table.settled);
         }
-        while deal_once(queue, &mut table) {}
+        while deal_once(queue, table) {}
         if queue.is_too_long() {
-            drop_head(queue, &mut self.dead, &mut self.settled);
+            drop_head(queue, &mut self.dead, &mut table.settled);
         }
         queue.look_whether_drained();
         touch(&mut self.touched, queue);

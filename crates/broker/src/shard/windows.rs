@@ -109,20 +109,20 @@ impl Shard {
         self.end_handle(&window.handle);
         if !window.handle.is_kept() {
             // Its keys are in the log all the same.
-            self.settled.tell(&mut *self.log);
+            self.table.settled.tell(&mut *self.log);
             self.log.delete_queue(window.handle.group, id);
         }
     }
 
     /// Forgets keys that are over.
     pub(super) fn forget_over(&mut self, now: Instant) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         while let Some(id) = self.window_dues.pop(now) {
             let Some(window) = self.windows.get_mut(&id) else {
                 continue;
             };
             window.noted = None;
-            let settled = &mut self.settled;
+            let settled = &mut self.table.settled;
             let is_left = window.forget_over(now_ms, OVER_MAX, |seq| {
                 settled.push(id, Stream(KEYS), seq, 1);
             });
@@ -136,7 +136,7 @@ impl Shard {
     /// Notes when the first key of a window is over.
     pub(super) fn note_over(&mut self, id: QueueId) {
         if let Some(window) = self.windows.get_mut(&id)
-            && let Some(due) = window.next_ms().and_then(|ms| self.clock.instant(ms))
+            && let Some(due) = window.next_ms().and_then(|ms| self.table.clock.instant(ms))
         {
             self.window_dues.add(id, &mut window.noted, due);
         }
@@ -274,7 +274,7 @@ impl Shard {
         if_full: IfFull,
         passed: &mut Passed,
     ) {
-        let now_ms = self.clock.unix_ms();
+        let now_ms = self.table.clock.unix_ms();
         let Some((window, message)) = self.windows.get_mut(&id).zip(batch.message(index)) else {
             return;
         };
@@ -325,7 +325,7 @@ impl Shard {
         };
         let known = exchange.window_settings();
         let until_ms = until_ms(headers, &known, now_ms);
-        let settled = &mut self.settled;
+        let settled = &mut self.table.settled;
         let seq = window.add(key, until_ms, known.size, |seq| {
             settled.push(id, Stream(KEYS), seq, 1);
         });
@@ -408,7 +408,7 @@ impl Shard {
             .flat_map(|run| run.queues.iter());
         let window = queues.find(|queue| self.windows.contains_key(queue));
         if let Some(window) = window.filter(|_| is_elsewhere) {
-            self.settled.push(*window, Stream(KEYS), 0, 1);
+            self.table.settled.push(*window, Stream(KEYS), 0, 1);
         }
     }
 

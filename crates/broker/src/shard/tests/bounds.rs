@@ -13,7 +13,7 @@ const ROUNDS: u32 = 5_000;
 const FEW: usize = 300;
 
 fn peer<'f>(fixture: &'f Fixture, client: &Client) -> &'f Peer {
-    &fixture.shard.peers[&client.id()]
+    &fixture.shard.table.peers[&client.id()]
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_connection_that_is_gone_is_forgotten() {
         fixture.turn(commands);
         assert_eq!(Arc::strong_count(&client.link), 1);
     }
-    assert!(fixture.shard.peers.is_empty());
-    assert!(fixture.shard.spoken_to.is_empty());
+    assert!(fixture.shard.table.peers.is_empty());
+    assert!(fixture.shard.table.spoken_to.is_empty());
     assert!(fixture.shard.undone.is_empty());
 }

@@ -153,7 +153,7 @@ impl Stage {
             next_seq: old.next_seq(),
             ..RecoveredQueue::default()
         };
-        let unix_ms = self.fixture.shard.clock.unix_ms() as i64 + step_ms;
+        let unix_ms = self.fixture.shard.table.clock.unix_ms() as i64 + step_ms;
         let mut shard = self.fixture.new_shard();
         let unix = Duration::from_millis(unix_ms as u64);
         shard.begins_at(self.fixture.now, unix);
