@@ -71,6 +71,8 @@ struct TakenFrom {
     /// How far its positions go with it.
     position: u64,
     bytes: usize,
+    /// Whether somebody waits for it to be written.
+    awaited: bool,
 }
 
 /// See the module.
@@ -213,6 +215,7 @@ impl Commit {
                 staging: number,
                 position: what.position,
                 bytes: what.bytes,
+                awaited: what.awaited,
             });
             if batch.bytes.is_empty() {
                 batch.bytes = buffer.batch;
@@ -251,7 +254,9 @@ impl Commit {
         }
         for taken in &batch.taken {
             if let Some(staging) = self.stagings.get(taken.staging) {
-                staging.made_written(taken.position, taken.bytes);
+                // Where a sync follows, most wait for that: to be woken twice costs them a part of it.
+                let tells = taken.awaited || !batch.urgent;
+                staging.made_written(taken.position, taken.bytes, tells);
             }
         }
         self.unsynced += batch.bytes.len().next_multiple_of(BLOCK as usize);

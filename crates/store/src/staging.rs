@@ -70,6 +70,8 @@ pub(crate) struct Taken {
     pub(crate) entries: u32,
     pub(crate) bytes: usize,
     pub(crate) urgent: bool,
+    /// Whether somebody waits for it to be written, or it is so much that its room is waited for.
+    pub(crate) awaited: bool,
     /// How many were staged since the start, these included.
     pub(crate) position: u64,
 }
@@ -112,13 +114,14 @@ impl Staged {
         self.what.bytes -= at.batch_len - BATCH_HEADER_LEN;
         if is_all {
             self.what.urgent = false;
+            self.what.awaited = false;
             self.hurries = false;
         }
     }
 }
 
 impl Staging {
-    /// An empty one. `on_progress` is called, by the commit, whenever [`Staging::written`] or [`Staging::durable`] has moved, with
+    /// An empty one. `on_progress` is called, by the commit, whenever [`Staging::durable`] has moved, and [`Staging::written`] where that is waited for, with
     /// the latter; it must not wait.
     pub fn new(bell: Arc<Bell>, on_progress: Box<dyn Fn(Position) + Send + Sync>) -> Self {
         Self {
@@ -156,6 +159,7 @@ impl Staging {
         what.bytes += bytes;
         what.position += 1;
         what.urgent |= urgency == Urgency::Synced;
+        what.awaited |= urgency == Urgency::Written || is_long;
         let (first, position) = (what.entries == 1, Position(what.position));
         let hurries = urgency != Urgency::Whenever || is_long;
         let rings = first || (hurries && !staged.hurries);
@@ -242,6 +246,7 @@ impl Staging {
             entries: cut.entries,
             bytes: cut.batch_len - BATCH_HEADER_LEN,
             urgent: staged.what.urgent,
+            awaited: staged.what.awaited,
             position: cut.position,
         };
         staged.cut(cut, spare);
@@ -257,11 +262,13 @@ impl Staging {
         }
     }
 
-    /// Everything up to a position is written now: so many bytes more.
-    pub(crate) fn made_written(&self, position: u64, bytes: usize) {
+    /// Everything up to a position is written now: so many bytes more. `tells` says whether that is told at once, or with the next progress.
+    pub(crate) fn made_written(&self, position: u64, bytes: usize, tells: bool) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         self.written.store(position, Ordering::Release);
-        (self.on_progress)(self.durable());
+        if tells {
+            (self.on_progress)(self.durable());
+        }
     }
 
     /// Everything up to a position is durable now.

@@ -112,11 +112,7 @@ fn what_is_urgent_is_durable_after_one_turn_and_told() {
         (rig.stagings[1].durable().0, rig.stagings[0].durable().0),
         (first, 0)
     );
-    assert_eq!(
-        rig.told.load(Ordering::SeqCst),
-        2,
-        "that it is written, and durable"
-    );
+    assert_eq!(rig.told.load(Ordering::SeqCst), 1, "that it is durable");
     assert_eq!(rig.applied.read().index.count(QueueId(9), Stream(0)), 10);
 
     let second = settle(&rig.stagings[1], 9, 3, 4);
@@ -130,6 +126,19 @@ fn what_is_urgent_is_durable_after_one_turn_and_told() {
     rig.commit.rest(4).unwrap();
     assert_eq!(rig.stagings[1].durable().0, second);
     assert_eq!(rig.applied.read().index.count(QueueId(9), Stream(0)), 6);
+}
+
+#[test]
+fn what_is_waited_for_to_be_written_is_told_before_the_sync() {
+    let mut rig = rig(&SimDisk::new(1), 5).unwrap();
+    enqueue(&rig.stagings[0], Urgency::Written, 1, 1, 1);
+    enqueue(&rig.stagings[1], Urgency::Synced, 2, 1, 1);
+    rig.commit.turn(1).unwrap();
+    let told = || rig.told.load(Ordering::SeqCst);
+    assert_eq!(told(), 3, "one staging twice, the other once");
+    enqueue(&rig.stagings[0], Urgency::Whenever, 1, 2, 1);
+    rig.commit.turn(2).unwrap();
+    assert_eq!(told(), 4, "no sync follows");
 }
 
 #[test]
