@@ -256,3 +256,59 @@ fn a_message_costs_the_same_while_reply_queues_come_and_go() {
     let both = cost(&broker, || pieces(10, COUNT / 20));
     assert_within_twice(both.saturating_sub(churned), quiet);
 }
+
+/// Messages that fit into what the broker keeps for a consumer which does not read them for a while.
+const FEW: usize = 20_000;
+
+/// What it costs that messages come to a queue and go to its quick consumer, at the least.
+fn cost_to_one(broker: &Running, publisher: &Channel, queue: &str) -> Duration {
+    let consumer = broker.connect().channel(1);
+    consumer.consume_no_ack(queue);
+    cost(broker, || {
+        publish(
+            publisher,
+            "",
+            &[queue.to_owned()],
+            &AMQPProperties::default(),
+            FEW,
+        );
+        for _ in 0..FEW {
+            consumer.deliver();
+        }
+    })
+}
+
+#[test]
+fn a_message_costs_the_same_for_one_consumer_and_beside_slow_ones_of_the_same_queue() {
+    let broker = Node::new().start();
+    let publisher = broker.connect().channel(1);
+    for name in ["quick", "shared"] {
+        publisher.call(queue::Declare {
+            queue: name.into(),
+            ..Default::default()
+        });
+    }
+    let alone = cost_to_one(&broker, &publisher, "quick");
+
+    let queue = "shared".to_owned();
+    let (settles_none, reads_none) = (broker.connect().channel(1), broker.connect().channel(1));
+    settles_none.qos(100, false);
+    settles_none.consume(&queue);
+    reads_none.consume_no_ack(&queue);
+    // Until neither takes any more; what is left is taken out of the way.
+    while publisher.inspect(&queue).message_count == 0 {
+        publish(
+            &publisher,
+            "",
+            std::slice::from_ref(&queue),
+            &AMQPProperties::default(),
+            COUNT,
+        );
+    }
+    publisher.call(queue::Purge {
+        queue: queue.as_str().into(),
+        ..Default::default()
+    });
+    // Nothing is lost to them either: each round receives as many as it published.
+    assert_within_twice(cost_to_one(&broker, &publisher, &queue), alone);
+}
