@@ -1,4 +1,4 @@
-//! What a broker keeps things in, and what was found there: logs for its shards, definitions, and the queues of before.
+//! What a broker keeps things in, and what was found there (`broker/put_back.rs` puts it back): logs for its shards, definitions, and the queues of before.
 //!
 //! Who makes a broker makes its backing; the store behind it is not known here.
 
@@ -9,13 +9,11 @@ use leveret_store::log::{Definitions, Log, QueueId};
 use leveret_store::memory::{MemoryDefinitions, MemoryLog};
 use rustc_hash::FxHashMap;
 
-use crate::broker::Broker;
 use crate::command::Shards;
 use crate::definitions::{self, DefinedBinding, Definition, RecentMessage, Setting, Unreadable};
 use crate::exchange::ExchangeDeclaration;
-use crate::found::{FoundQueue, RecoveredQueue};
-use crate::queue_handle::{QueueDeclaration, WINDOW_PREFIX};
-use crate::shard::Shard;
+use crate::found::FoundQueue;
+use crate::queue_handle::QueueDeclaration;
 
 #[cfg(test)]
 mod tests;
@@ -75,23 +73,23 @@ pub enum RecoverError {
 }
 
 /// How far readers of streams had come, by name.
-type Offsets = FxHashMap<QueueId, Vec<(Box<str>, u64)>>;
+pub(crate) type Offsets = FxHashMap<QueueId, Vec<(Box<str>, u64)>>;
 
 /// What was found, in the order in which it is put back.
 #[derive(Debug, Default)]
 pub(crate) struct Sorted {
-    exchanges: Vec<(Name, ExchangeDeclaration)>,
-    queues: Vec<(Name, QueueId, QueueDeclaration)>,
-    bindings: Vec<(Name, DefinedBinding)>,
-    recent: Vec<(Name, RecentMessage)>,
+    pub(crate) exchanges: Vec<(Name, ExchangeDeclaration)>,
+    pub(crate) queues: Vec<(Name, QueueId, QueueDeclaration)>,
+    pub(crate) bindings: Vec<(Name, DefinedBinding)>,
+    pub(crate) recent: Vec<(Name, RecentMessage)>,
     /// How far readers of streams had come.
-    offsets: Offsets,
+    pub(crate) offsets: Offsets,
     /// What operators had set.
     pub(crate) settings: Vec<Setting>,
     /// What is in the log of queues.
-    found: FxHashMap<QueueId, FoundQueue>,
+    pub(crate) found: FxHashMap<QueueId, FoundQueue>,
     next_id: u64,
-    is_running: bool,
+    pub(crate) is_running: bool,
 }
 
 impl Found {
@@ -134,100 +132,4 @@ impl Sorted {
         let highest = defined.chain(self.found.keys().map(|id| id.0)).max();
         self.next_id.max(highest.map_or(1, |id| id + 1))
     }
-
-    /// Puts back what was found: topology into vhosts, which are made where they are missing, and queues into shards. What the log knows of
-    /// queues that are not defined any more is told to it as gone.
-    pub(crate) fn put_back(
-        self,
-        broker: &Broker,
-        shards: &mut [Shard],
-    ) -> Result<(), RecoverError> {
-        let Self {
-            exchanges,
-            queues,
-            bindings,
-            mut recent,
-            mut offsets,
-            mut found,
-            is_running,
-            ..
-        } = self;
-        for (vhost, declaration) in exchanges {
-            broker.vhost_or_new(&vhost).recover_exchange(declaration);
-        }
-        recent.sort_by_key(|(_, message)| message.number);
-        for (vhost, message) in recent {
-            let vhost = broker.vhost_or_new(&vhost);
-            vhost.recover_recent(&message.exchange, message.number, message.batch);
-        }
-        for queue in queues {
-            let found = found.remove(&queue.1).unwrap_or_default();
-            let offsets = offsets.remove(&queue.1).unwrap_or_default();
-            let recovered = found.recovered(is_running, offsets);
-            put_back_queue(queue, recovered, broker, shards)?;
-        }
-        for vhost in broker.all_vhosts() {
-            vhost.recover_exchanges();
-        }
-        for (vhost, binding) in bindings {
-            if !broker.vhost_or_new(&vhost).recover_binding(&binding) {
-                let DefinedBinding {
-                    source,
-                    destination,
-                    ..
-                } = binding;
-                return Err(RecoverError::Binding(vhost, source, destination));
-            }
-        }
-        forget_offsets(broker, offsets);
-        for id in found.into_keys() {
-            let (_, shard) = broker.place(id);
-            if let Some(shard) = shards.get_mut(usize::from(shard.0)) {
-                shard.forget_undefined(id);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Forgets how far readers had come in streams that are gone: the end came before that could go with them.
-fn forget_offsets(broker: &Broker, offsets: Offsets) {
-    for (id, names) in offsets {
-        for (name, _) in names {
-            broker.forget_offset(id, &name);
-        }
-    }
-}
-
-/// Puts a queue back, with what the log has of it.
-fn put_back_queue(
-    (vhost, id, declaration): (Name, QueueId, QueueDeclaration),
-    recovered: RecoveredQueue,
-    broker: &Broker,
-    shards: &mut [Shard],
-) -> Result<(), RecoverError> {
-    let name = declaration.name.clone();
-    let vhost = broker.vhost_or_new(&vhost);
-    let (_, shard) = broker.place(id);
-    let Some(shard) = shards.get_mut(usize::from(shard.0)) else {
-        return Ok(());
-    };
-    if name.starts_with(WINDOW_PREFIX) {
-        match vhost.recover_window(id, declaration) {
-            Some(window) => shard.recover(window, recovered),
-            None => shard.forget_undefined(id),
-        }
-        return Ok(());
-    }
-    let handle = vhost.recover_queue(id, declaration);
-    let handle = handle.ok_or_else(|| RecoverError::Queue(vhost.name.clone(), name))?;
-    let is_over = |exchange| vhost.find_exchange(exchange).is_none();
-    if handle.delays().is_some_and(is_over) {
-        // Its exchange went, and the end came before this could go too.
-        vhost.forget_queue(&handle);
-        shard.forget_undefined(id);
-    } else {
-        shard.recover(handle, recovered);
-    }
-    Ok(())
 }

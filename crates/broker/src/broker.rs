@@ -25,6 +25,7 @@ use crate::throttle::Throttle;
 use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
 
+mod put_back;
 pub mod task;
 
 /// What a broker is made from.
@@ -128,7 +129,7 @@ impl Broker {
             os_vhosts: settings.os_vhosts,
         };
         broker.put_settings(std::mem::take(&mut found.settings), &settings.vhosts)?;
-        found.put_back(&broker, &mut machines)?;
+        put_back::put_back(found, &broker, &mut machines)?;
         broker
             .definitions
             .define(definitions::RUNNING, &definitions::running_value());

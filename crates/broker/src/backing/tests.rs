@@ -12,12 +12,14 @@ use leveret_message::name::Name;
 use leveret_message::table::Table;
 
 use super::*;
+use crate::broker::Broker;
 use crate::broker::BrokerSettings;
 use crate::command::{Command, NewConsumer, Outcome, Publish, Run, RunQueues, Settle};
 use crate::doubles::{WatchedDefinitions, WatchedLog};
 use crate::ids::{ConnectionId, ConsumerSlot, Holder};
 use crate::link::{Event, Link, Reply};
 use crate::queue_handle::QueueHandle;
+use crate::shard::Shard;
 use crate::users::{UserDirectory, Users};
 use crate::vhost::Vhost;
 
