@@ -279,8 +279,8 @@ fn publish_dead(
             priority: message.priority,
         };
         let body = NewBody::from(message.body);
-        vhost.keep_recent(&reached.visited, new, &body);
         let kept = Kept { died: true, blind };
+        vhost.keep_recent(&reached.visited, new, &body, kept);
         add_moved(lanes, &mut queues, new, &body, kept);
     }
     exchange.note_published(piece.count, went);

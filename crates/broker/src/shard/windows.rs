@@ -326,11 +326,11 @@ impl Shard {
             priority: message.priority,
         };
         let body = NewBody::from(message.body);
-        vhost.keep_recent(&reached.visited, new, &body);
         let kept = Kept {
             died: message.died,
             blind,
         };
+        vhost.keep_recent(&reached.visited, new, &body, kept);
         add_moved(&mut passed.lanes, &mut queues, new, &body, kept);
         let Some(key) = key.filter(|_| found == Found::New) else {
             return;
