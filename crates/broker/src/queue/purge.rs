@@ -25,6 +25,7 @@ impl Queue {
         }
         self.forget_bodies();
         self.forget_keys_of_ready();
+        self.look_whether_drained();
         count
     }
 
