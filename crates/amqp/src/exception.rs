@@ -57,7 +57,9 @@ impl From<Error> for Exception {
         let explanation = error.to_string();
         match error {
             Error::NotFound(_) => Self::channel(ReplyCode::NotFound, explanation),
-            Error::Locked(_) => Self::channel(ReplyCode::ResourceLocked, explanation),
+            Error::Locked(_) | Error::SingleActive(_) => {
+                Self::channel(ReplyCode::ResourceLocked, explanation)
+            }
             Error::Inequivalent { .. }
             | Error::Unacceptable(_)
             | Error::UnknownExchangeType(_)

@@ -83,20 +83,19 @@ impl<'a> DeadLetter<'a> {
             routing_keys: death.routing_key.map_or(keys, |key| vec![key.as_bytes()]),
         })
     }
+}
 
-    /// Whether the message has been in a queue before and came back to it without a consumer ever rejecting it on the way: it would go round for ever.
-    ///
-    /// A message that has just been rejected is in no such cycle, and is not asked.
-    pub fn is_cycle_to(&self, queue: &str) -> bool {
-        let mut rejected = false;
-        for death in deaths(Some(self.headers.view())) {
-            rejected |= is(death, "reason", Reason::Rejected.as_str());
-            if is(death, "queue", queue) {
-                return !rejected;
-            }
+/// Whether a message with such headers, which the broker wrote, has been in a queue before and comes back to it without a consumer ever rejecting it on
+/// the way: it would go round for ever. A message that has just been rejected is in no such cycle.
+pub fn is_cycle_to(queue: &str, headers: Option<TableRef<'_>>) -> bool {
+    let mut rejected = false;
+    for death in deaths(headers) {
+        rejected |= is(death, "reason", Reason::Rejected.as_str());
+        if is(death, "queue", queue) {
+            return !rejected;
         }
-        false
     }
+    false
 }
 
 /// The queue in which a dead letter died first; none of a message that never died.

@@ -73,6 +73,11 @@ pub enum Error {
          property value does not match that of the original declaration."
     )]
     Locked(Resource),
+    /// `basic.get` from a quorum queue with a single active consumer: it would go past that.
+    #[error(
+        "cannot obtain access to locked {0}. basic.get operations are not supported by quorum queues with single active consumer"
+    )]
+    SingleActive(Resource),
     /// Names that begin with `amq.` are the broker's.
     #[error("{} name '{}' contains reserved prefix 'amq.*'", .0.kind, .0.name)]
     ReservedName(Resource),

@@ -124,6 +124,13 @@ impl Policy {
     ///
     /// **Errors**: RabbitMQ's sentence for what is wrong with it.
     pub fn parse(sort: Sort, name: Name, value: &Value) -> Result<Self, String> {
+        let policy = Self::read(name, value)?;
+        keys::check(sort, &policy.definition)?;
+        Ok(policy)
+    }
+
+    /// As [`Policy::parse`], of one that was taken before, perhaps by a version that looked less closely at what its keys say.
+    pub(crate) fn read(name: Name, value: &Value) -> Result<Self, String> {
         let Some(value) = value.as_object() else {
             return Err("a policy has to be an object".to_owned());
         };
@@ -165,7 +172,6 @@ impl Policy {
         let Some(Value::Object(definition)) = value.get("definition") else {
             return Err("Key 'definition' not found".to_owned());
         };
-        keys::check(sort, definition)?;
         Ok(Self {
             name,
             pattern,

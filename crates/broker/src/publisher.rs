@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Command, Publish, RunQueues, Shards};
 use crate::exchange::Exchange;
-use crate::filling::{Filling, NewBody, by_shard};
+use crate::filling::{Filling, Kept, NewBody, by_shard};
 use crate::ids::{ConnectionId, ShardId};
 use crate::publisher::remembered::Route;
 use crate::publisher::told::Stretch;
@@ -313,11 +313,18 @@ impl Publisher {
         route.shards
     }
 
-    /// Lets the exchanges on a route keep a message, where they keep recent ones. For routes that were not remembered: such exchanges are on no other.
+    /// Lets the exchanges on a route keep a message and its blind keys, where they keep recent ones. For routes that were not remembered: such exchanges are on no other.
     #[cold]
-    pub fn keep_recent(&self, route: RouteIndex, message: NewMessage<'_>, body: &NewBody<'_>) {
+    pub fn keep_recent(
+        &self,
+        route: RouteIndex,
+        message: NewMessage<'_>,
+        body: &NewBody<'_>,
+        blind: &[u8],
+    ) {
         let visited = &self.routes[route.0].visited;
-        self.vhost.keep_recent(visited, message, body);
+        let kept = Kept { died: false, blind };
+        self.vhost.keep_recent(visited, message, body, kept);
     }
 
     /// Whether nothing waits to be handed over.

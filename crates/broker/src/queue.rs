@@ -52,6 +52,7 @@ mod purge;
 mod reading;
 mod relief;
 mod retry;
+mod returned;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -410,21 +411,6 @@ impl Queue {
         });
     }
 
-    /// Messages that were taken stay: they are where they were, as if they had been handed out.
-    pub fn stay(&mut self, taken: Taken) {
-        let Taken {
-            piece, acquired, ..
-        } = taken;
-        self.put_back(Piece {
-            first: piece.first,
-            count: piece.count,
-            value: Held {
-                acquired,
-                ..Held::from(piece.value)
-            },
-        });
-    }
-
     /// The first message that is not set aside, if it is in memory: its sequence number and its group.
     pub fn first_in_line(&self) -> Option<(u64, Option<Group>)> {
         let (seq, batch, index) = self.lines.first().first_place()?;
@@ -458,12 +444,6 @@ impl Queue {
     /// Whether no more messages may be set aside.
     pub fn groups_are_full(&self) -> bool {
         self.groups.as_ref().is_some_and(|groups| groups.is_full())
-    }
-
-    fn put_back(&mut self, piece: Piece<Held>) {
-        self.is_drained = false;
-        self.count_held(&piece);
-        self.lines.get_or_add(piece.value.level).put_back(piece);
     }
 }
 

@@ -29,22 +29,35 @@ impl Room {
         self.0.is_empty()
     }
 
-    /// Takes room for a message in all the queues that it goes to, and in those behind windows among them; or in none. Whether there was some.
-    pub(crate) fn take(&mut self, queues: &[Arc<QueueHandle>], message: &Routed<'_>) -> bool {
-        let reserved = queues.iter().take_while(|queue| queue.reserve()).count();
-        if reserved == queues.len()
-            && let Some(mut behind) = Self::behind(queues, message)
-        {
+    /// Takes room for a message in all the queues that it goes to, and in those behind windows among them; or in none.
+    ///
+    /// **Errors**: the queues that have none.
+    pub(crate) fn take(
+        &mut self,
+        queues: &[Arc<QueueHandle>],
+        message: &Routed<'_>,
+    ) -> Result<(), Vec<Arc<QueueHandle>>> {
+        let (reserved, full) = queues
+            .iter()
+            .partition::<Vec<_>, _>(|queue| queue.reserve());
+        let mut full: Vec<_> = full.into_iter().cloned().collect();
+        let mut behind = Self::default();
+        behind.take_behind(queues, message, &mut full);
+        if full.is_empty() {
             self.0.append(&mut behind.0);
-            return true;
+            return Ok(());
         }
-        queues.iter().take(reserved).for_each(|queue| queue.came(1));
-        false
+        reserved.iter().for_each(|queue| queue.came(1));
+        Err(full)
     }
 
-    /// Room in all queues behind windows, as if no window knew the message.
-    fn behind(queues: &[Arc<QueueHandle>], message: &Routed<'_>) -> Option<Self> {
-        let mut room = Self::default();
+    /// Takes room in all queues behind windows, as if no window knew the message; gives those to `full` that have none.
+    fn take_behind(
+        &mut self,
+        queues: &[Arc<QueueHandle>],
+        message: &Routed<'_>,
+        full: &mut Vec<Arc<QueueHandle>>,
+    ) {
         let mut windows = Vec::new();
         let mut next: Vec<_> = queues.iter().filter(is_window).cloned().collect();
         while let Some(window) = next.pop().filter(|_| windows.len() < WINDOWS_MAX) {
@@ -56,11 +69,12 @@ impl Room {
             next.extend(further);
             windows.push(window);
             for queue in queues.into_iter().filter(|queue| queue.may_refuse()) {
-                let is_there = queue.reserve();
-                is_there.then(|| room.0.push(queue))?;
+                match queue.reserve() {
+                    true => self.0.push(queue),
+                    false => full.push(queue),
+                }
             }
         }
-        Some(room)
     }
 }
 

@@ -109,7 +109,8 @@ pub(crate) async fn publish(
         priority: properties.priority().unwrap_or_default(),
     };
     let body = NewBody::Copied(&body);
-    publisher.keep_recent(route, message, &body);
+    let blind = copies::blind(properties.headers());
+    publisher.keep_recent(route, message, &body, &blind);
     let route = match vhost.is_traced() {
         false => route,
         true => {
@@ -118,7 +119,7 @@ pub(crate) async fn publish(
         }
     };
     let shards = publisher.publish((NOBODY, route), message, &body);
-    publisher.keep_blind(route, &copies::blind(properties.headers()));
+    publisher.keep_blind(route, &blind);
     publisher.hand_over(|shard| link.connect(shard));
     let routed = is_taken(&mut link, &publisher, shards).await?;
     let done = TrafficFigures {

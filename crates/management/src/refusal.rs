@@ -132,7 +132,7 @@ impl Refusal {
 fn reply(error: &Error) -> (u16, &'static str) {
     match error {
         Error::NotFound(_) | Error::VhostNotFound(_) => (404, "NOT_FOUND"),
-        Error::Locked(_) => (405, "RESOURCE_LOCKED"),
+        Error::Locked(_) | Error::SingleActive(_) => (405, "RESOURCE_LOCKED"),
         Error::ReservedName(_)
         | Error::DefaultExchange
         | Error::SystemExchange(_)

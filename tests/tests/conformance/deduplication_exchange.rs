@@ -288,6 +288,120 @@ fn what_a_full_queue_refuses_is_told_and_not_remembered() {
     assert_eq!(drained(&channel, &full), ["b"]);
 }
 
+/// A queue for one message, whose letters for those it refuses go to the other one.
+fn small_queue_with_letters(channel: &Channel) -> (String, String) {
+    let letters = channel.queue();
+    let small = channel.queue_with(table([
+        ("x-max-length", AMQPValue::LongInt(1)),
+        ("x-overflow", text("reject-publish-dlx")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&letters)),
+    ]));
+    (small, letters)
+}
+
+#[test]
+fn what_a_full_queue_refuses_is_its_dead_letter_and_not_remembered() {
+    let channel = Connection::open().channel(1);
+    let (exchange, inner) = (unique("dedup"), unique("dedup"));
+    channel.call(declaration(&exchange, table([size(10)])));
+    channel.call(declaration(&inner, table([size(10)])));
+    // One right behind the exchange, the other one behind two.
+    let (near, near_letters) = small_queue_with_letters(&channel);
+    let (far, far_letters) = small_queue_with_letters(&channel);
+    channel.bind(&near, &exchange, "");
+    channel.call(exchange::Bind {
+        destination: inner.as_str().into(),
+        source: exchange.as_str().into(),
+        ..Default::default()
+    });
+    channel.bind(&far, &inner, "");
+    channel.confirm_select();
+    let publish_and_wait = |value: &str| {
+        publish(&channel, &exchange, value, value);
+        match channel.connection().expect_any(1) {
+            AMQPClass::Basic(basic::AMQPMethod::Ack(_)) => true,
+            AMQPClass::Basic(basic::AMQPMethod::Nack(_)) => false,
+            other => panic!("no confirm: {other:?}"),
+        }
+    };
+    assert!(publish_and_wait("a"));
+    assert!(!publish_and_wait("b"));
+    for (full, letters) in [(&near, &near_letters), (&far, &far_letters)] {
+        channel.await_ready(letters, 1);
+        let letter = channel.get_with(letters, true).expect("the letter");
+        let headers = letter.properties.headers().clone().expect("headers");
+        let header = |name: &str| headers.inner().get(name).cloned();
+        assert_eq!(letter.text(), "b");
+        assert_eq!(header("x-first-death-queue"), Some(text(full)));
+        assert_eq!(header("x-first-death-reason"), Some(text("maxlen")));
+        assert_eq!(drained(&channel, full), ["a"]);
+    }
+    assert!(publish_and_wait("b"));
+    assert_eq!(drained(&channel, &near), ["b"]);
+    assert_eq!(drained(&channel, &far), ["b"]);
+}
+
+/// Of which nobody would hear, a full queue makes a letter all the same, while those with room have the message.
+#[test]
+fn what_passes_by_a_full_queue_is_its_dead_letter() {
+    let channel = Connection::open().channel(1);
+    let (exchange, free) = bound(&channel, table([size(10)]));
+    let (full, letters) = small_queue_with_letters(&channel);
+    channel.bind(&full, &exchange, "");
+    publish(&channel, &exchange, "a", "a");
+    channel.await_ready(&full, 1);
+    channel.call(tx::Select {});
+    publish(&channel, &exchange, "b", "b");
+    channel.call(tx::Commit {});
+    channel.await_ready(&letters, 1);
+    assert_eq!(channel.take(&letters), "b");
+    assert_eq!(drained(&channel, &free), ["a", "b"]);
+    assert_eq!(drained(&channel, &full), ["a"]);
+}
+
+/// What an exchange forgets at once.
+fn forgotten(channel: &Channel, queue: &str, body: &str) {
+    let headers = table([(HEADER, text(body)), ("x-cache-ttl", AMQPValue::LongInt(0))]);
+    let properties = BasicProperties::default().with_headers(headers);
+    channel.publish_with("", queue, properties, body);
+}
+
+/// As with any other exchange: without a rejection nothing goes round for ever.
+#[test]
+fn dead_letters_do_not_come_back_to_their_queue_through_an_exchange() {
+    let channel = Connection::open().channel(1);
+    let (exchange, letters) = bound(&channel, table([size(10)]));
+    let dying = channel.queue_with(table([
+        ("x-message-ttl", AMQPValue::LongInt(0)),
+        ("x-dead-letter-exchange", text(&exchange)),
+    ]));
+    channel.bind(&dying, &exchange, "");
+    for body in ["one", "two", "three"] {
+        forgotten(&channel, &dying, body);
+        channel.await_ready(&letters, 1);
+        assert_eq!(channel.take(&letters), body);
+    }
+}
+
+#[test]
+fn what_a_full_queue_refuses_does_not_come_back_to_it_through_an_exchange() {
+    let channel = Connection::open().channel(1);
+    let (exchange, letters) = bound(&channel, table([size(10)]));
+    let full = channel.queue_with(table([
+        ("x-max-length", AMQPValue::LongInt(1)),
+        ("x-overflow", text("reject-publish-dlx")),
+        ("x-dead-letter-exchange", text(&exchange)),
+    ]));
+    channel.bind(&full, &exchange, "");
+    for body in ["kept", "refused"] {
+        forgotten(&channel, &full, body);
+    }
+    channel.await_ready(&letters, 1);
+    assert_eq!(drained(&channel, &letters), ["refused"]);
+    assert_eq!(drained(&channel, &full), ["kept"]);
+}
+
 fn small_queue(channel: &Channel) -> String {
     channel.queue_with(table([
         ("x-max-length", AMQPValue::LongInt(1)),

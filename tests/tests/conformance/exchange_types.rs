@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use amq_protocol::protocol::basic::AMQPProperties;
-use amq_protocol::protocol::exchange;
-use amq_protocol::types::FieldTable;
+use amq_protocol::protocol::{basic, exchange};
+use amq_protocol::types::{AMQPValue, FieldTable};
 use leveret_tests::client::{Channel, Connection, array, table, text, unique};
 
 /// Queues that are bound to an exchange of a type.
@@ -359,6 +359,68 @@ fn a_recent_history_goes_on_through_an_exchange() {
         ..Default::default()
     });
     channel.await_ready(&queue, 2);
+    delete(&channel, &exchange);
+}
+
+/// Rejects the next message of a queue, so that it is a dead letter.
+fn reject_next(channel: &Channel, queue: &str) {
+    channel.await_ready(queue, 1);
+    let got = channel.get(queue).expect("it is there");
+    channel.send(basic::Reject {
+        delivery_tag: got.method.delivery_tag,
+        requeue: false,
+    });
+}
+
+#[test]
+fn what_a_recent_history_replays_goes_to_its_blind_copies_still() {
+    let (channel, exchange) = history(table([]), 0);
+    let headers = table([("BCC", array(&["blind"]))]);
+    let properties = AMQPProperties::default().with_headers(headers);
+    channel.publish_with(&exchange, "k", properties, "message");
+    let (behind, blind) = (channel.exchange("direct"), channel.queue());
+    channel.bind(&blind, &behind, "blind");
+    // As a dead letter of a queue, then from the history itself.
+    let dying = channel.queue_with(table([("x-dead-letter-exchange", text(&behind))]));
+    channel.bind(&dying, &exchange, "");
+    reject_next(&channel, &dying);
+    channel.await_ready(&blind, 1);
+    let letter = channel.get_with(&blind, true).expect("the letter");
+    let headers = letter.properties.headers().clone().expect("headers");
+    assert!(headers.inner().get("BCC").is_none());
+    channel.call(exchange::Bind {
+        destination: behind.as_str().into(),
+        source: exchange.as_str().into(),
+        ..Default::default()
+    });
+    channel.await_ready(&blind, 1);
+    delete(&channel, &exchange);
+}
+
+#[test]
+fn a_dead_letter_of_a_recent_history_remembers_its_deaths() {
+    let (channel, exchange) = history(table([]), 0);
+    let (letters, witness) = (channel.queue(), channel.queue());
+    channel.bind(&witness, &exchange, "");
+    let first = channel.queue_with(table([("x-dead-letter-exchange", text(&exchange))]));
+    channel.publish("", &first, "message");
+    reject_next(&channel, &first);
+    let second = channel.queue_with(table([
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(&letters)),
+    ]));
+    channel.await_ready(&witness, 1);
+    channel.bind(&second, &exchange, "");
+    reject_next(&channel, &second);
+    channel.await_ready(&letters, 1);
+    let letter = channel.get(&letters).expect("the letter");
+    let headers = letter.properties.headers().clone().expect("headers");
+    let header = |name: &str| headers.inner().get(name).cloned();
+    assert_eq!(header("x-first-death-queue"), Some(text(&first)));
+    let Some(AMQPValue::FieldArray(deaths)) = header("x-death") else {
+        panic!("no deaths: {headers:?}");
+    };
+    assert_eq!(deaths.as_slice().len(), 2);
     delete(&channel, &exchange);
 }
 

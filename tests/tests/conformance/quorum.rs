@@ -69,6 +69,75 @@ fn priorities_are_told_apart_and_4_is_that_of_messages_without() {
     delete(&channel, &queue);
 }
 
+#[test]
+fn what_comes_back_is_served_first_as_it_came_back() {
+    let channel = Connection::open().channel(1);
+    // Without a limit RabbitMQ before 4.0 puts it behind all others.
+    let queue = quorum(&channel, &[("x-delivery-limit", AMQPValue::LongInt(20))]);
+    for body in ["a", "b", "c"] {
+        publish(&channel, &queue, None, body);
+    }
+    channel.await_ready(&queue, 3);
+    let tags: Vec<u64> = (0..3)
+        .map(|_| {
+            channel
+                .get(&queue)
+                .expect("it is there")
+                .method
+                .delivery_tag
+        })
+        .collect();
+    publish(&channel, &queue, Some(31), "urgent");
+    for (at, fails) in [(2, false), (0, true), (1, false)] {
+        channel.give_back(tags[at], fails);
+    }
+    channel.await_ready(&queue, 4);
+    let expected = ["c", "a", "b", "urgent"];
+    assert_eq!(expected.map(|_| channel.take(&queue)), expected);
+    // What is given back at once stays in its order.
+    for body in ["d", "e"] {
+        publish(&channel, &queue, Some(1), body);
+    }
+    channel.await_ready(&queue, 2);
+    channel.get(&queue).expect("it is there");
+    let last = channel
+        .get(&queue)
+        .expect("it is there")
+        .method
+        .delivery_tag;
+    publish(&channel, &queue, Some(31), "urgent");
+    channel.send(basic::Nack {
+        delivery_tag: last,
+        multiple: true,
+        requeue: true,
+    });
+    channel.await_ready(&queue, 3);
+    let expected = ["d", "e", "urgent"];
+    assert_eq!(expected.map(|_| channel.take(&queue)), expected);
+    delete(&channel, &queue);
+}
+
+#[test]
+fn what_a_lost_channel_held_is_served_first_as_it_was_delivered() {
+    let channel = Connection::open().channel(1);
+    let queue = quorum(&channel, &[("x-delivery-limit", AMQPValue::LongInt(20))]);
+    for (priority, body) in [(1, "low"), (9, "high"), (1, "low again"), (5, "middle")] {
+        publish(&channel, &queue, Some(priority), body);
+    }
+    channel.await_ready(&queue, 4);
+    let other = Connection::open().channel(1);
+    other.consume(&queue);
+    let expected = ["high", "middle", "low", "low again"];
+    assert_eq!(other.deliveries(4), expected);
+    publish(&channel, &queue, Some(31), "urgent");
+    other.close();
+    channel.await_ready(&queue, 5);
+    let returned = expected.map(|_| channel.take(&queue));
+    assert_eq!(returned, expected);
+    assert_eq!(channel.take(&queue), "urgent");
+    delete(&channel, &queue);
+}
+
 fn counts(content: &Content<basic::GetOk>) -> [Option<i64>; 2] {
     let headers = content.properties.headers().clone().unwrap_or_default();
     ["x-acquired-count", "x-delivery-count"].map(|name| match headers.inner().get(name) {

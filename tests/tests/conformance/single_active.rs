@@ -1,7 +1,7 @@
 //! `x-single-active-consumer`: one consumer at a time, the others wait in the order in which they came (<https://www.rabbitmq.com/docs/consumers#single-active-consumer>).
 
 use amq_protocol::protocol::{basic, queue};
-use leveret_tests::client::{Channel, Connection, table};
+use leveret_tests::client::{Channel, Connection, table, text};
 
 fn queue(channel: &Channel) -> String {
     channel.queue_with(table([("x-single-active-consumer", true.into())]))
@@ -82,6 +82,43 @@ fn the_active_one_without_credit_is_waited_for() {
     channel.quiet(&queue);
     channel.ack(held.delivery_tag);
     assert_eq!(channel.deliver().method.consumer_tag.as_str(), "first");
+}
+
+#[test]
+fn a_quorum_queue_is_not_got_from() {
+    let channel = Connection::open().channel(1);
+    let name = leveret_tests::client::unique("single");
+    channel.call(queue::Declare {
+        queue: name.as_str().into(),
+        durable: true,
+        arguments: table([
+            ("x-queue-type", text("quorum")),
+            ("x-single-active-consumer", true.into()),
+        ]),
+        ..Default::default()
+    });
+    let get = basic::Get {
+        queue: name.as_str().into(),
+        ..Default::default()
+    };
+    let told = format!(
+        "RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'. basic.get operations are not supported by quorum queues with single active consumer"
+    );
+    channel.fails(get, 405, &told);
+    channel.connection().channel(2).call(queue::Delete {
+        queue: name.as_str().into(),
+        ..Default::default()
+    });
+}
+
+/// One of a classic queue goes past the active one.
+#[test]
+fn a_classic_queue_is_got_from() {
+    let channel = Connection::open().channel(1);
+    let queue = queue(&channel);
+    channel.publish("", &queue, "message");
+    channel.await_ready(&queue, 1);
+    assert_eq!(channel.take(&queue), "message");
 }
 
 #[test]

@@ -192,7 +192,8 @@ fn unremembered(
     (new, body): (NewMessage<'_>, &NewBody<'_>),
     properties: &Properties<'_>,
 ) -> Result<RouteIndex, Exception> {
-    core.publisher.keep_recent(route, new, body);
+    let blind = copies::blind(properties.headers());
+    core.publisher.keep_recent(route, new, body, &blind);
     if !core.vhost.is_traced() {
         return Ok(route);
     }

@@ -178,7 +178,7 @@ impl Broker {
                 return true;
             }
         };
-        let policy = Policy::parse(sort, key.name, &value);
+        let policy = Policy::read(key.name, &value);
         policy
             .map(|policy| vhost.policies.write().put(sort, policy))
             .is_ok()

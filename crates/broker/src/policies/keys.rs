@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::Sort;
+use crate::arguments::max_age;
 
 /// What a key takes.
 #[derive(Clone, Copy)]
@@ -11,6 +12,8 @@ enum Takes {
     OneOf(&'static [&'static str]),
     /// An integer of at least so much.
     AtLeast(i64),
+    /// As `x-max-age`.
+    Age,
     Anything,
     /// What the deduplication plugin takes, which has sentences of its own.
     Flag,
@@ -18,7 +21,7 @@ enum Takes {
     Persistence,
 }
 
-use Takes::{Anything, AtLeast, Flag, OneOf, Persistence, Positive, Text};
+use Takes::{Age, Anything, AtLeast, Flag, OneOf, Persistence, Positive, Text};
 
 /// Each key with what it takes, how RabbitMQ calls that, and whether an operator policy may have it.
 const KEYS: [(&str, Takes, &str, bool); 41] = [
@@ -93,7 +96,7 @@ const KEYS: [(&str, Takes, &str, bool); 41] = [
         "initial cluster size",
         false,
     ),
-    ("max-age", Text, "max age", false),
+    ("max-age", Age, "max age", false),
     (
         "max-in-memory-bytes",
         AtLeast(0),
@@ -220,6 +223,7 @@ impl Takes {
             Text => value.is_string(),
             OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             AtLeast(least) => value.as_i64().is_some_and(|number| number >= least),
+            Age => value.as_str().and_then(max_age).is_some(),
             Anything => true,
             Flag => value.is_boolean(),
             Positive => value.as_i64().is_some_and(|number| number > 0),
@@ -233,7 +237,7 @@ impl Takes {
             Flag => Some("a boolean"),
             Positive => Some("an integer greater than 0"),
             Persistence => Some("either 'disk' or 'memory'"),
-            Text | OneOf(_) | AtLeast(_) | Anything => None,
+            Text | OneOf(_) | AtLeast(_) | Age | Anything => None,
         }
     }
 }

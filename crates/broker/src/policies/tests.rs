@@ -113,6 +113,11 @@ fn what_cannot_be_taken_is_told_in_rabbitmqs_words() {
         ),
         (
             Sort::User,
+            json!({"pattern": "a", "definition": {"max-age": "1 day"}}),
+            "<<\"1 day\">> is not a valid max age",
+        ),
+        (
+            Sort::User,
             json!({"pattern": "a", "definition": {"overflow": "spill"}}),
             "<<\"spill\">> is not a valid overflow value",
         ),
@@ -131,4 +136,13 @@ fn what_cannot_be_taken_is_told_in_rabbitmqs_words() {
     }
     let old = json!({"pattern": "a", "definition": {"ha-mode": "all"}});
     assert!(policy(Sort::User, "p", old).is_ok());
+}
+
+/// A data folder may have what a version took that looked less closely.
+#[test]
+fn what_was_taken_before_is_read_back() {
+    let value = json!({"pattern": "a", "definition": {"max-age": "1 day", "max-length": 7}});
+    assert!(policy(Sort::User, "p", value.clone()).is_err());
+    let read = Policy::read(Name::new("p").unwrap(), &value).unwrap();
+    assert_eq!(read.definition.get("max-length"), Some(&json!(7)));
 }

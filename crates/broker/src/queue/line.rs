@@ -11,7 +11,7 @@
 //! is away, those behind that are kept in memory again, as the `tail`. What was returned and is in the log may have left memory too.
 //!
 //! Everything in `returned` was handed out before everything in `fresh`, so its numbers are lower and it is served first: a requeued message
-//! is back in its old place.
+//! is back in its old place. In a quorum queue `returned` is a line of its own: see `queue/returned.rs`.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,8 @@ use crate::queue::away::Away;
 use crate::queue::lifetime::Seen;
 use crate::queue::pieces::{Held, Level, Ready, in_memory, size};
 use crate::queue::reading::Asked;
-use crate::runs::{Piece, Runs, split_front};
+use crate::queue::returned::Returned;
+use crate::runs::{Piece, split_front};
 
 /// When fewer messages than this are away, new ones are kept in memory behind them, so that a queue that is caught up with stays so.
 const TAIL_AWAY_MAX: u64 = 16 * 1024;
@@ -39,7 +40,7 @@ pub(super) struct Line {
     /// The memory that all of it stands for, in bytes.
     pub(super) bytes: usize,
     pub(super) away: Away,
-    pub(super) returned: Runs<Held>,
+    pub(super) returned: Returned,
     pub(super) fresh: VecDeque<Piece<Ready>>,
     pub(super) tail: VecDeque<Piece<Ready>>,
     pub(super) tail_bytes: usize,
@@ -54,6 +55,7 @@ impl Line {
     pub(super) fn new(level: Level) -> Self {
         Self {
             level,
+            returned: Returned::of(level),
             ..Self::default()
         }
     }
@@ -132,6 +134,13 @@ impl Line {
         piece.value.consumer = None;
         self.bytes += piece.value.size(piece.count);
         self.returned.insert(piece);
+    }
+
+    /// Messages that were taken from the front are there again, in this order.
+    pub(super) fn put_there(&mut self, pieces: Vec<Piece<Held>>) {
+        let size = |piece: &Piece<Held>| piece.value.size(piece.count);
+        self.bytes += pieces.iter().map(size).sum::<usize>();
+        self.returned.put_there(pieces);
     }
 }
 

@@ -131,11 +131,11 @@ impl Queue {
         });
         let lines = self.lines.iter().flat_map(|line| {
             let level = line.level;
-            let returned = line.returned.iter().map(move |piece| {
+            let returned = line.returned.iter().map(|piece| {
                 let part = match in_memory(piece.clone()) {
                     Some(piece) => Part::Here(piece, true),
                     None => Part::Away(Away::Log(
-                        level,
+                        piece.value.level,
                         piece.first,
                         piece.first + (piece.count - 1),
                     )),
@@ -193,13 +193,9 @@ impl Queue {
         let Some(level) = Level::of(wanted.stream) else {
             return Vec::new();
         };
-        let line = self.lines.iter().find(|line| line.level == level);
         let was_returned = |seq| {
-            line.is_some_and(|line| {
-                line.returned
-                    .iter()
-                    .any(|piece| piece.first <= seq && seq < piece.first + piece.count)
-            })
+            let mut returned = self.lines.iter().flat_map(|line| line.returned.iter());
+            returned.any(|piece| piece.first <= seq && seq < piece.first + piece.count)
         };
         let mut gathered = Gathered {
             skip: 0,

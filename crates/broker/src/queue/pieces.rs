@@ -28,6 +28,9 @@ pub const KEYS: u32 = 256;
 pub struct Level(pub u8);
 
 impl Level {
+    /// No priority: what came back in a quorum queue, of whatever priority, and is served first. No stream of its log has this number.
+    pub(super) const RETURNED: Self = Self(128);
+
     /// As the log names it.
     pub fn stream(self) -> Stream {
         Stream(u32::from(self.0))
@@ -108,6 +111,7 @@ impl Ranking {
     pub(super) fn rank(self, level: Level) -> i16 {
         match self {
             Self::None | Self::UpTo(_) => i16::from(level.0),
+            Self::Quorum if level == Level::RETURNED => i16::MAX,
             Self::Quorum => i16::from(level.0.cast_signed()),
         }
     }

@@ -7,8 +7,9 @@ use leveret_store::log::Log;
 use crate::queue::Queue;
 use crate::queue::away::{Away, AwayPiece};
 use crate::queue::line::Line;
-use crate::queue::pieces::{Home, Level, Ready};
-use crate::runs::{Piece, Runs};
+use crate::queue::pieces::{Held, Home, Level, Ready};
+use crate::queue::returned::Returned;
+use crate::runs::Piece;
 
 impl Queue {
     /// Removes all messages that are ready or wait to be; calls `gone` for runs, in order in each priority, that have all those that are in the log, and none that is
@@ -20,11 +21,11 @@ impl Queue {
             groups.purge(&mut gone);
         }
         for line in self.lines.iter_mut() {
-            let level = line.level;
-            line.purge(log, |first, count| gone(level, first, count));
+            line.purge(log, &mut gone);
         }
         self.forget_bodies();
         self.forget_keys_of_ready();
+        self.look_whether_drained();
         count
     }
 
@@ -38,14 +39,17 @@ impl Queue {
 }
 
 impl Line {
-    fn purge(&mut self, log: &mut dyn Log, mut gone: impl FnMut(u64, u64)) {
+    fn purge(&mut self, log: &mut dyn Log, all_gone: &mut impl FnMut(Level, u64, u64)) {
         self.stop_reading();
-        for piece in std::mem::take(&mut self.returned).iter() {
-            if piece.value.home == Home::Log {
-                gone(piece.first, piece.count);
-            }
+        let returned = std::mem::replace(&mut self.returned, Returned::of(self.level));
+        let logged = returned.iter().filter(|p| p.value.home == Home::Log);
+        let mut logged: Vec<&Piece<Held>> = logged.collect();
+        logged.sort_unstable_by_key(|piece| (piece.value.level, piece.first));
+        for piece in logged {
+            all_gone(piece.value.level, piece.first, piece.count);
         }
-        self.returned = Runs::default();
+        let level = self.level;
+        let mut gone = |first, count| all_gone(level, first, count);
         purge_in_memory(&mut self.fresh, &mut gone);
         let mut away = std::mem::take(&mut self.away);
         purge_away(&mut away, log, &mut gone);

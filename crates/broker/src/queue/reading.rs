@@ -97,26 +97,25 @@ impl Queue {
 
     /// Takes in an answer of the log. Returns how many messages are lost for good. **Panics** as [`batch_of`].
     pub fn arrived(&mut self, wanted: Wanted, read: Read) -> u64 {
-        let level = Level::of(wanted.stream);
-        let line = self.lines.iter_mut().find(|line| Some(line.level) == level);
-        let Some(line) = line else {
+        let mut lines = self.lines.iter_mut();
+        let asked = lines.find_map(|line| match line.asked {
+            Asked::Log { token, returned } if token == wanted.token => Some((line, returned)),
+            _ => None,
+        });
+        let Some(((line, returned), level)) = asked.zip(Level::of(wanted.stream)) else {
             return 0;
-        };
-        let returned = match line.asked {
-            Asked::Log { token, returned } if token == wanted.token => returned,
-            _ => return 0,
         };
         line.asked = Asked::No;
         let (next_seq, lost, count) = (read.next_seq, read.lost, read.count);
-        let level = line.level;
         let pieces = pieces(read, level);
         if returned {
+            line.put_back_in_memory(wanted.first_seq, next_seq, pieces.clone());
+            drop(lines);
             self.handed_out |= !pieces.is_empty();
             self.count_read(level, (wanted.first_seq, next_seq), &pieces);
-            let line = self.lines.get_or_add(level);
-            line.put_back_in_memory(wanted.first_seq, next_seq, pieces);
         } else {
             line.away.advance_logged(next_seq, u64::from(count) + lost);
+            drop(lines);
             self.count_read(level, (wanted.first_seq, next_seq), &pieces);
             self.lines.get_or_add(level).take_in(pieces);
         }
@@ -156,8 +155,8 @@ impl Line {
         if self.is_reading() {
             return Asking::Idle;
         }
-        if let Some((first, last)) = self.first_returned_away() {
-            return self.ask_log(question, (first, last), true);
+        if let Some((level, first, last)) = self.first_returned_away() {
+            return self.ask_log(question, (level, first, last), true);
         }
         // What is behind them takes no room from them: it waits for them.
         let in_front = self.bytes - self.tail_bytes - self.away.bytes();
@@ -167,7 +166,7 @@ impl Line {
         match self.away.front() {
             None => Asking::Idle,
             Some(AwayPiece::Logged { first, last, .. }) => {
-                let run = (*first, *last);
+                let run = (self.level, *first, *last);
                 self.ask_log(question, run, false)
             }
             Some(AwayPiece::Chunk(id, content)) => {
@@ -190,15 +189,20 @@ impl Line {
     }
 
     /// The first messages that were returned, as far as they follow each other, if they are not in memory.
-    fn first_returned_away(&self) -> Option<(u64, u64)> {
-        let mut away: Option<(u64, u64)> = None;
+    fn first_returned_away(&self) -> Option<(Level, u64, u64)> {
+        let mut away: Option<(Level, u64, u64)> = None;
         for piece in self.returned.iter().take(RETURNED_PIECES) {
-            let first = away.map_or(piece.first, |(first, _)| first);
-            if piece.value.batch.is_some() || away.is_some_and(|(_, last)| last + 1 != piece.first)
-            {
+            let (level, first) = away
+                .map_or((piece.value.level, piece.first), |(level, first, _)| {
+                    (level, first)
+                });
+            let follows = away.is_none_or(|(level, _, last)| {
+                (level, last + 1) == (piece.value.level, piece.first)
+            });
+            if piece.value.batch.is_some() || !follows {
                 break;
             }
-            away = Some((first, piece.first + (piece.count - 1)));
+            away = Some((level, first, piece.first + (piece.count - 1)));
         }
         away
     }
@@ -206,7 +210,7 @@ impl Line {
     fn ask_log(
         &mut self,
         question: Question<'_>,
-        (first, last): (u64, u64),
+        (level, first, last): (Level, u64, u64),
         returned: bool,
     ) -> Asking {
         let Question {
@@ -224,7 +228,7 @@ impl Line {
         self.asked = Asked::Log { token, returned };
         log.read(Wanted {
             queue,
-            stream: self.level.stream(),
+            stream: level.stream(),
             token,
             first_seq: first,
             skip: 0,
@@ -250,25 +254,18 @@ impl Line {
 
     /// Messages that were returned are in memory again; those up to before `next_seq` that did not come are lost.
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
-        let mut others = Vec::new();
-        let mut counts = Vec::new();
-        self.returned
-            .take(first..=next_seq.saturating_sub(1), |piece| {
-                if piece.value.batch.is_some() {
-                    others.push(piece);
-                } else {
-                    let Held {
-                        failed, acquired, ..
-                    } = piece.value;
-                    counts.push((piece.first, piece.count, (failed, acquired)));
-                }
-            });
-        for piece in others {
-            self.returned.insert(piece);
-        }
+        let away = self.returned.take_away(first, next_seq);
+        let count_of = |piece: &Piece<Held>| {
+            let Held {
+                failed, acquired, ..
+            } = piece.value;
+            (piece.first, piece.count, (failed, acquired))
+        };
+        let counts: Vec<_> = away.iter().map(count_of).collect();
+        let mut here = Vec::new();
         for (piece, (failed, acquired)) in counted(pieces, &counts) {
             self.bytes += size(&piece);
-            self.returned.insert(Piece {
+            here.push(Piece {
                 first: piece.first,
                 count: piece.count,
                 value: Held {
@@ -278,6 +275,7 @@ impl Line {
                 },
             });
         }
+        self.returned.put_there(here);
     }
 }
 

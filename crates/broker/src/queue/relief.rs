@@ -1,5 +1,7 @@
 //! Messages that are not in memory from the start, and those that leave it: for the log, where they are anyway, or for chunks.
 
+use std::collections::BTreeMap;
+
 use leveret_store::entry::{RequeueRun, Stream};
 use leveret_store::log::Log;
 
@@ -63,7 +65,12 @@ impl Queue {
             },
         };
         match found.ready_ms {
-            0 => self.put_back(piece),
+            // In its old place: how it came back is not known any more.
+            0 => {
+                self.is_drained = false;
+                self.count_held(&piece);
+                self.lines.get_or_add(level).put_back(piece);
+            }
             // Where the time has passed, it is over as soon as somebody looks.
             until_ms => self.recover_wait(until_ms, piece),
         }
@@ -73,7 +80,7 @@ impl Queue {
     pub fn returned_runs(&self) -> Vec<(Level, Vec<RequeueRun>)> {
         let marked = self.redelivered_below;
         let in_lines = self.lines.iter();
-        let in_lines = in_lines.map(|line| (line.level, line.returned_runs(marked)));
+        let in_lines = in_lines.flat_map(|line| line.returned_runs(marked));
         let waiting = self.waiting.iter();
         let waiting = waiting.filter(|(_, piece)| piece.value.home == Home::Log);
         let waiting = waiting.map(|(until_ms, piece)| {
@@ -86,8 +93,7 @@ impl Queue {
             };
             (piece.value.level, vec![run])
         });
-        let all = in_lines.chain(waiting);
-        all.filter(|(_, runs)| !runs.is_empty()).collect()
+        in_lines.chain(waiting).collect()
     }
 
     /// Lets messages leave memory, but for the first `keep` bytes of those that were never handed out. What was handed out stays if it is not
@@ -107,7 +113,7 @@ impl Queue {
         }
         self.waiting.forget();
         for line in self.lines.iter_mut() {
-            line.bytes -= forget(&mut line.returned);
+            line.bytes -= line.returned.forget();
         }
         if self.has_dead_letters() || self.length.counts_bytes() || self.groups.is_some() {
             // Whoever holds them may reject them or give them back: then they are needed at once.
@@ -120,14 +126,19 @@ impl Queue {
 }
 
 /// What is in the log leaves memory. Returns how many bytes that was.
-fn forget(runs: &mut Runs<Held>) -> usize {
+pub(super) fn forget(runs: &mut Runs<Held>) -> usize {
     let mut bytes = 0;
-    runs.each_value(|held, count| {
-        if held.home == Home::Log {
-            bytes += held.size(count);
-            held.batch = None;
-        }
-    });
+    runs.each_value(|held, count| bytes += forget_one(held, count));
+    bytes
+}
+
+/// As [`forget`].
+pub(super) fn forget_one(held: &mut Held, count: u64) -> usize {
+    if held.home != Home::Log {
+        return 0;
+    }
+    let bytes = held.size(count);
+    held.batch = None;
     bytes
 }
 
@@ -141,24 +152,31 @@ fn returned_run(piece: &Piece<Held>) -> RequeueRun {
 }
 
 impl Line {
-    fn returned_runs(&self, marked: u64) -> Vec<RequeueRun> {
-        let logged = self.returned.iter().filter(|p| p.value.home == Home::Log);
-        let logged = logged.map(returned_run);
-        let mut runs: Vec<RequeueRun> = logged.collect();
+    fn returned_runs(&self, marked: u64) -> impl Iterator<Item = (Level, Vec<RequeueRun>)> {
+        let mut by_level: BTreeMap<Level, Vec<RequeueRun>> = BTreeMap::new();
+        for piece in self.returned.iter() {
+            if piece.value.home == Home::Log {
+                let of_level = by_level.entry(piece.value.level).or_default();
+                of_level.push(returned_run(piece));
+            }
+        }
+        for runs in by_level.values_mut() {
+            runs.sort_by_key(|run| run.first_seq);
+        }
         let first = match (self.fresh.front(), self.away.front()) {
             (Some(piece), _) => piece.first,
             (None, Some(AwayPiece::Logged { first, .. })) => *first,
             _ => u64::MAX,
         };
         if first < marked {
-            runs.push(RequeueRun {
+            by_level.entry(self.level).or_default().push(RequeueRun {
                 first_seq: first,
                 count: marked - first,
                 delivery_count: deliveries(0),
                 ready_ms: 0,
             });
         }
-        runs
+        by_level.into_iter()
     }
 
     /// Messages go behind all that are away.

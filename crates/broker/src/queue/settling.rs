@@ -3,6 +3,7 @@
 //! A message that comes back because its consumer failed with it is counted (<https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling>):
 //! `basic.reject` with requeue, and the end of a channel that held it. `basic.nack` with requeue and `basic.recover` give back what nobody failed with.
 
+use std::cmp::Reverse;
 use std::ops::RangeInclusive;
 
 use smallvec::SmallVec;
@@ -158,6 +159,11 @@ impl Queue {
         let mut back = Vec::new();
         self.take_held(holder, (0, u64::MAX), false, |piece| back.push(piece));
         self.unacked.remove(holder);
+        if self.serves_returned_first() {
+            // As they were handed out, which is not known otherwise any more.
+            let ranking = self.ranking;
+            back.sort_by_key(|piece| Reverse(ranking.rank(piece.value.level)));
+        }
         for piece in back {
             match failed {
                 true => self.fail(piece, now_ms, &mut each),

@@ -13,11 +13,11 @@ use leveret_message::properties::Properties;
 use leveret_store::entry::Stream;
 use leveret_store::log::{Position, QueueId};
 
-use crate::arguments::QueueSettings;
+use crate::arguments::{Overflow, QueueSettings};
 use crate::command::IfFull;
-use crate::dead_letter::{DeadLetter, Death, Reason};
+use crate::dead_letter::{DeadLetter, Death, Reason, is_cycle_to};
 use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
-use crate::queue::{Home, Queue, Ready, Taken};
+use crate::queue::{Home, Level, Queue, Ready, Taken};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
 use crate::route::pick::Chances;
@@ -45,6 +45,34 @@ impl Dead {
             piece,
             reason,
         }
+    }
+
+    /// A message of a batch that a queue, perhaps of another shard, has refused; `None` where that leaves no letter.
+    pub(super) fn of_refused(
+        queue: &Arc<QueueHandle>,
+        settings: QueueSettings,
+        (batch, index): (&Arc<Batch>, u32),
+    ) -> Option<Self> {
+        let makes_letters = settings.length.overflow == Some(Overflow::RejectPublishDlx)
+            && settings.dead_letter.exchange.is_some();
+        let value = Ready {
+            batch: Arc::clone(batch),
+            index,
+            home: Home::Memory,
+            level: Level::default(),
+            failed: 0,
+        };
+        makes_letters.then(|| Self {
+            queue: Arc::clone(queue),
+            settings,
+            // It was never in the queue, and so has no number there.
+            piece: Piece {
+                first: 0,
+                count: 1,
+                value,
+            },
+            reason: Reason::MaxLength,
+        })
     }
 
     /// Each message for itself, if that is wanted.
@@ -231,10 +259,11 @@ fn publish_dead(
         let reached = route(&vhost, &exchange, &routed);
         let mut queues = reached.queues;
         if *reason != Reason::Rejected {
-            queues.retain(|queue| !letter.is_cycle_to(queue.name()));
+            let headers = Some(letter.headers.view());
+            queues.retain(|queue| !is_cycle_to(queue.name(), headers));
         }
         if let Some(room) = &mut room
-            && !room.take(&queues, &routed)
+            && room.take(&queues, &routed).is_err()
         {
             continue;
         }
@@ -250,8 +279,8 @@ fn publish_dead(
             priority: message.priority,
         };
         let body = NewBody::from(message.body);
-        vhost.keep_recent(&reached.visited, new, &body);
         let kept = Kept { died: true, blind };
+        vhost.keep_recent(&reached.visited, new, &body, kept);
         add_moved(lanes, &mut queues, new, &body, kept);
     }
     exchange.note_published(piece.count, went);

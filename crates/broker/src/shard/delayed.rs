@@ -314,11 +314,11 @@ fn publish_released(
         priority: message.priority,
     };
     let body = NewBody::from(message.body);
-    vhost.keep_recent(&reached.visited, new, &body);
     exchange.note_published(0, queues.len() as u64);
     let kept = Kept {
         died: message.died,
         blind,
     };
+    vhost.keep_recent(&reached.visited, new, &body, kept);
     add_moved(lanes, &mut queues, new, &body, kept);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use leveret_store::log::QueueId;
 
+use crate::arguments::QueueType;
 use crate::error::Error;
 use crate::ids::Holder;
 use crate::link::{Got, Reply};
@@ -26,6 +27,10 @@ impl Shard {
         let Some(queue) = self.queues.get_mut(&id) else {
             return Some(Err(Error::NotFound(handle.resource())));
         };
+        let settings = &queue.settings;
+        if settings.single_active_consumer && settings.queue_type == QueueType::Quorum {
+            return Some(Err(Error::SingleActive(handle.resource())));
+        }
         if queue.is_first_away() {
             queue.gets.push_back((holder, no_ack));
             self.ask(id, None);

@@ -106,7 +106,7 @@ impl Shard {
             }
         }
         let stayed = staying.len() as u64;
-        staying.into_iter().for_each(|taken| queue.stay(taken));
+        queue.stay(staying);
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         self.move_messages(lanes, left, true, Room::default());
         Reply::Moved { moved, stayed }

@@ -10,10 +10,7 @@ use std::sync::Arc;
 use leveret_message::batch::Batch;
 use leveret_store::log::QueueId;
 
-use crate::arguments::Overflow;
-use crate::dead_letter::Reason;
-use crate::queue::{Home, Level, Queue, Ready};
-use crate::runs::Piece;
+use crate::queue::Queue;
 use crate::shard::Shard;
 use crate::shard::bury::Dead;
 
@@ -99,26 +96,11 @@ impl Shard {
             Some((first, count)) if *first + *count == index => *count += 1,
             _ => self.refused.push((index, 1)),
         }
-        let Some(queue) = self.queues.get(&id) else {
-            return;
-        };
-        let overflow = queue.settings.length.overflow;
-        if overflow == Some(Overflow::RejectPublishDlx) && queue.has_dead_letters() {
-            let value = Ready {
-                batch: Arc::clone(batch),
-                index,
-                home: Home::Memory,
-                level: Level::default(),
-                failed: 0,
-            };
-            // It was never in the queue, and so has no number there.
-            let piece = Piece {
-                first: 0,
-                count: 1,
-                value,
-            };
-            self.dead.push(Dead::of(queue, piece, Reason::MaxLength));
-        }
+        let queue = self.queues.get(&id);
+        let dead = queue.and_then(|queue| {
+            Dead::of_refused(&queue.handle, queue.settings.clone(), (batch, index))
+        });
+        self.dead.extend(dead);
     }
 }
 

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 
 use crate::arguments::WindowSettings;
 use crate::command::{Command, IfFull, Part, Run};
-use crate::dead_letter::published_to;
+use crate::dead_letter::{is_cycle_to, published_to};
 use crate::deduplication::{Key, TTL_HEADER};
 use crate::exchange::Exchange;
 use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
@@ -28,10 +28,10 @@ use crate::room::Room;
 use crate::route::pick::Chances;
 use crate::route::{Found, Routed, route_past};
 use crate::shard::Shard;
+use crate::shard::bury::Dead;
 use crate::shard::publish::Safe;
 use crate::vhost::{Vhost, exchange_of_window};
-use crate::window::Window;
-use crate::window::{FOR_EVER, record};
+use crate::window::{FOR_EVER, Window, record};
 
 /// How many windows a message passes on its way; then it ends: exchanges that forget at once may lead to each other.
 const PASSED_MAX: u8 = 64;
@@ -63,21 +63,25 @@ fn until_ms(headers: Option<TableRef<'_>>, of: &WindowSettings, now_ms: u64) -> 
     ttl.map_or(FOR_EVER, |ms| now_ms.saturating_add(ms))
 }
 
-/// Takes room for a message in its queues, or leaves those out that have none. `false` where it is to be refused.
+/// Takes room for a message in its queues; in none where it is refused, else those are left out that have no room. Returns these.
 fn take_room(
     room: &mut Room,
     queues: &mut Vec<Arc<QueueHandle>>,
     message: &Routed<'_>,
     if_full: IfFull,
-) -> bool {
+) -> Vec<Arc<QueueHandle>> {
+    let mut full = Vec::new();
     match if_full {
-        IfFull::Refused => return room.take(queues, message),
+        IfFull::Refused => full = room.take(queues, message).err().unwrap_or_default(),
         IfFull::LeftOut => {
-            queues.retain(|queue| room.take(std::slice::from_ref(queue), message));
+            queues.retain(|queue| {
+                let taken = room.take(std::slice::from_ref(queue), message);
+                taken.map_err(|without| full.extend(without)).is_ok()
+            });
         }
         IfFull::Entered => queues.iter().for_each(|queue| queue.expect()),
     }
-    true
+    full
 }
 
 /// What came of messages that entered queues.
@@ -270,12 +274,12 @@ impl Shard {
         &mut self,
         id: QueueId,
         (vhost, exchange): &(Arc<Vhost>, Arc<Exchange>),
-        (batch, index): (&Batch, u32),
+        (batch, index): (&Arc<Batch>, u32),
         if_full: IfFull,
         passed: &mut Passed,
     ) {
         let now_ms = self.table.clock.unix_ms();
-        let Some((window, message)) = self.windows.get_mut(&id).zip(batch.message(index)) else {
+        let Some((window, message)) = self.windows.get(&id).zip(batch.message(index)) else {
             return;
         };
         let properties = Properties::checked(message.properties);
@@ -298,7 +302,16 @@ impl Shard {
         };
         let reached = route_past(vhost, exchange, &routed, Some(found));
         let mut queues = reached.queues;
-        if !take_room(&mut passed.room, &mut queues, &routed, if_full) {
+        if message.died {
+            // A letter is routed to its queues only here.
+            queues.retain(|queue| !is_cycle_to(queue.name(), headers));
+        }
+        let full = take_room(&mut passed.room, &mut queues, &routed, if_full);
+        // As the shards of these queues would, had it come there.
+        let refused =
+            |full: &Arc<QueueHandle>| Dead::of_refused(full, full.governed(), (batch, index));
+        self.dead.extend(full.iter().filter_map(refused));
+        if if_full == IfFull::Refused && !full.is_empty() {
             return self.refused.push((index, 1));
         }
         if queues.is_empty() {
@@ -314,23 +327,31 @@ impl Shard {
             priority: message.priority,
         };
         let body = NewBody::from(message.body);
-        vhost.keep_recent(&reached.visited, new, &body);
         let kept = Kept {
             died: message.died,
             blind,
         };
+        vhost.keep_recent(&reached.visited, new, &body, kept);
         add_moved(&mut passed.lanes, &mut queues, new, &body, kept);
         let Some(key) = key.filter(|_| found == Found::New) else {
             return;
         };
         let known = exchange.window_settings();
         let until_ms = until_ms(headers, &known, now_ms);
+        self.know(id, (key, until_ms), known.size, message.persistent);
+    }
+
+    /// A message with this key came through a window.
+    fn know(&mut self, id: QueueId, (key, until_ms): (Key, u64), size: u64, persistent: bool) {
+        let Some(window) = self.windows.get_mut(&id) else {
+            return;
+        };
         let settled = &mut self.table.settled;
-        let seq = window.add(key, until_ms, known.size, |seq| {
+        let seq = window.add(key, until_ms, size, |seq| {
             settled.push(id, Stream(KEYS), seq, 1);
         });
         // What ends with the process may come again after it.
-        if message.persistent {
+        if persistent {
             let of = (id, window.handle.syncs);
             let record = record(key, until_ms);
             self.targets.push_key(of, Stream(KEYS), seq, &record);

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use leveret_message::batch::{Batch, BatchBuilder, Message, NewMessage};
+use leveret_message::blind_keys;
 use leveret_message::properties::Properties;
 use leveret_message::table::Value;
 use leveret_store::log::Transaction;
@@ -137,6 +138,7 @@ impl Vhost {
         visited: &[(Arc<Exchange>, u64)],
         message: NewMessage<'_>,
         body: &NewBody<'_>,
+        kept: Kept<'_>,
     ) {
         let keeping = visited.iter();
         let keeping =
@@ -149,15 +151,15 @@ impl Vhost {
             if exchange.is_deleted() {
                 continue;
             }
-            let batch = alone(message, body);
+            let batch = alone(message, body, kept);
             let undefine = |slot| {
                 if exchange.durable {
                     let key = definitions::recent_key(exchange, slot);
                     self.definitions.undefine(&key);
                 }
             };
-            let kept = history.push(Arc::clone(&batch), undefine);
-            if let Some((slot, number)) = kept.filter(|_| exchange.durable) {
+            let place = history.push(Arc::clone(&batch), undefine);
+            if let Some((slot, number)) = place.filter(|_| exchange.durable) {
                 let key = definitions::recent_key(exchange, slot);
                 let value = definitions::recent_value(number, &batch);
                 self.definitions.define(&key, &value);
@@ -173,8 +175,8 @@ impl Vhost {
         let messages: Vec<Recent> = history.lock().messages.iter().cloned().collect();
         let mut lanes = lanes(&self.shards);
         let mut chances = Chances::new(rand::random());
-        for message in messages.iter().filter_map(|recent| recent.batch.message(0)) {
-            self.add_recent(&message, to, chances.draw(), &mut lanes);
+        for recent in &messages {
+            self.add_recent(&recent.batch, to, chances.draw(), &mut lanes);
         }
         let lanes = (0..).map(ShardId).zip(lanes);
         let concerned: Vec<_> = lanes.filter(|(_, lane)| !lane.is_empty()).collect();
@@ -185,13 +187,14 @@ impl Vhost {
         }
     }
 
-    fn add_recent(
-        &self,
-        message: &Message<'_>,
-        to: &Destination,
-        chance: u64,
-        lanes: &mut [Filling],
-    ) {
+    fn add_recent(&self, batch: &Batch, to: &Destination, chance: u64, lanes: &mut [Filling]) {
+        let Some(message) = batch.message(0) else {
+            return;
+        };
+        let kept = Kept {
+            died: message.died,
+            blind: batch.blind_keys(0),
+        };
         let new = NewMessage {
             exchange_and_key: message.exchange_and_key,
             properties: message.properties,
@@ -202,22 +205,19 @@ impl Vhost {
         let mut queues = match to {
             Destination::Queue(queue) => vec![Arc::clone(queue)],
             Destination::Exchange(exchange) => {
-                let Some((routing_keys, properties)) = keys_of(message) else {
+                let Some((mut routing_keys, properties)) = keys_of(&message) else {
                     return;
                 };
+                routing_keys.extend(blind_keys::split(kept.blind));
                 let routed = Routed {
                     routing_keys: &routing_keys,
                     properties,
                     chance,
                 };
                 let reached = route(self, exchange, &routed);
-                self.keep_recent(&reached.visited, new, &body);
+                self.keep_recent(&reached.visited, new, &body, kept);
                 reached.queues
             }
-        };
-        let kept = Kept {
-            died: false,
-            blind: &[],
         };
         add_moved(lanes, &mut queues, new, &body, kept);
     }
@@ -254,12 +254,13 @@ fn is_not_to_be_kept(properties: &[u8]) -> bool {
 }
 
 /// A batch of one message.
-fn alone(message: NewMessage<'_>, body: &NewBody<'_>) -> Arc<Batch> {
+fn alone(message: NewMessage<'_>, body: &NewBody<'_>, kept: Kept<'_>) -> Arc<Batch> {
     let mut builder = BatchBuilder::default();
     match body {
         NewBody::Copied(body) => builder.push(message, body),
         NewBody::Shared(body) => builder.push_shared(message, body.clone()),
     }
+    kept.mark(&mut builder);
     builder.seal()
 }
 

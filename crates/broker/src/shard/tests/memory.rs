@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use leveret_message::table::{TableWriter, Value};
+
 use super::fixture::{Client, Fixture, Seen, consume, consumer, get, settle};
 use crate::command::{Command, NewConsumer, Outcome};
 use crate::queue_handle::QueueHandle;
@@ -161,6 +163,46 @@ fn unacked_messages_leave_memory_and_come_back_when_requeued() {
     assert_eq!(asked, 1, "what follows each other comes at once");
     let expected: Vec<_> = (21..=50).map(|seq| (seq, seq, true)).collect();
     assert_eq!(given(&taker), expected);
+}
+
+/// What comes back in a quorum queue, in another order than it was in before, leaves memory and is read in that order.
+#[test]
+fn what_came_back_to_a_quorum_queue_leaves_memory_in_its_order() {
+    let mut fixture = fixture();
+    let (mut publisher, holder) = (fixture.client(), fixture.client());
+    let mut arguments = TableWriter::new();
+    arguments.put("x-queue-type", Value::LongStr(b"quorum"));
+    let arguments = arguments.finish();
+    let queue = fixture.declare("q", |declaration| {
+        declaration.durable = true;
+        declaration.arguments = arguments;
+    });
+    for _ in 0..50 {
+        let commands = [publish(&mut fixture, &mut publisher, &queue, true)];
+        fixture.turn(commands);
+    }
+    fixture.turn([consume(&holder, &queue, consumer(1))]);
+    assert_eq!(given(&holder).len(), 50);
+    fixture.turn([super::fixture::cancel(&holder, &queue, 1)]);
+    holder.told();
+    for run in [(31, 20), (11, 10), (1, 5), (6, 5), (21, 10)] {
+        fixture.turn([settle(&holder, &queue, run, Outcome::Return)]);
+    }
+    let other = fixture.declare("other", |declaration| declaration.durable = true);
+    for _ in 0..150 {
+        let commands = [publish(&mut fixture, &mut publisher, &other, true)];
+        fixture.turn(commands);
+    }
+    assert_eq!(fixture.shard.queues[&queue.id].held_bytes(), 0);
+    let taker = fixture.client();
+    fixture.turn([consume(&taker, &queue, consumer(2))]);
+    fixture.settle_down();
+    let order = (31..=50).chain(11..=20).chain(1..=10).chain(21..=30);
+    let expected: Vec<_> = order.map(|seq| (seq, seq, true)).collect();
+    assert_eq!(given(&taker), expected);
+    fixture.turn([settle(&taker, &queue, (1, 50), Outcome::Ack)]);
+    assert_eq!(fixture.shard.queues[&queue.id].held_bytes(), 0);
+    assert_eq!(fixture.shard.queues[&queue.id].ready_count(), 0);
 }
 
 #[test]

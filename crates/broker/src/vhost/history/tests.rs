@@ -96,7 +96,7 @@ impl Fixture {
             priority: 0,
         };
         let body = NewBody::Copied(body);
-        self.publisher.keep_recent(route, message, &body);
+        self.publisher.keep_recent(route, message, &body, &[]);
         self.publisher.publish((1, route), message, &body);
         assert!(self.publisher.remembered(&key).is_none());
     }
