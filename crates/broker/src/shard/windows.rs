@@ -61,7 +61,7 @@ fn until_ms(headers: Option<TableRef<'_>>, of: &WindowSettings, now_ms: u64) -> 
     ttl.map_or(FOR_EVER, |ms| now_ms.saturating_add(ms))
 }
 
-/// Takes room for a message in its queues, or leaves those out that have none. `false` where it is to be refused.
+/// Takes room for a message in its queues, or leaves those out that have none; all of them where one is enough to refuse it. Whether none was left out.
 fn take_room(
     room: &mut Room,
     queues: &mut Vec<Arc<QueueHandle>>,
@@ -69,13 +69,23 @@ fn take_room(
     if_full: IfFull,
 ) -> bool {
     match if_full {
-        IfFull::Refused => return room.take(queues, message),
-        IfFull::LeftOut => {
-            queues.retain(|queue| room.take(std::slice::from_ref(queue), message));
+        IfFull::Refused => {
+            let has_room = room.take(queues, message);
+            if !has_room {
+                queues.clear();
+            }
+            has_room
         }
-        IfFull::Entered => queues.iter().for_each(|queue| queue.expect()),
+        IfFull::LeftOut => {
+            let wanted = queues.len();
+            queues.retain(|queue| room.take(std::slice::from_ref(queue), message));
+            queues.len() == wanted
+        }
+        IfFull::Entered => {
+            queues.iter().for_each(|queue| queue.expect());
+            true
+        }
     }
-    true
 }
 
 /// What came of messages that entered queues.
@@ -182,8 +192,9 @@ impl Shard {
         let passed = self.pass_windows((part.batch, part.runs), lanes, how, Room::default());
         let (connection, settles) = (part.connection, part.settles);
         let transaction = Some(part.transaction);
+        let mut is_whole = true;
         let entered = self.enter_passed(passed, transaction, part.reserved, true, |this| {
-            // Only confirms tell of what was refused.
+            is_whole = this.refused.is_empty();
             this.refused.clear();
             if let Some(connection) = connection {
                 this.settle(connection, &settles);
@@ -199,8 +210,9 @@ impl Shard {
             Some(last) => self.passing.push_back((last, connection, part.bytes)),
             None => self.give_back(connection, part.bytes, entered.slow, now),
         }
+        let committed = Reply::Committed { is_whole };
         self.committing
-            .push_back((last.unwrap_or_default(), connection, Reply::Committed));
+            .push_back((last.unwrap_or_default(), connection, committed));
     }
 
     /// Takes out of lanes what is for this shard, as a batch that comes now.
@@ -297,7 +309,7 @@ impl Shard {
         let reached = route_past(vhost, exchange, &routed, Some(found));
         let mut queues = reached.queues;
         if !take_room(&mut passed.room, &mut queues, &routed, if_full) {
-            return self.refused.push((index, 1));
+            self.refused.push((index, 1));
         }
         if queues.is_empty() {
             // It was nowhere: if it comes again, it may have somewhere to go.
