@@ -264,7 +264,7 @@ fn rabbitmqctl_sets_users_and_permissions() {
     done(&["rabbitmqctl", "change_password", &user, "q"]);
     assert_eq!(
         failed(&["rabbitmqctl", "authenticate_user", &user, "p"]).0,
-        70
+        65
     );
     done(&["rabbitmqctl", "authenticate_user", &user, "q"]);
     assert_eq!(
@@ -297,6 +297,16 @@ fn rabbitmqctl_sets_users_and_permissions() {
         api().get(&format!("/vhost-limits/{vhost}"))[0]["value"],
         json!({"max-queues": 7})
     );
+    let listed = done(&["rabbitmqctl", "-s", "list_vhost_limits", "-p", &vhost]);
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    done(&[
+        "rabbitmqctl",
+        "set_user_limits",
+        &user,
+        r#"{"max-channels":7,"max-connections":8}"#,
+    ]);
+    done(&["rabbitmqctl", "clear_user_limits", &user, "all"]);
+    assert_eq!(api().get(&format!("/user-limits/{user}")), json!([]));
     done(&["rabbitmqctl", "delete_user", &user]);
     done(&["rabbitmqctl", "delete_vhost", &vhost]);
 }
@@ -309,6 +319,15 @@ fn rabbitmqctl_has_rabbitmqs_exit_codes() {
     assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{"]).0, 65);
     assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 69);
     assert_eq!(failed(&["rabbitmqctl", "add_user", "guest", "x"]).0, 70);
+    assert_eq!(failed(&["rabbitmqctl", "delete_vhost", "none"]).0, 65);
+    assert_eq!(failed(&["rabbitmqctl", "trace_on", "-p", "none"]).0, 65);
+    assert_eq!(api().try_get("/vhosts/none").0, 404);
+    let (code, said) = failed(&["rabbitmqctl", "list_permissions", "-p", "none"]);
+    assert!(code == 65 && !said.contains("User"), "{code}: {said}");
+    assert_eq!(failed(&["rabbitmqctl", "delete_queue", "none"]).0, 64);
+    assert_eq!(failed(&["rabbitmqctl", "purge_queue", "none"]).0, 69);
+    assert_eq!(failed(&["rabbitmqctl", "clear_policy", "none"]).0, 69);
+    done(&["rabbitmqctl", "close_connection", "<a.1.2.3>", "gone"]);
     let nobody = HeldAddress::new();
     let nowhere = Command::new(broker::binary())
         .args(["rabbitmqctl", "ping"])
@@ -332,10 +351,11 @@ fn rabbitmqctl_closes_connections_and_raises_alarms() {
     };
     let connection = Connection::open_at(broker.amqp, &Login::hearing_of_alarms());
     let channel = connection.channel(1);
-    ctl(&[
+    let said = ctl(&[
         "eval",
         "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).",
     ]);
+    assert_eq!(said, "ok\n");
     channel.publish("", "nowhere", "one");
     let blocked = connection.next_method(0);
     let reason = connection::Blocked {
@@ -364,4 +384,50 @@ fn rabbitmqctl_closes_connections_and_raises_alarms() {
     let pid = line.next().expect("a pid");
     ctl(&["close_connection", pid, "for a reason"]);
     connection.expect_close(320, "CONNECTION_FORCED - for a reason");
+
+    let [here, elsewhere] = ["/", "other"].map(|vhost| {
+        let api = Http::guest(broker.management);
+        api.put(
+            &format!("/vhosts/{}", vhost.replace('/', "%2F")),
+            &json!({}),
+        );
+        let login = Login {
+            vhost: vhost.to_owned(),
+            ..Login::default()
+        };
+        Connection::open_at(broker.amqp, &login)
+    });
+    let closed = "CONNECTION_FORCED - Closed via rabbitmqctl";
+    ctl(&["close_all_connections", "Closed via rabbitmqctl"]);
+    here.expect_close(320, closed);
+    elsewhere.channel(1).sync();
+    ctl(&[
+        "close_all_connections",
+        "--global",
+        "Closed via rabbitmqctl",
+    ]);
+    elsewhere.expect_close(320, closed);
+}
+
+#[test]
+fn rabbitmqctl_writes_definitions_to_a_file_and_reads_them() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("definitions.json");
+    let path = file.to_str().expect("a plain path");
+    let said = done(&["rabbitmqctl", "export_definitions", path]);
+    assert_eq!(
+        said,
+        format!("Exporting definitions in JSON to a file at \"{path}\" ...\n")
+    );
+    let written = std::fs::read_to_string(&file).expect("it was written");
+    let written: Value = serde_json::from_str(&written).expect("JSON");
+    assert!(written["users"].is_array(), "{written}");
+    done(&["rabbitmqctl", "import_definitions", path]);
+    let printed = done(&["rabbitmqctl", "export_definitions", "-"]);
+    assert!(printed.starts_with('{'), "{printed}");
+    let version = done(&["rabbitmqctl", "version"]);
+    assert!(
+        version.starts_with(|first: char| first.is_ascii_digit()),
+        "{version}"
+    );
 }
