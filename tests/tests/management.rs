@@ -9,6 +9,7 @@ mod lists;
 mod live;
 mod moving;
 mod policies;
+mod rabbitmqctl;
 mod rates;
 mod topology;
 
