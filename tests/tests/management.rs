@@ -3,6 +3,7 @@
 mod access;
 mod breakdowns;
 mod cli;
+mod configured;
 mod definitions;
 mod delayed;
 mod lists;
