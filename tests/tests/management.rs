@@ -3,12 +3,14 @@
 mod access;
 mod breakdowns;
 mod cli;
+mod configured;
 mod definitions;
 mod delayed;
 mod lists;
 mod live;
 mod moving;
 mod policies;
+mod rabbitmqctl;
 mod rates;
 mod topology;
 

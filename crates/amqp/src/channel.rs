@@ -17,7 +17,6 @@ use leveret_broker::error::Error;
 use leveret_broker::figures::{DeliveryCounts, MessageCounts};
 use leveret_broker::ids::{ConsumerSlot, ShardId};
 use leveret_broker::link::Reply;
-use leveret_broker::publisher::gathered::Charge;
 use leveret_broker::queue_handle::{QueueHandle, QueueId};
 use leveret_broker::runs::{RunValue, Runs};
 use leveret_broker::vhost::door::IsKept;
@@ -176,8 +175,8 @@ pub(crate) enum Question {
         queue: Arc<QueueHandle>,
         no_ack: bool,
     },
-    /// A commit, by so many shards; what it takes of memory is given back with it.
-    Commit { shards: usize, charge: Charge },
+    /// A commit.
+    Commit(tx::Committing),
     /// The requeueing of what the channel holds, by so many shards; `released` has a bit for each that has answered.
     Recover {
         shards: usize,
@@ -339,11 +338,9 @@ pub(crate) fn answer(
             let ok = (!nowait).then_some(declare_ok);
             return Ok(core.answer_change(channel.number, is_kept, ok));
         }
-        (Question::Commit { shards, charge }, Ok(Reply::Committed)) if shards > 1 => {
-            let shards = shards - 1;
-            return Ok(Next::Wait(Question::Commit { shards, charge }));
+        (Question::Commit(waiting), Ok(Reply::Committed { is_whole })) => {
+            return tx::part_committed(core, channel, waiting, is_whole);
         }
-        (Question::Commit { .. }, Ok(Reply::Committed)) => tx::committed(core, channel),
         (Question::Kept { ok }, Ok(Reply::Kept)) => core.send(channel.number, ok),
         (Question::Purge { nowait }, Ok(Reply::Purged(count))) => {
             queue::purged(core, channel, count, nowait);

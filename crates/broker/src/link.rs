@@ -158,7 +158,10 @@ pub enum Reply {
     /// What the channel held unacked from this shard is ready again; its consumers went if that was asked for.
     Released(ShardId),
     /// What a transaction does is done and durable, in all shards.
-    Committed,
+    Committed {
+        /// Whether no full queue of this shard has refused a message of it.
+        is_whole: bool,
+    },
     /// The shard has forgotten the connection: unacked messages are ready again, exclusive queues gone.
     Disconnected,
     /// What was changed at the vhost's door survives a power cut. It comes from no shard, but answers as one does.

@@ -42,6 +42,10 @@ enum Failure {
 pub(crate) fn run(flags: &Flags, command: &OperatorCommand) -> ExitCode {
     match ask(flags, command.target(), command) {
         Ok(()) => ExitCode::SUCCESS,
+        // Who reads what is printed, as `head`, has seen enough.
+        Err(Failure::Print(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(failure) => {
             logging::last_words(&failure);
             ExitCode::FAILURE

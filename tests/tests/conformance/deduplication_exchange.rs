@@ -434,7 +434,13 @@ fn dead_letters_and_transactions_pass_by_a_full_queue() {
     channel.await_ready(&free, 2);
     channel.call(tx::Select {});
     publish(&channel, &exchange, "c", "c");
-    channel.call(tx::Commit {});
+    channel.fails(
+        tx::Commit {},
+        406,
+        "PRECONDITION_FAILED - partial tx completion",
+    );
+    channel.reopen();
+    channel.call(tx::Select {});
     assert_eq!(drained(&channel, &free), ["a", "b", "c"]);
     assert_eq!(drained(&channel, &full), ["a"]);
     // They went somewhere, and are known.

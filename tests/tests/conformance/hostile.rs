@@ -191,11 +191,17 @@ fn a_consumer_that_never_reads_does_not_stop_its_neighbours() {
     });
     watcher.consume_no_ack(&shared);
     let body = "x".repeat(100_000);
+    let neighbour = Connection::open().channel(1);
+    let mut slowest = Duration::ZERO;
     for n in 0..300 {
         flood.publish("", &flooded, &body);
         flood.publish("", &shared, &n.to_string());
+        // Its own publisher may be slowed down; others are not.
+        slowest = slowest.max(slowest_of(&neighbour, 1));
         assert_eq!(watcher.deliver().text(), n.to_string());
     }
+    eprintln!("the slowest answer beside who never reads took {slowest:?}");
+    assert!(slowest < SERVED, "a neighbour waited {slowest:?}");
     the_broker_lives();
 }
 
@@ -204,6 +210,33 @@ fn many_connections_that_do_not_log_in_do_not_keep_others_out() {
     let idle: Vec<Connection> = (0..200).map(|_| Connection::raw()).collect();
     the_broker_lives();
     drop(idle);
+}
+
+#[test]
+fn handshakes_that_come_octet_by_octet_end_in_time_and_keep_nobody_out() {
+    let since = Instant::now();
+    let slow: Vec<Connection> = (0..100).map(|_| Connection::raw()).collect();
+    // A header, and the beginning of a long `start-ok`.
+    let head = Frame::new(Kind::Method, 0, [0; 4000]).encode();
+    let mut said = PROTOCOL_HEADER.iter().chain(&head);
+    let mut slowest = Duration::ZERO;
+    let neighbour = Connection::open().channel(1);
+    while since.elapsed() < Duration::from_secs(12) {
+        let octet = *said.next().expect("there is more to say");
+        for connection in &slow {
+            connection.send_bytes(&[octet]);
+        }
+        slowest = slowest.max(slowest_of(&neighbour, 10));
+        thread::sleep(Duration::from_millis(100));
+    }
+    eprintln!("the slowest answer beside slow handshakes took {slowest:?}");
+    assert!(slowest < SERVED, "a neighbour waited {slowest:?}");
+    for connection in &slow {
+        connection.read_to_end();
+    }
+    let waited = since.elapsed();
+    assert!(waited < Duration::from_secs(18), "let go after {waited:?}");
+    the_broker_lives();
 }
 
 #[test]

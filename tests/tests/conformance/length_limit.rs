@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use amq_protocol::protocol::{AMQPClass, basic};
+use amq_protocol::protocol::{AMQPClass, basic, tx};
 use amq_protocol::types::AMQPValue;
 use leveret_tests::client::{Channel, Connection, table, text};
 
@@ -36,6 +36,38 @@ fn answers(channel: &Channel, publishes: RangeInclusive<usize>) -> Vec<bool> {
         }
     }
     answers[first - 1..].iter().flatten().copied().collect()
+}
+
+#[test]
+fn a_transaction_that_a_full_queue_refuses_in_part_is_no_success() {
+    let channel = Connection::open().channel(1);
+    let full = queue(
+        &channel,
+        &[
+            ("x-max-length", number(1)),
+            ("x-overflow", text("reject-publish")),
+        ],
+    );
+    let others: Vec<String> = (0..4).map(|_| channel.queue()).collect();
+    channel.call(tx::Select {});
+    for queue in others.iter().chain([&full]) {
+        channel.publish("", queue, "one");
+    }
+    channel.call(tx::Commit {});
+    for queue in others.iter().chain([&full]) {
+        channel.publish("", queue, "two");
+    }
+    channel.fails(
+        tx::Commit {},
+        406,
+        "PRECONDITION_FAILED - partial tx completion",
+    );
+    // What was not refused is there.
+    channel.reopen();
+    for queue in &others {
+        channel.await_ready(queue, 2);
+    }
+    assert_eq!(channel.ready(&full), 1);
 }
 
 #[test]

@@ -1,11 +1,8 @@
-//! The subcommands for operators, and the words of `rabbitmqctl`: the real program against the real broker.
+//! The subcommands for operators: the real program against the real broker.
 
-use std::io::{ErrorKind, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
-use amq_protocol::protocol::{AMQPClass, connection};
-use leveret_tests::address::HeldAddress;
 use leveret_tests::broker::{self, Broker};
 use leveret_tests::client::{Connection, Login};
 use leveret_tests::http::Http;
@@ -14,7 +11,7 @@ use serde_json::{Value, json};
 use super::{api, unique};
 
 /// The program, which asks this broker.
-fn leveret(of: &Broker, words: &[&str]) -> Output {
+pub(super) fn leveret(of: &Broker, words: &[&str]) -> Output {
     Command::new(broker::binary())
         .args(words)
         .env(
@@ -37,69 +34,11 @@ pub(super) fn done(words: &[&str]) -> String {
 
 /// Its exit code and what it says; it has to fail.
 #[track_caller]
-fn failed(words: &[&str]) -> (i32, String) {
+pub(super) fn failed(words: &[&str]) -> (i32, String) {
     let output = leveret(broker::own(), words);
     assert!(!output.status.success(), "{words:?} succeeded");
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     (output.status.code().expect("it ended by itself"), errors)
-}
-
-#[test]
-fn stop_app_closes_listeners_and_connections_and_reset_is_refused() {
-    let broker = Broker::start(&broker::binary(), &[]);
-    let succeeds = |command: &str| {
-        let output = leveret(&broker, &["rabbitmqctl", command]);
-        assert!(output.status.success(), "{command}: {output:?}");
-        String::from_utf8(output.stdout).expect("it prints text")
-    };
-    let connections = [(); 2].map(|()| Connection::open_at(broker.amqp, &Login::default()));
-    let said = succeeds("stop_app");
-    assert!(
-        said.starts_with("Stopping rabbit application on node "),
-        "{said}"
-    );
-    for connection in &connections {
-        connection.expect_close(
-            320,
-            "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
-        );
-    }
-    assert_refuses(&broker);
-    assert!(succeeds("start_app").starts_with("Starting node "));
-    Connection::open_at(broker.amqp, &Login::default()).close();
-    for command in ["reset", "force_reset"] {
-        let output = leveret(&broker, &["rabbitmqctl", command]);
-        assert_eq!(output.status.code(), Some(70), "{output:?}");
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(errors.contains("remove its data folder"), "{errors}");
-    }
-}
-
-#[test]
-fn suspended_listeners_let_connections_go_on() {
-    let broker = Broker::start(&broker::binary(), &[]);
-    let succeeds = |command: &str| {
-        let output = leveret(&broker, &["rabbitmqctl", command]);
-        assert!(output.status.success(), "{command}: {output:?}");
-    };
-    let before = Connection::open_at(broker.amqp, &Login::default()).channel(1);
-    for _ in 0..2 {
-        succeeds("suspend_listeners");
-        assert_refuses(&broker);
-        before.sync();
-    }
-    for _ in 0..2 {
-        succeeds("resume_listeners");
-        Connection::open_at(broker.amqp, &Login::default()).close();
-    }
-    before.sync();
-}
-
-/// No client can connect.
-#[track_caller]
-fn assert_refuses(broker: &Broker) {
-    let refused = TcpStream::connect(broker.amqp).expect_err("nobody listens");
-    assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
 
 #[test]
@@ -180,6 +119,115 @@ fn users_vhosts_and_what_they_may_do_are_set() {
     assert_eq!(api().try_get(&format!("/vhosts/{vhost}")).0, 404);
 }
 
+/// What it prints as JSON.
+#[track_caller]
+fn told(words: &[&str]) -> Value {
+    serde_json::from_str(&done(words)).expect("JSON")
+}
+
+#[test]
+fn one_thing_of_each_kind_is_shown() {
+    let (user, vhost) = (unique("cli-user"), unique("cli-vhost"));
+    assert_eq!(done(&["whoami"]), "name   tags\nguest  administrator\n");
+    assert_eq!(
+        told(&["feature-flags", "list", "--json"])[0]["state"],
+        "enabled"
+    );
+    done(&["vhosts", "add", &vhost, "--description", "a text"]);
+    assert_eq!(told(&["vhosts", "show", &vhost])["description"], "a text");
+    done(&["users", "add", &user, "secret", "--tags", "management"]);
+    assert_eq!(
+        told(&["users", "show", &user])["tags"],
+        json!(["management"])
+    );
+    done(&["permissions", "set", "-p", &vhost, &user, "", "^a", ".*"]);
+    let shown = told(&["permissions", "show", "-p", &vhost, &user]);
+    assert_eq!(shown["write"], "^a");
+    for policies in ["policies", "operator-policies"] {
+        let definition = r#"{"max-length": 7}"#;
+        done(&[policies, "set", "-p", &vhost, "p", "^q", definition]);
+        let shown = told(&[policies, "show", "-p", &vhost, "p"]);
+        assert_eq!(shown["definition"], json!({"max-length": 7}));
+    }
+    let value = r#"{"uri": "amqp://"}"#;
+    let parameter = ["federation-upstream", "up"];
+    done(
+        &[
+            &["parameters", "set", "-p", &vhost][..],
+            &parameter,
+            &[value],
+        ]
+        .concat(),
+    );
+    let shown = told(&[&["parameters", "show", "-p", &vhost][..], &parameter].concat());
+    assert_eq!(shown["value"], json!({"uri": "amqp://"}));
+    done(&["global-parameters", "set", &user, "[1]"]);
+    assert_eq!(
+        told(&["global-parameters", "show", &user])["value"],
+        json!([1])
+    );
+    done(&["global-parameters", "clear", &user]);
+    assert_eq!(failed(&["global-parameters", "show", &user]).0, 1);
+
+    let login = Login {
+        response: format!("\0{user}\0secret").into_bytes(),
+        vhost: vhost.clone(),
+        ..Login::default()
+    };
+    let _channel = Connection::open_at(broker::own().amqp, &login).channel(1);
+    let all = told(&["channels", "list", "--json"]);
+    let mut all = all.as_array().expect("a list").iter();
+    let own = all.find(|one| one["user"] == user.as_str()).expect("ours");
+    let name = own["name"].as_str().expect("a name");
+    let of = own["connection_details"]["name"].as_str().expect("a name");
+    assert_eq!(told(&["channels", "show", name])["name"], name);
+    assert_eq!(told(&["connections", "show", of])["name"], of);
+    done(&["users", "delete", &user]);
+    done(&["vhosts", "delete", &vhost]);
+}
+
+#[test]
+fn definitions_of_a_vhost_go_into_another() {
+    let [from, to] = [unique("cli-vhost"), unique("cli-vhost")];
+    done(&["vhosts", "add", &from]);
+    done(&["vhosts", "add", &to]);
+    done(&["queues", "declare", "-p", &from, "moved"]);
+    let exported = done(&["definitions", "export", "-p", &from, "--of-vhost"]);
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(exported.as_bytes()).expect("a file of ours");
+    let path = file.path().to_str().expect("a plain path");
+    done(&["definitions", "import", "-p", &to, "--of-vhost", path]);
+    assert_eq!(
+        told(&["queues", "show", "-p", &to, "moved"])["vhost"],
+        to.as_str()
+    );
+    done(&["vhosts", "delete", &from]);
+    done(&["vhosts", "delete", &to]);
+}
+
+#[test]
+fn who_reads_only_the_beginning_of_what_is_printed_gets_no_error() {
+    // Longer than a pipe holds.
+    let vhost = unique("cli-vhost");
+    done(&["vhosts", "add", &vhost]);
+    for number in 0..50 {
+        let path = format!("/queues/{vhost}/{}", "q".repeat(200) + &number.to_string());
+        assert_eq!(api().put(&path, &json!({})).0, 201);
+    }
+    let mut listing = Command::new(broker::binary())
+        .args(["queues", "list", "--json", "-p", &vhost])
+        .env(
+            "LEVERET_MANAGEMENT_URL",
+            format!("http://guest:guest@{}", broker::own().management),
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    drop(listing.stdout.take());
+    assert!(listing.wait().expect("our own child").success());
+    done(&["vhosts", "delete", &vhost]);
+}
+
 #[test]
 fn definitions_go_from_one_broker_to_another() {
     let first = Broker::start(&broker::binary(), &[]);
@@ -204,164 +252,4 @@ fn definitions_go_from_one_broker_to_another() {
         Http::guest(second.management).get("/vhosts/moved")["name"],
         "moved"
     );
-}
-
-#[test]
-fn rabbitmqctl_lists_in_columns() {
-    let name = unique("ctl");
-    done(&["queues", "declare", &name]);
-    let listed = done(&["rabbitmqctl", "list_queues", "name", "messages", "durable"]);
-    let mut lines = listed.lines();
-    assert_eq!(lines.next(), Some("Listing queues for vhost / ..."));
-    assert_eq!(lines.next(), Some("name\tmessages\tdurable"));
-    let line = format!("{name}\t0\ttrue");
-    assert!(lines.any(|one| one == line), "{listed}");
-    let quiet = done(&["rabbitmqctl", "-q", "-p", "/", "list_queues"]);
-    assert!(quiet.starts_with("name\tmessages\n"), "{quiet}");
-    let silent = done(&["rabbitmqctl", "-s", "list_vhosts"]);
-    assert!(
-        silent.lines().any(|line| line == "/") && !silent.contains("name"),
-        "{silent}"
-    );
-    let json = done(&["rabbitmqctl", "list_users", "--formatter", "json"]);
-    let json: Value = serde_json::from_str(&json).expect("JSON");
-    let guest = json!({"user": "guest", "tags": ["administrator"]});
-    assert!(json.as_array().expect("a list").contains(&guest), "{json}");
-    done(&["rabbitmqctl", "delete_queue", &name]);
-}
-
-#[test]
-fn rabbitmqctl_sets_users_and_permissions() {
-    let (user, vhost) = (unique("ctl-user"), unique("ctl-vhost"));
-    done(&["rabbitmqctl", "add_vhost", &vhost, "--description", "d"]);
-    assert_eq!(
-        done(&["rabbitmqctl", "add_user", &user, "p"]),
-        format!("Adding user \"{user}\" ...\n")
-    );
-    done(&[
-        "rabbitmqctl",
-        "-q",
-        "set_user_tags",
-        &user,
-        "monitoring",
-        "other",
-    ]);
-    assert_eq!(
-        api().get(&format!("/users/{user}"))["tags"],
-        json!(["monitoring", "other"])
-    );
-    done(&[
-        "rabbitmqctl",
-        "set_permissions",
-        "-p",
-        &vhost,
-        &user,
-        ".*",
-        ".*",
-        ".*",
-    ]);
-    done(&["rabbitmqctl", "authenticate_user", &user, "p"]);
-    done(&["rabbitmqctl", "change_password", &user, "q"]);
-    assert_eq!(
-        failed(&["rabbitmqctl", "authenticate_user", &user, "p"]).0,
-        70
-    );
-    done(&["rabbitmqctl", "authenticate_user", &user, "q"]);
-    assert_eq!(
-        api().get(&format!("/users/{user}"))["tags"],
-        json!(["monitoring", "other"])
-    );
-    done(&[
-        "rabbitmqctl",
-        "set_policy",
-        "-p",
-        &vhost,
-        "p",
-        "^a",
-        r#"{"expires":5}"#,
-        "--apply-to",
-        "queues",
-    ]);
-    assert_eq!(
-        api().get(&format!("/policies/{vhost}/p"))["apply-to"],
-        "queues"
-    );
-    done(&[
-        "rabbitmqctl",
-        "set_vhost_limits",
-        "-p",
-        &vhost,
-        r#"{"max-queues":7}"#,
-    ]);
-    assert_eq!(
-        api().get(&format!("/vhost-limits/{vhost}"))[0]["value"],
-        json!({"max-queues": 7})
-    );
-    done(&["rabbitmqctl", "delete_user", &user]);
-    done(&["rabbitmqctl", "delete_vhost", &vhost]);
-}
-
-#[test]
-fn rabbitmqctl_has_rabbitmqs_exit_codes() {
-    assert_eq!(failed(&["rabbitmqctl", "no_such_command"]).0, 64);
-    assert_eq!(failed(&["rabbitmqctl", "add_user", "only"]).0, 64);
-    assert_eq!(failed(&["rabbitmqctl", "delete_user", "nobody"]).0, 67);
-    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{"]).0, 65);
-    assert_eq!(failed(&["rabbitmqctl", "set_policy", "p", "a", "{}"]).0, 69);
-    assert_eq!(failed(&["rabbitmqctl", "add_user", "guest", "x"]).0, 70);
-    let nobody = HeldAddress::new();
-    let nowhere = Command::new(broker::binary())
-        .args(["rabbitmqctl", "ping"])
-        .env("LEVERET_MANAGEMENT_URL", format!("http://{}", *nobody))
-        .output()
-        .expect("the program runs");
-    assert_eq!(nowhere.status.code(), Some(69));
-    done(&["rabbitmqctl", "-q", "ping"]);
-    done(&["rabbitmqctl", "await_startup"]);
-    done(&["rabbitmqctl", "check_alarms"]);
-}
-
-/// As the Java client's test suite does it.
-#[test]
-fn rabbitmqctl_closes_connections_and_raises_alarms() {
-    let broker = Broker::start(&broker::binary(), &[]);
-    let ctl = |words: &[&str]| {
-        let output = leveret(&broker, &[&["rabbitmqctl"], words].concat());
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        String::from_utf8(output.stdout).expect("it prints text")
-    };
-    let connection = Connection::open_at(broker.amqp, &Login::hearing_of_alarms());
-    let channel = connection.channel(1);
-    ctl(&[
-        "eval",
-        "rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).",
-    ]);
-    channel.publish("", "nowhere", "one");
-    let blocked = connection.next_method(0);
-    let reason = connection::Blocked {
-        reason: "low on memory".into(),
-    };
-    let blocks = connection::AMQPMethod::Blocked(reason);
-    assert_eq!(blocked, Some(AMQPClass::Connection(blocks)));
-    ctl(&[
-        "eval",
-        "rabbit_alarm:clear_alarm({resource_limit, memory, node()}).",
-    ]);
-    let goes_on = connection::AMQPMethod::Unblocked(connection::Unblocked {});
-    assert_eq!(
-        connection.next_method(0),
-        Some(AMQPClass::Connection(goes_on))
-    );
-
-    let listed = ctl(&[
-        "list_connections",
-        "-q",
-        "pid",
-        "peer_port",
-        "client_properties",
-    ]);
-    let mut line = listed.lines().nth(1).expect("one connection").split('\t');
-    let pid = line.next().expect("a pid");
-    ctl(&["close_connection", pid, "for a reason"]);
-    connection.expect_close(320, "CONNECTION_FORCED - for a reason");
 }

@@ -11,7 +11,7 @@ use leveret_broker::command::{Outcome, Settle};
 use leveret_broker::figures::MessageCounts;
 use leveret_broker::filling::NewBody;
 use leveret_broker::publisher::RouteIndex;
-use leveret_broker::publisher::gathered::Gathered;
+use leveret_broker::publisher::gathered::{Charge, Gathered};
 use leveret_broker::runs::Piece;
 use leveret_message::batch::NewMessage;
 use leveret_wire::ReplyCode;
@@ -30,6 +30,17 @@ pub(crate) struct Transaction {
     pub(super) returns: Vec<u8>,
     /// What is counted if it is committed.
     counts: MessageCounts,
+}
+
+/// A commit that waits for its shards.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    /// How many of them have not answered.
+    shards: usize,
+    /// Whether no full queue has refused a message.
+    is_whole: bool,
+    /// What it takes of memory, given back with it.
+    _charge: Charge,
 }
 
 impl Transaction {
@@ -138,11 +149,35 @@ fn commit(core: &mut Core, channel: &mut Channel) -> Result<Next, Exception> {
         committed(core, channel);
         return Ok(Next::Done);
     }
-    Ok(Next::Wait(Question::Commit { shards, charge }))
+    let waiting = Committing {
+        shards,
+        is_whole: true,
+        _charge: charge,
+    };
+    Ok(Next::Wait(Question::Commit(waiting)))
+}
+
+/// A shard has done its part, `is_whole` where no full queue refused a message of it.
+///
+/// **Errors**: 406 once all have answered, if one of them was not whole; what was not refused is done and durable all the same.
+pub(super) fn part_committed(
+    core: &mut Core,
+    channel: &Channel,
+    mut waiting: Committing,
+    is_whole: bool,
+) -> Result<Next, Exception> {
+    waiting.shards -= 1;
+    waiting.is_whole &= is_whole;
+    match (waiting.shards, waiting.is_whole) {
+        (0, true) => committed(core, channel),
+        (0, false) => return Err(refused("partial tx completion")),
+        _ => return Ok(Next::Wait(Question::Commit(waiting))),
+    }
+    Ok(Next::Done)
 }
 
 /// Everything is durable, in all shards.
-pub(super) fn committed(core: &mut Core, channel: &Channel) {
+fn committed(core: &mut Core, channel: &Channel) {
     let commit_ok = tx::AMQPMethod::CommitOk(tx::CommitOk {});
     core.send(channel.number, AMQPClass::Tx(commit_ok));
 }

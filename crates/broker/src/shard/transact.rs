@@ -15,16 +15,16 @@ impl Shard {
             return self.transact_through(part, now);
         }
         let connection = part.connection;
-        let (slow, last) = self.in_part(part.transaction, |this| {
+        let ((slow, is_whole), last) = self.in_part(part.transaction, |this| {
             this.reserved = part.reserved;
             let (_, slow) = this.enter(&part.batch, &part.runs);
             this.reserved = false;
-            // Only confirms tell of what was refused.
+            let is_whole = this.refused.is_empty();
             this.refused.clear();
             if let Some(connection) = connection {
                 this.settle(connection, &part.settles);
             }
-            slow
+            (slow, is_whole)
         });
         // What it rejected goes to the dead letters right behind it, and is waited for as well.
         let last = last.max(self.bury()).max(self.known_at());
@@ -34,8 +34,9 @@ impl Shard {
         if part.bytes > 0 {
             self.give_back(connection, part.bytes, slow, now);
         }
+        let committed = Reply::Committed { is_whole };
         self.committing
-            .push_back((last.unwrap_or_default(), connection, Reply::Committed));
+            .push_back((last.unwrap_or_default(), connection, committed));
     }
 
     /// What `told` tells the log is this shard's part of a transaction. Returns the part's last position, where anything was told in it.

@@ -188,8 +188,9 @@ impl Shard {
         let passed = self.pass_windows((part.batch, part.runs), lanes, how, Room::default());
         let (connection, settles) = (part.connection, part.settles);
         let transaction = Some(part.transaction);
+        let mut is_whole = true;
         let entered = self.enter_passed(passed, transaction, part.reserved, true, |this| {
-            // Only confirms tell of what was refused.
+            is_whole = this.refused.is_empty();
             this.refused.clear();
             if let Some(connection) = connection {
                 this.settle(connection, &settles);
@@ -205,8 +206,9 @@ impl Shard {
             Some(last) => self.passing.push_back((last, connection, part.bytes)),
             None => self.give_back(connection, part.bytes, entered.slow, now),
         }
+        let committed = Reply::Committed { is_whole };
         self.committing
-            .push_back((last.unwrap_or_default(), connection, Reply::Committed));
+            .push_back((last.unwrap_or_default(), connection, committed));
     }
 
     /// Takes out of lanes what is for this shard, as a batch that comes now.
@@ -307,12 +309,11 @@ impl Shard {
             queues.retain(|queue| !is_cycle_to(queue.name(), headers));
         }
         let full = take_room(&mut passed.room, &mut queues, &routed, if_full);
-        // As the shards of these queues would, had it come there.
-        let refused =
-            |full: &Arc<QueueHandle>| Dead::of_refused(full, full.governed(), (batch, index));
-        self.dead.extend(full.iter().filter_map(refused));
-        if if_full == IfFull::Refused && !full.is_empty() {
-            return self.refused.push((index, 1));
+        if !full.is_empty() {
+            self.note_full(&full, (batch, index));
+            if if_full == IfFull::Refused {
+                return;
+            }
         }
         if queues.is_empty() {
             // It was nowhere: if it comes again, it may have somewhere to go.
@@ -339,6 +340,14 @@ impl Shard {
         let known = exchange.window_settings();
         let until_ms = until_ms(headers, &known, now_ms);
         self.know(id, (key, until_ms), known.size, message.persistent);
+    }
+
+    /// Queues behind a window were full when a message came for them: what their shards would do, had it come there.
+    fn note_full(&mut self, full: &[Arc<QueueHandle>], (batch, index): (&Arc<Batch>, u32)) {
+        let refused =
+            |full: &Arc<QueueHandle>| Dead::of_refused(full, full.governed(), (batch, index));
+        self.dead.extend(full.iter().filter_map(refused));
+        self.refused.push((index, 1));
     }
 
     /// A message with this key came through a window.

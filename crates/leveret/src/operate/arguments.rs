@@ -1,9 +1,14 @@
 //! What operators can ask for on the command line; `requests` says which request that is.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use serde_json::Value;
+
+mod settings;
+
+pub(crate) use settings::{
+    Definitions, GlobalParameters, Parameters, Permissions, Policies, TopicPermissions, UserLimits,
+    Users, VhostLimits, Vhosts,
+};
 
 /// Whom to ask, and how to print.
 #[derive(Debug, Args)]
@@ -40,6 +45,10 @@ pub(crate) struct Whole {
 pub(crate) enum OperatorCommand {
     /// What there is altogether
     Overview(Whole),
+    /// As whom the broker is asked
+    Whoami(Whole),
+    /// Feature flags, of which all are on
+    FeatureFlags(Noun<Listed>),
     /// Queues and their messages
     Queues(Noun<Queues>),
     /// How far readers with names have come in streams
@@ -53,7 +62,7 @@ pub(crate) enum OperatorCommand {
     /// Connections of clients
     Connections(Noun<Connections>),
     /// Channels of clients
-    Channels(Noun<Listed>),
+    Channels(Noun<Channels>),
     /// Consumers of queues
     Consumers(Noun<Listed>),
     /// Vhosts
@@ -70,6 +79,8 @@ pub(crate) enum OperatorCommand {
     OperatorPolicies(Noun<Policies>),
     /// Parameters of components
     Parameters(Noun<Parameters>),
+    /// Parameters of no vhost
+    GlobalParameters(Noun<GlobalParameters>),
     /// Limits of vhosts
     VhostLimits(Noun<VhostLimits>),
     /// Limits of users
@@ -277,9 +288,19 @@ pub(crate) struct Ends {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Channels {
+    /// List them
+    List,
+    /// Tell everything of one
+    Show { name: String },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Connections {
     /// List them
     List,
+    /// Tell everything of one
+    Show { name: String },
     /// Close one
     Close {
         name: String,
@@ -287,139 +308,6 @@ pub(crate) enum Connections {
         #[arg(long)]
         reason: Option<String>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Vhosts {
-    /// List them
-    List,
-    /// Add one, or change what is said of it
-    Add {
-        name: String,
-        #[arg(long)]
-        description: Option<String>,
-        /// With commas between them
-        #[arg(long)]
-        tags: Option<String>,
-        #[arg(long)]
-        default_queue_type: Option<String>,
-    },
-    /// Delete one with everything in it
-    Delete { name: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Users {
-    /// List them
-    List,
-    /// Add one, or change one
-    Add {
-        name: String,
-        password: String,
-        /// With commas between them
-        #[arg(long, default_value = "")]
-        tags: String,
-    },
-    /// Delete one
-    Delete { name: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Permissions {
-    /// List them
-    List,
-    /// Let a user into the vhost, by three patterns
-    Set {
-        user: String,
-        configure: String,
-        write: String,
-        read: String,
-    },
-    /// Let a user into the vhost no more
-    Clear { user: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicPermissions {
-    /// List them
-    List,
-    /// Restrict a user to topics of an exchange, by two patterns
-    Set {
-        user: String,
-        exchange: String,
-        write: String,
-        read: String,
-    },
-    /// Restrict a user no more
-    Clear { user: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Policies {
-    /// List them
-    List,
-    /// Set one
-    Set {
-        name: String,
-        pattern: String,
-        /// As a JSON object
-        #[arg(value_parser = object)]
-        definition: Value,
-        #[arg(long, default_value_t = 0)]
-        priority: i64,
-        #[arg(long, default_value = "all")]
-        apply_to: String,
-    },
-    /// Remove one
-    Clear { name: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Parameters {
-    /// List them
-    List,
-    /// Set one
-    Set {
-        component: String,
-        name: String,
-        /// As JSON
-        #[arg(value_parser = any)]
-        value: Value,
-    },
-    /// Remove one
-    Clear { component: String, name: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum VhostLimits {
-    /// List them
-    List,
-    /// Set one: max-connections or max-queues
-    Set { limit: String, value: i64 },
-    /// Remove one
-    Clear { limit: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum UserLimits {
-    /// List them
-    List,
-    /// Set one: max-connections or max-channels
-    Set {
-        user: String,
-        limit: String,
-        value: i64,
-    },
-    /// Remove one
-    Clear { user: String, limit: String },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Definitions {
-    /// Print them, as RabbitMQ's JSON
-    Export,
-    /// Take a file in, of Leveret or RabbitMQ; what is there and not in it stays
-    Import { file: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]
@@ -455,20 +343,22 @@ fn object(text: &str) -> Result<Value, String> {
 impl OperatorCommand {
     pub(super) fn target(&self) -> &Target {
         match self {
-            Self::Overview(whole) => &whole.target,
+            Self::Overview(whole) | Self::Whoami(whole) => &whole.target,
+            Self::FeatureFlags(noun) | Self::Consumers(noun) => &noun.target,
             Self::Queues(noun) => &noun.target,
             Self::Streams(noun) => &noun.target,
             Self::Exchanges(noun) => &noun.target,
             Self::Delayed(noun) => &noun.target,
             Self::Bindings(noun) => &noun.target,
             Self::Connections(noun) => &noun.target,
-            Self::Channels(noun) | Self::Consumers(noun) => &noun.target,
+            Self::Channels(noun) => &noun.target,
             Self::Vhosts(noun) => &noun.target,
             Self::Users(noun) => &noun.target,
             Self::Permissions(noun) => &noun.target,
             Self::TopicPermissions(noun) => &noun.target,
             Self::Policies(noun) | Self::OperatorPolicies(noun) => &noun.target,
             Self::Parameters(noun) => &noun.target,
+            Self::GlobalParameters(noun) => &noun.target,
             Self::VhostLimits(noun) => &noun.target,
             Self::UserLimits(noun) => &noun.target,
             Self::Definitions(noun) => &noun.target,

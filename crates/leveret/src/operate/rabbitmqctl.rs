@@ -6,6 +6,7 @@
 //!
 //! `words` takes the command line apart, `changes`, `node` and `listings` have the commands.
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -23,6 +24,22 @@ mod node;
 mod words;
 
 use words::Words;
+
+/// Commands whose first argument is a user, which is what is missing where something is.
+const NAMES_USER: [&str; 12] = [
+    "delete_user",
+    "change_password",
+    "clear_password",
+    "set_user_tags",
+    "set_user_limits",
+    "set_permissions",
+    "clear_permissions",
+    "set_topic_permissions",
+    "clear_topic_permissions",
+    "list_user_permissions",
+    "list_user_topic_permissions",
+    "close_all_user_connections",
+];
 
 /// The exit code for a user that is not there.
 const NO_SUCH_USER: u8 = 67;
@@ -55,6 +72,7 @@ impl From<io::Error> for CtlError {
 }
 
 impl CtlError {
+    /// RabbitMQ's own codes for what is not there differ from command to command.
     fn exit_code(&self, command: &str) -> u8 {
         match self {
             Self::Usage(_) => 64,
@@ -62,7 +80,15 @@ impl CtlError {
             Self::Exists(_) | Self::NotHere(_) => 70,
             Self::Failed(Failure::Client(ClientError::NoAnswer { .. })) => 69,
             Self::Failed(Failure::Client(ClientError::Refused { status, .. })) => match status {
-                404 if command.contains("user") || command.contains("permission") => NO_SUCH_USER,
+                401 if command == "authenticate_user" => 65,
+                404 if NAMES_USER.contains(&command) => NO_SUCH_USER,
+                404 => match command {
+                    "delete_queue" => 64,
+                    "purge_queue" => 69,
+                    clear if clear.starts_with("clear_") => 69,
+                    // What is not there is the vhost.
+                    _ => 65,
+                },
                 // As RabbitMQ's tool, also for what is no good value.
                 400 | 503 => 69,
                 _ => 70,
@@ -83,6 +109,10 @@ enum Action {
     Check(Ask),
     /// A request whose answer is printed as it is.
     Print(Ask),
+    /// A request whose answer is written to a file.
+    Save(Ask, String),
+    /// A request that changes something, and what is printed then.
+    Tell(Ask, &'static str),
     /// A text.
     Say(String),
 }
@@ -140,7 +170,19 @@ fn carry_out(flags: &Flags, words: &[String]) -> Result<(), CtlError> {
         Action::Check(ask) => {
             client.request(&ask)?;
         }
-        Action::Print(ask) => writeln!(out, "{:#}", client.request(&ask)?)?,
+        Action::Print(ask) => match client.request(&ask)? {
+            Value::String(text) => writeln!(out, "{text}")?,
+            told => writeln!(out, "{told:#}")?,
+        },
+        Action::Save(ask, file) => {
+            let told = client.request(&ask)?;
+            fs::write(&file, format!("{told:#}\n"))
+                .map_err(|error| CtlError::BadData(format!("{file}: {error}")))?;
+        }
+        Action::Tell(ask, text) => {
+            client.request(&ask)?;
+            writeln!(out, "{text}")?;
+        }
         Action::Say(text) => writeln!(out, "{text}")?,
         Action::List(ask, columns) => print(&mut out, &words, &columns, &client.request(&ask)?)?,
     }

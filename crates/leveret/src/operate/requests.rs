@@ -1,19 +1,20 @@
 //! Which request is made for what an operator asks.
 
-use std::fs;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::arguments::{
-    Bindings, Checks, Connections, Definitions, Ends, Exchanges, OperatorCommand, Parameters,
-    Permissions, Policies, Queues, Streams, TopicPermissions, UserLimits, Users, VhostLimits,
-    Vhosts, any,
+    Bindings, Channels, Checks, Connections, Ends, Exchanges, OperatorCommand, Queues, Streams,
 };
 
 mod messages;
+mod settings;
 
 use messages::{delayed, messages};
+use settings::{
+    definitions, global_parameters, parameters, permissions, policies, topic_permissions,
+    user_limits, users, vhost_limits, vhosts,
+};
 
 /// One request.
 #[derive(Debug)]
@@ -90,23 +91,15 @@ impl OperatorCommand {
         let vhost = &part(vhost);
         Ok(match self {
             Self::Overview(_) => Ask::get("/overview", &[]),
+            Self::Whoami(_) => Ask::get("/whoami", &["name", "tags"]),
+            Self::FeatureFlags(_) => Ask::get("/feature-flags", &["name", "state", "stability"]),
             Self::Queues(noun) => queues(&noun.verb, vhost),
             Self::Streams(noun) => streams(&noun.verb, vhost),
             Self::Exchanges(noun) => exchanges(&noun.verb, vhost),
             Self::Delayed(noun) => delayed(&noun.verb, vhost),
             Self::Bindings(noun) => bindings(&noun.verb, vhost),
             Self::Connections(noun) => connections(&noun.verb),
-            Self::Channels(_) => Ask::get(
-                "/channels",
-                &[
-                    "name",
-                    "user",
-                    "vhost",
-                    "consumer_count",
-                    "messages_unacknowledged",
-                    "prefetch_count",
-                ],
-            ),
+            Self::Channels(noun) => channels(&noun.verb),
             Self::Consumers(_) => Ask::get(
                 format!("/consumers/{vhost}"),
                 &[
@@ -124,9 +117,10 @@ impl OperatorCommand {
             Self::Policies(noun) => policies(&noun.verb, "policies", vhost),
             Self::OperatorPolicies(noun) => policies(&noun.verb, "operator-policies", vhost),
             Self::Parameters(noun) => parameters(&noun.verb, vhost),
+            Self::GlobalParameters(noun) => global_parameters(&noun.verb),
             Self::VhostLimits(noun) => vhost_limits(&noun.verb, vhost),
             Self::UserLimits(noun) => user_limits(&noun.verb),
-            Self::Definitions(noun) => definitions(&noun.verb)?,
+            Self::Definitions(noun) => definitions(&noun.verb, vhost)?,
             Self::HealthCheck(noun) => checks(&noun.verb),
         })
     }
@@ -263,6 +257,23 @@ fn bindings(verb: &Bindings, vhost: &str) -> Ask {
     }
 }
 
+fn channels(verb: &Channels) -> Ask {
+    match verb {
+        Channels::List => Ask::get(
+            "/channels",
+            &[
+                "name",
+                "user",
+                "vhost",
+                "consumer_count",
+                "messages_unacknowledged",
+                "prefetch_count",
+            ],
+        ),
+        Channels::Show { name } => Ask::get(format!("/channels/{}", part(name)), &[]),
+    }
+}
+
 fn connections(verb: &Connections) -> Ask {
     match verb {
         Connections::List => Ask::get(
@@ -276,161 +287,11 @@ fn connections(verb: &Connections) -> Ask {
                 "user_provided_name",
             ],
         ),
+        Connections::Show { name } => Ask::get(format!("/connections/{}", part(name)), &[]),
         Connections::Close { name, reason } => Ask {
             reason: reason.clone(),
             ..Ask::delete(format!("/connections/{}", part(name)))
         },
-    }
-}
-
-fn vhosts(verb: &Vhosts) -> Ask {
-    match verb {
-        Vhosts::List => Ask::get("/vhosts", &["name", "description", "tags", "messages"]),
-        Vhosts::Add {
-            name,
-            description,
-            tags,
-            default_queue_type,
-        } => {
-            let mut said = Map::new();
-            let texts = [
-                ("description", description),
-                ("tags", tags),
-                ("default_queue_type", default_queue_type),
-            ];
-            for (key, text) in texts {
-                if let Some(text) = text {
-                    said.insert(key.to_owned(), text.as_str().into());
-                }
-            }
-            Ask::put(format!("/vhosts/{}", part(name)), Value::Object(said))
-        }
-        Vhosts::Delete { name } => Ask::delete(format!("/vhosts/{}", part(name))),
-    }
-}
-
-fn users(verb: &Users) -> Ask {
-    match verb {
-        Users::List => Ask::get("/users", &["name", "tags"]),
-        Users::Add {
-            name,
-            password,
-            tags,
-        } => {
-            let user = json!({"password": password, "tags": tags});
-            Ask::put(format!("/users/{}", part(name)), user)
-        }
-        Users::Delete { name } => Ask::delete(format!("/users/{}", part(name))),
-    }
-}
-
-fn permissions(verb: &Permissions, vhost: &str) -> Ask {
-    let at = |user: &str| format!("/permissions/{vhost}/{}", part(user));
-    match verb {
-        Permissions::List => Ask::get(
-            format!("/vhosts/{vhost}/permissions"),
-            &["user", "configure", "write", "read"],
-        ),
-        Permissions::Set {
-            user,
-            configure,
-            write,
-            read,
-        } => {
-            let patterns = json!({"configure": configure, "write": write, "read": read});
-            Ask::put(at(user), patterns)
-        }
-        Permissions::Clear { user } => Ask::delete(at(user)),
-    }
-}
-
-fn topic_permissions(verb: &TopicPermissions, vhost: &str) -> Ask {
-    let at = |user: &str| format!("/topic-permissions/{vhost}/{}", part(user));
-    match verb {
-        TopicPermissions::List => Ask::get(
-            format!("/vhosts/{vhost}/topic-permissions"),
-            &["user", "exchange", "write", "read"],
-        ),
-        TopicPermissions::Set {
-            user,
-            exchange,
-            write,
-            read,
-        } => {
-            let patterns = json!({"exchange": exchange, "write": write, "read": read});
-            Ask::put(at(user), patterns)
-        }
-        TopicPermissions::Clear { user } => Ask::delete(at(user)),
-    }
-}
-
-fn policies(verb: &Policies, sort: &str, vhost: &str) -> Ask {
-    let at = |name: &str| format!("/{sort}/{vhost}/{}", part(name));
-    match verb {
-        Policies::List => Ask::get(
-            format!("/{sort}/{vhost}"),
-            &["name", "pattern", "apply-to", "priority", "definition"],
-        ),
-        Policies::Set {
-            name,
-            pattern,
-            definition,
-            priority,
-            apply_to,
-        } => {
-            let policy = json!({
-                "pattern": pattern, "definition": definition, "priority": priority,
-                "apply-to": apply_to,
-            });
-            Ask::put(at(name), policy)
-        }
-        Policies::Clear { name } => Ask::delete(at(name)),
-    }
-}
-
-fn parameters(verb: &Parameters, vhost: &str) -> Ask {
-    let at = |component: &str, name: &str| {
-        format!("/parameters/{}/{vhost}/{}", part(component), part(name))
-    };
-    match verb {
-        Parameters::List => Ask::get("/parameters", &["vhost", "component", "name", "value"]),
-        Parameters::Set {
-            component,
-            name,
-            value,
-        } => Ask::put(at(component, name), json!({"value": value})),
-        Parameters::Clear { component, name } => Ask::delete(at(component, name)),
-    }
-}
-
-fn vhost_limits(verb: &VhostLimits, vhost: &str) -> Ask {
-    let at = |limit: &str| format!("/vhost-limits/{vhost}/{}", part(limit));
-    match verb {
-        VhostLimits::List => Ask::get("/vhost-limits", &["vhost", "value"]),
-        VhostLimits::Set { limit, value } => Ask::put(at(limit), json!({"value": value})),
-        VhostLimits::Clear { limit } => Ask::delete(at(limit)),
-    }
-}
-
-fn user_limits(verb: &UserLimits) -> Ask {
-    let at = |user: &str, limit: &str| format!("/user-limits/{}/{}", part(user), part(limit));
-    match verb {
-        UserLimits::List => Ask::get("/user-limits", &["user", "value"]),
-        UserLimits::Set { user, limit, value } => {
-            Ask::put(at(user, limit), json!({"value": value}))
-        }
-        UserLimits::Clear { user, limit } => Ask::delete(at(user, limit)),
-    }
-}
-
-fn definitions(verb: &Definitions) -> Result<Ask, (String, String)> {
-    match verb {
-        Definitions::Export => Ok(Ask::get("/definitions", &[])),
-        Definitions::Import { file } => {
-            let failed = |error: String| (file.display().to_string(), error);
-            let text = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-            Ok(Ask::post("/definitions", any(&text).map_err(failed)?))
-        }
     }
 }
 

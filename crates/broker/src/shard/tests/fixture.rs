@@ -37,7 +37,9 @@ pub(super) enum Seen {
     Deleted(u64),
     Released,
     Disconnected,
-    Committed,
+    Committed {
+        is_whole: bool,
+    },
     Refused(Error),
     Full(Vec<(u32, u32)>),
     Progress(u64, usize),
@@ -182,7 +184,7 @@ fn replied(reply: Reply) -> Seen {
         Reply::Released(ShardId(0)) => Seen::Released,
         Reply::Released(other) => panic!("shard {other:?} speaks for another"),
         Reply::Disconnected => Seen::Disconnected,
-        Reply::Committed => Seen::Committed,
+        Reply::Committed { is_whole } => Seen::Committed { is_whole },
         Reply::Searched(stretch) => {
             let found = stretch.found.iter();
             let found = found.map(|near| number(&near.batch, near.index));

@@ -71,7 +71,7 @@ fn a_part_is_told_to_the_log_as_one_and_answered_when_it_is_durable() {
     assert_eq!(client.told(), [], "part of it is not durable");
     fixture.log.set_durable(before + entries);
     fixture.turn([]);
-    assert_eq!(client.told(), [Seen::Committed]);
+    assert_eq!(client.told(), [Seen::Committed { is_whole: true }]);
     fixture.turn([count(&client, a), count(&client, b)]);
     assert_eq!(client.told(), [Seen::Counts(1, 0), Seen::Counts(2, 0)]);
     assert_eq!(fixture.log.kept_count().0, 3);
@@ -90,7 +90,10 @@ fn what_is_in_memory_only_is_answered_at_once_and_gives_its_allowance_back() {
     };
     let bytes = of.bytes;
     fixture.turn([part]);
-    assert_eq!(client.all(), [Seen::Progress(0, bytes), Seen::Committed]);
+    assert_eq!(
+        client.all(),
+        [Seen::Progress(0, bytes), Seen::Committed { is_whole: true }]
+    );
     assert_eq!(reader.deliveries().len(), 1);
 }
 

@@ -60,13 +60,19 @@ pub(super) fn understand(words: &Words, client: &Client) -> Result<Option<Comman
     if !COMMANDS.contains(&words.command.as_str()) {
         return Ok(None);
     }
+    if words.command == "eval" {
+        let [term] = exactly(words)?;
+        let action = Action::Tell(eval(term)?, "ok");
+        let banner = String::new();
+        return Ok(Some(Command { banner, action }));
+    }
     let (banner, asks) = match words.command.as_str() {
         name if name.contains("password") || name == "authenticate_user" => {
             passwords(words, client)?
         }
         name if name.contains("user") => users(words, client)?,
         name if name.contains("permissions") => permissions(words)?,
-        name if name.contains("vhost") || name.contains("trace") => vhosts(words)?,
+        name if name.contains("vhost") || name.contains("trace") => vhosts(words, client)?,
         name if name.contains("policy") || name.contains("parameter") => parameters(words)?,
         _ => others(words, client)?,
     };
@@ -130,10 +136,15 @@ fn users(words: &Words, client: &Client) -> Result<Changes, CtlError> {
         }
         "clear_user_limits" => {
             let [user, limit] = exactly(words)?;
-            let limit = format!("/user-limits/{}/{}", part(user), part(limit));
-            one(
+            is_there(user)?;
+            let limits = match limit {
+                "all" => &["max-connections", "max-channels"][..],
+                _ => &[limit],
+            };
+            let of = |limit: &&str| format!("/user-limits/{}/{}", part(user), part(limit));
+            (
                 format!("Clearing limits for user \"{user}\" ..."),
-                Ask::delete(limit),
+                limits.iter().map(of).map(Ask::delete).collect(),
             )
         }
         "close_all_user_connections" => {
@@ -246,7 +257,7 @@ fn permissions(words: &Words) -> Result<Changes, CtlError> {
     })
 }
 
-fn vhosts(words: &Words) -> Result<Changes, CtlError> {
+fn vhosts(words: &Words, client: &Client) -> Result<Changes, CtlError> {
     let path = |vhost: &str| format!("/vhosts/{}", part(vhost));
     Ok(match words.command.as_str() {
         "add_vhost" => {
@@ -292,6 +303,8 @@ fn vhosts(words: &Words) -> Result<Changes, CtlError> {
         }
         "trace_on" | "trace_off" => {
             let (vhost, on) = (words.vhost(), words.command == "trace_on");
+            // Put, it would be made.
+            client.request(&Ask::get(path(vhost), &[]))?;
             let ask = Ask::put(path(vhost), json!({"tracing": on}));
             one(format!("Setting tracing for vhost \"{vhost}\" ..."), ask)
         }
@@ -406,10 +419,8 @@ fn others(words: &Words, client: &Client) -> Result<Changes, CtlError> {
         }
         "close_connection" => {
             let [pid, reason] = exactly(words)?;
-            let asks = close(client, reason, |told| told == Some(pid))?;
-            if asks.is_empty() {
-                return Err(CtlError::BadData(format!("no connection {pid}")));
-            }
+            // One that is gone is as good as closed.
+            let asks = close(client, reason, |told| told["pid"] == pid)?;
             (
                 format!("Closing connection {pid}, reason: {reason}..."),
                 asks,
@@ -417,9 +428,14 @@ fn others(words: &Words, client: &Client) -> Result<Changes, CtlError> {
         }
         "close_all_connections" => {
             let [reason] = exactly(words)?;
-            let asks = close(client, reason, |_| true)?;
+            let (all, vhost) = (words.has("global"), words.vhost());
+            let asks = close(client, reason, |told| all || told["vhost"] == vhost)?;
+            let of = match all {
+                true => "across all vhosts".to_owned(),
+                false => format!("in vhost {vhost}"),
+            };
             (
-                format!("Closing all connections, reason: {reason} ..."),
+                format!("Closing all connections {of}, reason: {reason}..."),
                 asks,
             )
         }
@@ -438,26 +454,20 @@ fn others(words: &Words, client: &Client) -> Result<Changes, CtlError> {
             let ask = Ask::put(format!("/feature-flags/{}/enable", part(name)), json!({}));
             one(format!("Enabling feature flag: {name} ..."), ask)
         }
-        "eval" => {
-            let [term] = exactly(words)?;
-            one(String::new(), eval(term)?)
-        }
         // What means nothing here, and does no harm.
         _ => (String::new(), Vec::new()),
     })
 }
 
-/// Requests that close the connections whose `pid` is meant.
+/// Requests that close the connections that are meant.
 fn close(
     client: &Client,
     reason: &str,
-    is_meant: impl Fn(Option<&str>) -> bool,
+    is_meant: impl Fn(&Value) -> bool,
 ) -> Result<Vec<Ask>, CtlError> {
     let told = client.request(&Ask::get("/connections", &[]))?;
     let all = told.as_array().map(Vec::as_slice).unwrap_or_default();
-    let meant = all
-        .iter()
-        .filter(|one| is_meant(one.get("pid").and_then(Value::as_str)));
+    let meant = all.iter().filter(|one| is_meant(one));
     let asks = meant.map(|one| Ask {
         reason: Some(reason.to_owned()),
         ..Ask::delete(format!(

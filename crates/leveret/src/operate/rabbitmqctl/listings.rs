@@ -243,10 +243,26 @@ pub(super) fn understand(words: &Words) -> Result<Option<Command>, CtlError> {
         "status" | "cluster_status" => print("/nodes"),
         "version" | "server_version" => print("/version"),
         "report" | "environment" => print("/overview"),
-        "export_definitions" => print("/definitions"),
+        "export_definitions" => return definitions(words).map(Some),
         "help" => say(&help()),
         _ => return Ok(None),
     }))
+}
+
+/// All definitions, into a file or, as `-`, to where everything is printed.
+fn definitions(words: &Words) -> Result<Command, CtlError> {
+    let [file] = words.exactly().map_err(CtlError::Usage)?;
+    let ask = Ask::get("/definitions", &[]);
+    Ok(match file {
+        "-" => Command {
+            banner: String::new(),
+            action: Action::Print(ask),
+        },
+        file => Command {
+            banner: format!("Exporting definitions in JSON to a file at \"{file}\" ..."),
+            action: Action::Save(ask, file.to_owned()),
+        },
+    })
 }
 
 fn list(words: &Words, listing: &Listing) -> Result<Command, CtlError> {
@@ -277,9 +293,20 @@ fn list(words: &Words, listing: &Listing) -> Result<Command, CtlError> {
         let at = renamed.map_or_else(|| name.clone(), |(_, at)| (*at).to_owned());
         (name, at)
     });
-    let path = fill(listing.path, &part(words.vhost()), &part(first));
+    let mut path = fill(listing.path, &part(words.vhost()), &part(first));
+    let mut banner = fill(listing.banner, words.vhost(), first);
+    // Of one, where one is named.
+    let one_of = match listing.command {
+        "list_vhost_limits" if !words.has("global") => Some(("vhost", words.vhost())),
+        "list_user_limits" => words.option("user").map(|user| ("user", user)),
+        _ => None,
+    };
+    if let Some((kind, name)) = one_of {
+        path = format!("{path}/{}", part(name));
+        banner = format!("Listing limits for {kind} \"{name}\" ...");
+    }
     Ok(Command {
-        banner: fill(listing.banner, words.vhost(), first),
+        banner,
         action: Action::List(Ask::get(path, &[]), columns.collect()),
     })
 }

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 /// Options that stand alone.
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "quiet",
     "silent",
     "longnames",
     "no-table-headers",
     "if-empty",
     "if-unused",
+    "global",
     "local",
     "online",
     "offline",
