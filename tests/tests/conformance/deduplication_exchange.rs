@@ -342,7 +342,7 @@ fn what_a_full_queue_refuses_is_its_dead_letter_and_not_remembered() {
     assert_eq!(drained(&channel, &far), ["b"]);
 }
 
-/// Of which nobody would hear, a full queue makes a letter all the same, while those with room have the message.
+/// Where it is only left out, a full queue makes a letter all the same, while those with room have the message.
 #[test]
 fn what_passes_by_a_full_queue_is_its_dead_letter() {
     let channel = Connection::open().channel(1);
@@ -351,9 +351,14 @@ fn what_passes_by_a_full_queue_is_its_dead_letter() {
     channel.bind(&full, &exchange, "");
     publish(&channel, &exchange, "a", "a");
     channel.await_ready(&full, 1);
-    channel.call(tx::Select {});
-    publish(&channel, &exchange, "b", "b");
-    channel.call(tx::Commit {});
+    let transactional = channel.connection().channel(2);
+    transactional.call(tx::Select {});
+    publish(&transactional, &exchange, "b", "b");
+    transactional.fails(
+        tx::Commit {},
+        406,
+        "PRECONDITION_FAILED - partial tx completion",
+    );
     channel.await_ready(&letters, 1);
     assert_eq!(channel.take(&letters), "b");
     assert_eq!(drained(&channel, &free), ["a", "b"]);
