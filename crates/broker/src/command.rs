@@ -234,6 +234,8 @@ pub enum MoveTo {
 pub struct Moving {
     /// Where.
     pub to: MoveTo,
+    /// How many from the front are passed over, as far as they stayed when they were to be moved before.
+    pub position: u64,
     /// How many at the most; a shard may move fewer at a time.
     pub most: u64,
 }

@@ -90,6 +90,7 @@ async fn move_all(
     while left > 0 {
         let moving = Operation::Move(Moving {
             to: to.clone(),
+            position: all_stayed,
             most: left,
         });
         let command = Command::Operate(link.connection(), Arc::clone(&queue), moving);
@@ -97,9 +98,8 @@ async fn move_all(
             break;
         };
         all_moved += moved;
-        // What stayed is in front of the others still, and is looked at again.
-        all_stayed = stayed;
-        if moved == 0 {
+        all_stayed += stayed;
+        if moved + stayed == 0 {
             break;
         }
         left = left.saturating_sub(moved + stayed);

@@ -101,6 +101,68 @@ fn dead_letters_go_back_to_where_they_died() {
     assert_eq!(channel.take(&letters), "never died");
 }
 
+/// Letters behind many messages that never died, twice over, in a broker that has room for some of them only.
+#[track_caller]
+fn letters_are_reached_behind_others(arguments: &Value) {
+    let node = Node::new()
+        .managed()
+        .configured("[limits]\nqueued_bytes_budget = 1048576\n");
+    let running = node.start();
+    let api = Http::guest(running.management());
+    let channel = running.connect().channel(1);
+    let letters = declare(&api, arguments);
+    let dying = json!({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": letters});
+    let queue = declare(&api, &dying);
+    let persistent = || BasicProperties::default().with_delivery_mode(2);
+    let body = "x".repeat(1_000);
+    let publish = |queue: &str, count: usize| {
+        for _ in 0..count {
+            channel.publish_with("", queue, persistent(), &body);
+        }
+        channel.sync();
+    };
+    let die = |count: usize| {
+        publish(&queue, count);
+        channel.await_ready(&queue, count as u32);
+        let consumer = channel.consume(&queue);
+        let tags: Vec<_> = (0..count)
+            .map(|_| channel.deliver().method.delivery_tag)
+            .collect();
+        channel.send(basic::Nack {
+            delivery_tag: tags[count - 1],
+            multiple: true,
+            requeue: false,
+        });
+        channel.cancel(&consumer);
+    };
+    publish(&letters, 2_500);
+    die(1_500);
+    channel.await_ready(&letters, 4_000);
+    publish(&letters, 100);
+    die(10);
+    channel.await_ready(&letters, 4_110);
+    let path = format!("/leveret/queues/%2F/{letters}/redrive");
+    for counts in [
+        json!({"moved": 1_510, "stayed": 2_600}),
+        json!({"moved": 0, "stayed": 2_600}),
+    ] {
+        let moved = api.post(&path, &json!({}));
+        assert_eq!((moved.status, moved.body), (200, counts));
+    }
+    channel.await_ready(&queue, 1_510);
+    channel.await_ready(&letters, 2_600);
+}
+
+#[test]
+fn letters_are_brought_back_from_behind_messages_that_stay() {
+    letters_are_reached_behind_others(&json!({}));
+}
+
+#[test]
+fn letters_are_brought_back_from_behind_messages_that_stay_in_a_quorum_queue() {
+    letters_are_reached_behind_others(&json!({"x-queue-type": "quorum"}));
+}
+
 #[test]
 fn a_message_that_a_full_queue_refuses_was_not_routed() {
     let api = api();

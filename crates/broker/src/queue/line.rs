@@ -136,11 +136,24 @@ impl Line {
         self.returned.insert(piece);
     }
 
-    /// Messages that were taken from the front are there again, in this order.
-    pub(super) fn put_there(&mut self, pieces: Vec<Piece<Held>>) {
+    /// Takes up to `most` messages that were returned, whether they are in memory or not.
+    pub(super) fn lift(&mut self, most: u64) -> Vec<Piece<Held>> {
+        let (mut lifted, mut left) = (Vec::new(), most);
+        while left > 0
+            && let Some(piece) = self.returned.pop_front(left)
+        {
+            left -= piece.count;
+            self.bytes -= piece.value.size(piece.count);
+            lifted.push(piece);
+        }
+        lifted
+    }
+
+    /// Messages that were taken are there again, as [`Returned::put_there`] says.
+    pub(super) fn put_there(&mut self, place: usize, pieces: Vec<Piece<Held>>) {
         let size = |piece: &Piece<Held>| piece.value.size(piece.count);
         self.bytes += pieces.iter().map(size).sum::<usize>();
-        self.returned.put_there(pieces);
+        self.returned.put_there(place, pieces);
     }
 }
 

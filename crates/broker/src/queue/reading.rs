@@ -254,7 +254,7 @@ impl Line {
 
     /// Messages that were returned are in memory again; those up to before `next_seq` that did not come are lost.
     fn put_back_in_memory(&mut self, first: u64, next_seq: u64, pieces: Vec<Piece<Ready>>) {
-        let away = self.returned.take_away(first, next_seq);
+        let (place, away) = self.returned.take_away(first, next_seq);
         let count_of = |piece: &Piece<Held>| {
             let Held {
                 failed, acquired, ..
@@ -275,7 +275,7 @@ impl Line {
                 },
             });
         }
-        self.returned.put_there(here);
+        self.returned.put_there(place, here);
     }
 }
 

@@ -19,6 +19,11 @@ pub(super) enum Returned {
     InTurn(Turns),
 }
 
+/// Messages that were lifted off the front, by line.
+#[derive(Debug)]
+#[must_use = "they are to be put down again"]
+pub struct Lifted(Vec<(Level, Vec<Piece<Held>>)>);
+
 /// Pieces in the order in which they came back, of whatever priority.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
@@ -91,15 +96,15 @@ impl Returned {
         }
     }
 
-    /// Messages that were taken from the front are there again, in this order.
-    pub(super) fn put_there(&mut self, pieces: Vec<Piece<Held>>) {
+    /// Messages that were taken are there again, in this order: behind the first `place` runs, where that is not told by their numbers.
+    pub(super) fn put_there(&mut self, place: usize, pieces: Vec<Piece<Held>>) {
         match self {
             Self::InPlace(runs) => pieces.into_iter().for_each(|piece| runs.insert(piece)),
             Self::InTurn(turns) => {
-                for piece in pieces.into_iter().rev() {
-                    turns.count += piece.count;
-                    turns.pieces.push_front(piece);
-                }
+                turns.count += pieces.iter().map(|piece| piece.count).sum::<u64>();
+                let mut behind = turns.pieces.split_off(place.min(turns.pieces.len()));
+                turns.pieces.extend(pieces);
+                turns.pieces.append(&mut behind);
             }
         }
     }
@@ -127,9 +132,10 @@ impl Returned {
         }
     }
 
-    /// Takes out what is not in memory of the first messages, those with sequence numbers from `first` up to before `next`.
-    pub(super) fn take_away(&mut self, first: u64, next: u64) -> Vec<Piece<Held>> {
-        let mut away = Vec::new();
+    /// Takes out what is not in memory of messages that follow each other, those with sequence numbers from `first` up to before `next`. Returns their
+    /// place as well, as [`Returned::put_there`] wants it.
+    pub(super) fn take_away(&mut self, first: u64, next: u64) -> (usize, Vec<Piece<Held>>) {
+        let (mut place, mut away) = (0, Vec::new());
         match self {
             Self::InPlace(runs) => {
                 let mut others = Vec::new();
@@ -145,13 +151,17 @@ impl Returned {
                 let is_wanted = |piece: &Piece<Held>| {
                     piece.value.batch.is_none() && (first..next).contains(&piece.first)
                 };
+                place = turns.pieces.iter().take_while(|p| !is_wanted(p)).count();
+                let mut before = turns.pieces.drain(..place).collect::<VecDeque<_>>();
                 while let Some(front) = turns.pieces.front().filter(|piece| is_wanted(piece)) {
                     let most = next - front.first;
                     away.extend(turns.pop_front(most));
                 }
+                before.append(&mut turns.pieces);
+                turns.pieces = before;
             }
         }
-        away
+        (place, away)
     }
 }
 
@@ -179,7 +189,32 @@ impl Queue {
             }
         }
         if !first.is_empty() {
-            self.lines.get_or_add(Level::RETURNED).put_there(first);
+            self.lines.get_or_add(Level::RETURNED).put_there(0, first);
+        }
+    }
+
+    /// Lifts up to `most` messages off the front, in memory or not, as far as they were handed out before, to get at those behind them. Until they are
+    /// [put down](Queue::put_down) again, nothing but taking and asking may be done with the queue.
+    pub fn lift(&mut self, most: u64) -> Lifted {
+        let (mut lifted, mut left) = (Vec::new(), most);
+        for line in self.lines.iter_mut() {
+            let pieces = line.lift(left);
+            left -= pieces.iter().map(|piece| piece.count).sum::<u64>();
+            lifted.push((line.level, pieces));
+            if line.count() > 0 {
+                break;
+            }
+        }
+        Lifted(lifted)
+    }
+
+    /// Lifted messages are where they were, before all others.
+    pub fn put_down(&mut self, lifted: Lifted) {
+        for (level, pieces) in lifted.0 {
+            if !pieces.is_empty() {
+                self.is_drained = false;
+                self.lines.get_or_add(level).put_there(0, pieces);
+            }
         }
     }
 

@@ -75,6 +75,7 @@ impl Shard {
                 self.ask(id, need);
                 // Something may have come back that is served before what they wait for.
                 self.answer_gets(id);
+                self.answer_moves(id);
             }
         }
     }

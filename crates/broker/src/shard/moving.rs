@@ -65,11 +65,20 @@ impl Shard {
     /// Carries out what waits for messages to be read, as far as they have been.
     pub(super) fn answer_moves(&mut self, id: QueueId) {
         while let Some(queue) = self.queues.get_mut(&id) {
-            if queue.moves.is_empty() {
+            let Some((_, moving)) = queue.moves.front() else {
                 return;
+            };
+            let lifted = queue.lift(moving.position);
+            let is_away = queue.is_first_away();
+            if is_away {
+                self.ask(id, Some(Need::LetGo));
             }
-            if queue.is_first_away() {
-                return self.ask(id, Some(Need::LetGo));
+            let Some(queue) = self.queues.get_mut(&id) else {
+                return;
+            };
+            queue.put_down(lifted);
+            if is_away {
+                return;
             }
             if let Some((connection, moving)) = queue.moves.pop_front() {
                 let reply = self.move_ready(id, &moving);
@@ -88,6 +97,7 @@ impl Shard {
         };
         let before = queue.held_bytes();
         let vhost = queue.handle.vhost.upgrade();
+        let lifted = queue.lift(moving.position);
         // One at a time: each may have another origin.
         while looked_at < most
             && let Some(vhost) = &vhost
@@ -107,6 +117,7 @@ impl Shard {
         }
         let stayed = staying.len() as u64;
         queue.stay(staying);
+        queue.put_down(lifted);
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
         self.move_messages(lanes, left, true, Room::default());
         Reply::Moved { moved, stayed }
