@@ -138,11 +138,12 @@ fn take<const COPIES: bool>(
         }
         PublishedBody::Read(body) => NewBody::Copied(body),
     };
+    let blind = copies::blind(headers);
     if remembered.is_none() {
-        route = unremembered(core, (channel.number, route), (new, &body), properties)?;
+        let message = (new, &body, blind.as_slice());
+        route = unremembered(core, (channel.number, route), message, properties)?;
     }
     if channel.transaction.is_some() {
-        let blind = copies::blind(headers);
         let route = (route, message.mandatory);
         return tx::gather(core, channel, route, (new, &blind), &body);
     }
@@ -154,7 +155,7 @@ fn take<const COPIES: bool>(
     }
     let shards = core.publisher.publish((channel.number, route), new, &body);
     if COPIES {
-        core.publisher.keep_blind(route, &copies::blind(headers));
+        core.publisher.keep_blind(route, &blind);
     }
     note(core, channel, shards, message.mandatory);
     Ok(())
@@ -189,11 +190,10 @@ fn note(core: &mut Core, channel: &mut Channel, shards: ShardSet, mandatory: boo
 fn unremembered(
     core: &mut Core,
     (channel, route): (u16, RouteIndex),
-    (new, body): (NewMessage<'_>, &NewBody<'_>),
+    (new, body, blind): (NewMessage<'_>, &NewBody<'_>, &[u8]),
     properties: &Properties<'_>,
 ) -> Result<RouteIndex, Exception> {
-    let blind = copies::blind(properties.headers());
-    core.publisher.keep_recent(route, new, body, &blind);
+    core.publisher.keep_recent(route, new, body, blind);
     if !core.vhost.is_traced() {
         return Ok(route);
     }
