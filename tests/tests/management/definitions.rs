@@ -44,6 +44,37 @@ fn parts(document: &Value) -> Value {
         })
 }
 
+/// Whether everything that an object says is said by another one too.
+fn says(other: &Value, item: &Value) -> bool {
+    let item = item.as_object().expect("an object");
+    item.iter().all(|(key, value)| other[key] == *value)
+}
+
+/// What a RabbitMQ 3.10.8 has exported, of an earlier format: fewer keys, mirrored queues.
+#[test]
+fn definitions_of_an_earlier_rabbitmq_come_in() {
+    let (broker, api) = start();
+    let text = include_str!("../../fixtures/rabbitmq-3.10-definitions.json");
+    let document: Value = serde_json::from_str(text).expect("the fixture is JSON");
+    assert_eq!(api.post("/definitions", &document).status, 204);
+    let exported = api.get("/definitions");
+    for (part, items) in parts(&document).as_object().expect("an object") {
+        let there = exported[part].as_array().expect("a list");
+        for item in items.as_array().expect("a list") {
+            assert!(there.iter().any(|one| says(one, item)), "{part}: {item}");
+        }
+    }
+    let login = Login {
+        response: b"\0carol\0test12".to_vec(),
+        vhost: "orders".to_owned(),
+        ..Login::default()
+    };
+    let channel = Connection::open_at(broker.amqp, &login).channel(1);
+    channel.publish("incoming", "eu.new", "one");
+    channel.await_ready("orders.eu", 1);
+    channel.await_ready("orders.all", 1);
+}
+
 #[test]
 fn rabbitmqs_definitions_come_in_and_out_unchanged() {
     let (broker, api) = start();
