@@ -17,7 +17,7 @@ use std::time::Instant;
 use leveret_message::batch::Batch;
 use leveret_store::log::{Log, QueueId};
 
-use crate::arguments::QueueSettings;
+use crate::arguments::{QueueSettings, QueueType};
 use crate::command::Moving;
 use crate::figures::DeliveryCounts;
 use crate::ids::{ConnectionId, Holder};
@@ -411,6 +411,19 @@ impl Queue {
         });
     }
 
+    /// Where the active consumer leaves and has settled everything, the next one is active.
+    pub fn hand_over_activity(&mut self) {
+        let Some(leaving) = self.consumers.leaving() else {
+            return;
+        };
+        let held = self.unacked.get_mut(leaving.holder);
+        let mut pieces = held.into_iter().flat_map(|held| held.iter());
+        if !pieces.any(|piece| piece.value.consumer == Some(leaving.key)) {
+            drop(pieces);
+            self.consumers.hand_over();
+        }
+    }
+
     /// The first message that is not set aside, if it is in memory: its sequence number and its group.
     pub fn first_in_line(&self) -> Option<(u64, Option<Group>)> {
         let (seq, batch, index) = self.lines.first().first_place()?;
@@ -449,6 +462,9 @@ impl Queue {
 
 fn consumers(settings: &QueueSettings) -> Consumers {
     let mut consumers = Consumers::new(settings.single_active_consumer);
+    if settings.queue_type == QueueType::Quorum {
+        consumers.yield_to_higher();
+    }
     if settings.message_group.is_some() {
         consumers.note_woken();
     }

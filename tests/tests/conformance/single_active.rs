@@ -84,9 +84,7 @@ fn the_active_one_without_credit_is_waited_for() {
     assert_eq!(channel.deliver().method.consumer_tag.as_str(), "first");
 }
 
-#[test]
-fn a_quorum_queue_is_not_got_from() {
-    let channel = Connection::open().channel(1);
+fn quorum_queue(channel: &Channel) -> String {
     let name = leveret_tests::client::unique("single");
     channel.call(queue::Declare {
         queue: name.as_str().into(),
@@ -97,6 +95,65 @@ fn a_quorum_queue_is_not_got_from() {
         ]),
         ..Default::default()
     });
+    name
+}
+
+fn delete(channel: &Channel, queue: &str) {
+    channel.call(queue::Delete {
+        queue: queue.into(),
+        ..Default::default()
+    });
+}
+
+#[test]
+fn in_a_quorum_queue_one_of_a_higher_priority_takes_over_once_all_is_settled() {
+    let channel = Connection::open().channel(1);
+    let queue = quorum_queue(&channel);
+    let with_priority = |tag: &str, priority: i32| {
+        channel.consume_with(basic::Consume {
+            queue: queue.as_str().into(),
+            consumer_tag: tag.into(),
+            arguments: table([("x-priority", priority.into())]),
+            ..Default::default()
+        });
+    };
+    let next = || {
+        let delivery = channel.deliver();
+        let tag = delivery.method.consumer_tag.to_string();
+        (
+            tag,
+            delivery.text().to_owned(),
+            delivery.method.delivery_tag,
+        )
+    };
+    consume(&channel, &queue, "first");
+    channel.publish("", &queue, "held");
+    let (_, _, held) = next();
+    with_priority("second", 1);
+    channel.publish("", &queue, "waits");
+    channel.await_ready(&queue, 1);
+    channel.quiet(&queue);
+    channel.ack(held);
+    let (tag, text, held) = next();
+    assert_eq!((tag.as_str(), text.as_str()), ("second", "waits"));
+    // Nothing is ready: the next message finds the next one.
+    channel.ack(held);
+    with_priority("third", 2);
+    channel.publish("", &queue, "one more");
+    let (tag, text, _) = next();
+    assert_eq!((tag.as_str(), text.as_str()), ("third", "one more"));
+    // Who would take over has gone again.
+    with_priority("fourth", 3);
+    channel.cancel("fourth");
+    channel.publish("", &queue, "the last");
+    assert_eq!(next().0, "third");
+    delete(&channel, &queue);
+}
+
+#[test]
+fn a_quorum_queue_is_not_got_from() {
+    let channel = Connection::open().channel(1);
+    let name = quorum_queue(&channel);
     let get = basic::Get {
         queue: name.as_str().into(),
         ..Default::default()
@@ -105,10 +162,7 @@ fn a_quorum_queue_is_not_got_from() {
         "RESOURCE_LOCKED - cannot obtain access to locked queue '{name}' in vhost '/'. basic.get operations are not supported by quorum queues with single active consumer"
     );
     channel.fails(get, 405, &told);
-    channel.connection().channel(2).call(queue::Delete {
-        queue: name.as_str().into(),
-        ..Default::default()
-    });
+    delete(&channel.connection().channel(2), &name);
 }
 
 /// One of a classic queue goes past the active one.

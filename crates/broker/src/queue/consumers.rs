@@ -5,7 +5,8 @@
 //! wait.
 //!
 //! A queue with a single active consumer deals to that one alone: the others stay out of the turn order until it is their time, in the order in
-//! which they came (<https://www.rabbitmq.com/docs/consumers#single-active-consumer>).
+//! which they came (<https://www.rabbitmq.com/docs/consumers#single-active-consumer>). In a quorum queue the active one leaves to one of a higher
+//! priority: it gets nothing more, and once it has settled what it holds it is the other one's time.
 //!
 //! A channel's own limit is a counter that its consumers on all shards share: credit is claimed from it before messages are taken, so that two
 //! shards never both spend the last of it.
@@ -132,6 +133,9 @@ pub struct Consumers {
     single_active: bool,
     /// The only one that is dealt to, where it is `single_active`.
     active: Option<ConsumerKey>,
+    /// Whether it leaves to one of a higher priority, and whether it does now.
+    yields: bool,
+    is_leaving: bool,
     /// Who is in the order again, where somebody asks.
     woken: Option<Vec<ConsumerKey>>,
 }
@@ -143,6 +147,11 @@ impl Consumers {
             single_active,
             ..Self::default()
         }
+    }
+
+    /// From now on the active one leaves to those of a higher priority.
+    pub fn yield_to_higher(&mut self) {
+        self.yields = true;
     }
 
     /// From now on it is noted who is in the order again.
@@ -204,6 +213,7 @@ impl Consumers {
         if self.single_active && self.active.is_none() {
             self.active = Some(key);
         }
+        self.leave_to_higher();
         self.enter(self.members.len() - 1);
         key
     }
@@ -229,16 +239,59 @@ impl Consumers {
 
     /// Where the active one has gone, the next is active: of the highest priority the one that came first.
     fn hand_over_activity(&mut self) {
-        let Some(active) = self.active else {
-            return;
-        };
-        if self.find(active).is_some() {
-            return;
+        match self.active.map(|active| self.find(active)) {
+            None => {}
+            Some(None) => self.hand_over(),
+            Some(Some(at)) if self.is_leaving && !self.is_outranked(at) => {
+                self.is_leaving = false;
+                self.enter(at);
+            }
+            Some(Some(_)) => {}
         }
+    }
+
+    /// The next one is active.
+    pub fn hand_over(&mut self) {
+        self.is_leaving = false;
         let next = (0..self.members.len()).min_by_key(|at| Reverse(self.members[*at].priority));
         self.active = next.map(|at| self.members[at].key);
         if let Some(at) = next {
             self.enter(at);
+        }
+    }
+
+    /// The active one, where it leaves: it is to [hand over](Consumers::hand_over) when it holds nothing any more.
+    #[inline]
+    pub fn leaving(&self) -> Option<&Consumer> {
+        match self.is_leaving {
+            true => self.single_active(),
+            false => None,
+        }
+    }
+
+    fn is_outranked(&self, at: usize) -> bool {
+        let priority = self.members[at].priority;
+        self.members.iter().any(|other| other.priority > priority)
+    }
+
+    fn leave_to_higher(&mut self) {
+        let active = self.active.and_then(|active| self.find(active));
+        let active = active.filter(|at| self.yields && self.is_outranked(*at));
+        if let Some(at) = active {
+            self.is_leaving = true;
+            self.step_out(at);
+        }
+    }
+
+    /// Takes a consumer out of the order.
+    fn step_out(&mut self, at: usize) {
+        let consumer = &mut self.members[at];
+        let (key, priority) = (consumer.key, consumer.priority);
+        if std::mem::take(&mut consumer.in_ring) {
+            let ring = self.rings.iter_mut().find(|r| r.priority == priority);
+            if let Some(ring) = ring {
+                ring.turn.retain(|other| *other != key);
+            }
         }
     }
 
@@ -301,22 +354,15 @@ impl Consumers {
         mut may_take: impl FnMut(&Consumer) -> bool,
     ) -> Option<Turn> {
         let at = self.find(key)?;
-        let is_active = self.active.is_none_or(|active| active == key);
-        let Self { members, rings, .. } = self;
-        let consumer = members.get_mut(at)?;
+        let is_active = self.active.is_none_or(|active| active == key) && !self.is_leaving;
+        let consumer = self.members.get_mut(at)?;
         while is_active && consumer.own_credit() > 0 && may_take(consumer) {
             if consumer.claim(1) == 1 {
                 return Some(consumer.turn(1));
             }
             // The channel's credit went to another shard meanwhile: ask again whether it may take.
         }
-        if std::mem::take(&mut consumer.in_ring) {
-            let priority = consumer.priority;
-            let ring = rings.iter_mut().find(|ring| ring.priority == priority);
-            if let Some(ring) = ring {
-                ring.turn.retain(|other| *other != key);
-            }
-        }
+        self.step_out(at);
         None
     }
 
@@ -374,7 +420,8 @@ impl Consumers {
 
     fn enter(&mut self, at: usize) {
         let consumer = &mut self.members[at];
-        if consumer.in_ring || self.active.is_some_and(|active| active != consumer.key) {
+        let is_active = self.active.is_none_or(|active| active == consumer.key);
+        if consumer.in_ring || !is_active || self.is_leaving {
             return;
         }
         consumer.in_ring = true;

@@ -41,6 +41,7 @@ impl Shard {
                 continue;
             };
             queue.touched = false;
+            queue.hand_over_activity();
             let before = queue.held_bytes();
             let table = &mut self.table;
             if queue.expires {

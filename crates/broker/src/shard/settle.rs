@@ -95,7 +95,7 @@ impl Shard {
                     settled.push(settle.queue, level.stream(), first, count);
                 });
                 self.held_bytes -= bytes as i64;
-                if !queue.is_drained() {
+                if !queue.is_drained() || queue.consumers.leaving().is_some() {
                     touch(&mut self.touched, queue);
                 }
                 continue;
@@ -111,7 +111,8 @@ impl Shard {
             );
             fates.end(queue, &mut self.dead);
             self.held_bytes -= before as i64 - queue.held_bytes() as i64;
-            if queue.ready_count() > 0 || queue.waiting_count() > 0 {
+            let is_to_be_dealt = queue.ready_count() > 0 || queue.waiting_count() > 0;
+            if is_to_be_dealt || queue.consumers.leaving().is_some() {
                 touch(&mut self.touched, queue);
             }
         }
