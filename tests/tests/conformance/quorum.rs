@@ -126,6 +126,7 @@ fn what_a_lost_channel_held_is_served_first_as_it_was_delivered() {
     }
     channel.await_ready(&queue, 4);
     let other = Connection::open().channel(1);
+    other.qos(4, false);
     other.consume(&queue);
     let expected = ["high", "middle", "low", "low again"];
     assert_eq!(other.deliveries(4), expected);
