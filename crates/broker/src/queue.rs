@@ -64,6 +64,7 @@ pub use pieces::{
     Held, Home, KEYS, Level, Place, Ranking, Ready, Taken, deliveries, failures, in_memory,
 };
 pub use reading::{Asking, Need};
+pub use returned::Lifted;
 pub use settling::Fate;
 pub use uncounted::Count;
 

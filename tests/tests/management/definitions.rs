@@ -2,7 +2,7 @@
 
 use amq_protocol::protocol::basic::AMQPProperties;
 use leveret_tests::broker::{self, Broker};
-use leveret_tests::client::{Connection, Login, table, text};
+use leveret_tests::client::{Channel, Connection, Login, table, text};
 use leveret_tests::http::Http;
 use leveret_tests::node::Node;
 use serde_json::{Value, json};
@@ -50,6 +50,16 @@ fn says(other: &Value, item: &Value) -> bool {
     item.iter().all(|(key, value)| other[key] == *value)
 }
 
+/// A channel of a user whom both of RabbitMQ's documents have, in a vhost of theirs.
+fn carols(broker: &Broker) -> Channel {
+    let login = Login {
+        response: b"\0carol\0test12".to_vec(),
+        vhost: "orders".to_owned(),
+        ..Login::default()
+    };
+    Connection::open_at(broker.amqp, &login).channel(1)
+}
+
 /// What a RabbitMQ 3.10.8 has exported, of an earlier format: fewer keys, mirrored queues.
 #[test]
 fn definitions_of_an_earlier_rabbitmq_come_in() {
@@ -64,12 +74,7 @@ fn definitions_of_an_earlier_rabbitmq_come_in() {
             assert!(there.iter().any(|one| says(one, item)), "{part}: {item}");
         }
     }
-    let login = Login {
-        response: b"\0carol\0test12".to_vec(),
-        vhost: "orders".to_owned(),
-        ..Login::default()
-    };
-    let channel = Connection::open_at(broker.amqp, &login).channel(1);
+    let channel = carols(&broker);
     channel.publish("incoming", "eu.new", "one");
     channel.await_ready("orders.eu", 1);
     channel.await_ready("orders.all", 1);
@@ -81,12 +86,7 @@ fn rabbitmqs_definitions_come_in_and_out_unchanged() {
     let taken = api.post("/definitions", &rabbitmq());
     assert_eq!((taken.status, &taken.body), (204, &Value::Null));
     // Its users have the passwords that they had.
-    let login = Login {
-        response: b"\0carol\0test12".to_vec(),
-        vhost: "orders".to_owned(),
-        ..Login::default()
-    };
-    let channel = Connection::open_at(broker.amqp, &login).channel(1);
+    let channel = carols(&broker);
     channel.publish("incoming", "eu.new", "one");
     channel.await_ready("orders.eu", 1);
 

@@ -192,17 +192,14 @@ impl Line {
     fn first_returned_away(&self) -> Option<(Level, u64, u64)> {
         let mut away: Option<(Level, u64, u64)> = None;
         for piece in self.returned.iter().take(RETURNED_PIECES) {
-            let (level, first) = away
-                .map_or((piece.value.level, piece.first), |(level, first, _)| {
-                    (level, first)
-                });
-            let follows = away.is_none_or(|(level, _, last)| {
-                (level, last + 1) == (piece.value.level, piece.first)
-            });
-            if piece.value.batch.is_some() || !follows {
-                break;
-            }
-            away = Some((level, first, piece.first + (piece.count - 1)));
+            let (level, last) = (piece.value.level, piece.first + (piece.count - 1));
+            let first = match away {
+                _ if piece.value.batch.is_some() => break,
+                None => piece.first,
+                Some((of, first, before)) if (of, before + 1) == (level, piece.first) => first,
+                Some(_) => break,
+            };
+            away = Some((level, first, last));
         }
         away
     }

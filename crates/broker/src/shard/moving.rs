@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::filling::{Filling, Kept, NewBody, add_moved, lanes};
 use crate::ids::ConnectionId;
 use crate::link::Reply;
-use crate::queue::{Home, Need, Ready};
+use crate::queue::{Home, Lifted, Need, Ready};
 use crate::queue_handle::QueueHandle;
 use crate::room::Room;
 use crate::shard::Shard;
@@ -69,25 +69,22 @@ impl Shard {
                 return;
             };
             let lifted = queue.lift(moving.position);
-            let is_away = queue.is_first_away();
-            if is_away {
+            if queue.is_first_away() {
                 self.ask(id, Some(Need::LetGo));
-            }
-            let Some(queue) = self.queues.get_mut(&id) else {
-                return;
-            };
-            queue.put_down(lifted);
-            if is_away {
+                if let Some(queue) = self.queues.get_mut(&id) {
+                    queue.put_down(lifted);
+                }
                 return;
             }
             if let Some((connection, moving)) = queue.moves.pop_front() {
-                let reply = self.move_ready(id, &moving);
+                let reply = self.move_ready(id, &moving, lifted);
                 self.reply(connection, Ok(reply));
             }
         }
     }
 
-    fn move_ready(&mut self, id: QueueId, moving: &Moving) -> Reply {
+    /// Moves what is behind messages that were lifted, and puts these down again.
+    fn move_ready(&mut self, id: QueueId, moving: &Moving, lifted: Lifted) -> Reply {
         let mut lanes = lanes(&self.shards);
         let (mut left, mut staying) = (Vec::new(), Vec::new());
         let (mut moved, mut looked_at) = (0, 0);
@@ -97,7 +94,6 @@ impl Shard {
         };
         let before = queue.held_bytes();
         let vhost = queue.handle.vhost.upgrade();
-        let lifted = queue.lift(moving.position);
         // One at a time: each may have another origin.
         while looked_at < most
             && let Some(vhost) = &vhost
@@ -117,8 +113,8 @@ impl Shard {
         }
         let stayed = staying.len() as u64;
         queue.stay(staying);
-        queue.put_down(lifted);
         self.held_bytes -= before as i64 - queue.held_bytes() as i64;
+        queue.put_down(lifted);
         self.move_messages(lanes, left, true, Room::default());
         Reply::Moved { moved, stayed }
     }
